@@ -1,0 +1,5 @@
+"""The exception family, defined once in ``kairos_nodes.errors`` so that hosts catch the same classes."""
+
+from kairos_nodes.errors import BadRequest, Cancelled, EngineError, FrameError, ImageError, KairosError
+
+__all__ = ["BadRequest", "Cancelled", "EngineError", "FrameError", "ImageError", "KairosError"]

@@ -1,0 +1,4 @@
+"""Tensors and flows: warping, splatting, occlusion, composition. torch and numpy alone.
+
+Flows are (2, H, W) float32 in pixels, x right, y down.
+"""
