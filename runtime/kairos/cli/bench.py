@@ -1,0 +1,55 @@
+"""``kairos bench quality|vectors|speed``: measured figures, printed as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, List, Optional
+
+import typer
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds the benches as sub-commands of one command."""
+    bench = typer.Typer(help="Measure quality, vectors and speed.", no_args_is_help=True, rich_markup_mode=None)
+    bench.command("quality")(quality)
+    bench.command("vectors")(vectors)
+    bench.command("speed")(speed)
+    app.add_typer(bench, name="bench")
+
+
+Engines = Annotated[Optional[List[str]], typer.Option("--engine", help="Engine to measure; may be given again.")]
+
+
+def quality(
+    root: Annotated[Path, typer.Argument(metavar="CLIPS", help="Folder of the development clips.")],
+    engine: Engines = None,
+) -> None:
+    """Drop every odd frame, rebuild it, compare with the truth: PSNR, SSIM and aligned PSNR per clip."""
+    from kairos.bench.quality import quality as measure
+    from kairos.bench.quality import render
+
+    print(render(measure(root, engine or ["classic"])))
+
+
+def vectors(
+    root: Annotated[Optional[Path], typer.Argument(metavar="[CLIPS]", help="Folder of the development clips.")] = None,
+    engine: Engines = None,
+) -> None:
+    """End-point error against true flow."""
+    from kairos.bench.vectors import render
+    from kairos.bench.vectors import vectors as measure
+
+    print(render(measure(root, engine or ["classic"])))
+
+
+def speed(
+    size: Annotated[Optional[List[str]], typer.Option("--size", help="WIDTHxHEIGHT; may be given again.")] = None,
+    engine: Engines = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
+) -> None:
+    """Seconds per in-between, memory, and end-to-end speed against files alone and model alone."""
+    from kairos.bench.speed import render
+    from kairos.bench.speed import speed as measure
+    from kairos.retime import run_retime
+
+    print(render(measure(size or ["1920x1080"], engine or ["classic"], device, run_retime)))

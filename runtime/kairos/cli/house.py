@@ -1,0 +1,164 @@
+"""``kairos info``, ``engines``, ``doctor`` and ``manifest``: what is here, and what can run."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Any, Dict, List, Optional
+
+import typer
+
+from kairos import __version__
+from kairos.errors import BadRequest, KairosError
+from kairos_nodes.manifest import build_manifest, manifest_text
+from kairos_nodes.reference import reference_text
+
+ROOT = Path(__file__).resolve().parents[3]
+MANIFEST = ROOT / "manifest.json"
+REFERENCE = ROOT / "docs" / "parameters.md"
+
+PACKAGES = ("torch", "numpy", "OpenImageIO", "opencolorio", "opencv-python-headless", "av", "onnxruntime", "fileseq")
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Adds the commands that only look."""
+    app.command("info")(info)
+    app.command("engines")(engines)
+    app.command("doctor")(doctor)
+    app.command("manifest")(manifest)
+
+
+def info(
+    files: Annotated[List[str], typer.Argument(metavar="FILE...", help="Files, sequences or movies.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per file.")] = False,
+) -> None:
+    """Show layers, windows, colour space, rate, frame range and gaps."""
+    from kairos.images.inspect import describe, inspect
+
+    status = 0
+    for index, spec in enumerate(files):
+        try:
+            found = inspect(spec)
+        except KairosError as error:
+            status = max(status, error.exit_status)
+            print(f"kairos: {' '.join(str(error).split())}", file=sys.stderr)
+            continue
+        print(json.dumps(found, default=str) if as_json else ("\n" if index else "") + describe(found))
+    raise typer.Exit(status)
+
+
+def _engine_rows() -> List[Dict[str, Any]]:
+    from kairos.engines import engines as known
+
+    rows = []
+    for engine in known():
+        card = engine.card
+        rows.append(
+            {
+                "id": card.id,
+                "title": card.title,
+                "paper": card.paper,
+                "code_licence": card.code_licence,
+                "weights_licence": card.weights_licence,
+                "commercial": card.commercial,
+                "any_time": card.any_time,
+                "gives_motion": card.gives_motion,
+                "paints": card.paints,
+                "clip": card.clip,
+                "precisions": list(card.precisions),
+                "parameters": dict(card.parameters),
+                "why_not": engine.unavailable(),
+            }
+        )
+    return rows
+
+
+def engines(
+    name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="One engine, in full.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show what can run here, at what licence, from which weights, and why not."""
+    from kairos.engines import engine as named
+
+    rows = _engine_rows()
+    if name is not None:
+        wanted = named(name).card.id
+        rows = [row for row in rows if row["id"] == wanted]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        state = "cannot run here: " + row["why_not"] if row["why_not"] else "ready"
+        print(f"{row['id']:12} {state}\n             {row['title']}")
+        print(f"             code {row['code_licence']}, weights {row['weights_licence'] or 'none needed'}")
+        if name is not None:
+            print(f"             {row['paper']}")
+            for key in ("any_time", "gives_motion", "paints", "clip", "commercial"):
+                print(f"             {key.replace('_', ' ')}: {'yes' if row[key] else 'no'}")
+            for option, meaning in row["parameters"].items():
+                print(f"             {option}: {meaning}")
+
+
+def doctor() -> None:
+    """Check the runtime: versions, devices, disk, colour, and where the log is."""
+    import torch
+
+    from kairos.color import ColorConfig
+
+    from .app import log_path
+
+    print(f"kairos       {__version__}")
+    print(f"python       {platform.python_version()} ({sys.executable})")
+    print(f"system       {platform.platform()}, {os.cpu_count()} cores")
+    for package in PACKAGES:
+        print(f"{package:12} {_version(package)}")
+    print(f"cuda         {_cuda(torch)}")
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    print(f"disk         {free:.1f} GiB free in {Path.cwd()}")
+    try:
+        print(f"colour       {ColorConfig.load(None).describe()}")
+    except KairosError as error:
+        print(f"colour       {error}")
+    for row in _engine_rows():
+        print(f"engine       {row['id']}: {row['why_not'] or 'ready'}")
+    print(f"log          {log_path()}")
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "missing: run the kairos launcher again to repair the runtime"
+
+
+def _cuda(torch: Any) -> str:
+    if not torch.cuda.is_available():
+        return f"none (torch was built for {torch.version.cuda or 'the CPU'})"
+    return ", ".join(
+        f"{torch.cuda.get_device_name(index)} {torch.cuda.get_device_properties(index).total_memory / 2**30:.0f} GiB"
+        for index in range(torch.cuda.device_count())
+    )
+
+
+def manifest(
+    write: Annotated[bool, typer.Option("--write", help="Write manifest.json and docs/parameters.md.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Fail where either of them is out of date.")] = False,
+) -> None:
+    """Show what Kairos is: version, hosts, nodes with their parameters and channels, engines."""
+    rows = [{key: value for key, value in row.items() if key != "why_not"} for row in _engine_rows()]
+    texts = {MANIFEST: manifest_text(build_manifest(rows)), REFERENCE: reference_text()}
+    if write:
+        for path, text in texts.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    elif check:
+        stale = [path.name for path, text in texts.items() if not path.exists() or path.read_text("utf-8") != text]
+        if stale:
+            raise BadRequest(f"{' and '.join(stale)} do not match the definitions.", "Run kairos manifest --write.")
+    else:
+        print(texts[MANIFEST], end="")

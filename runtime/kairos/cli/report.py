@@ -1,0 +1,79 @@
+"""Events for people: a progress bar on a terminal, plain lines in a log, JSON lines for programs."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import IO, Optional
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from kairos.events import Event
+
+
+class JsonLines:
+    """Every event as one JSON line."""
+
+    def __init__(self, stream: Optional[IO[str]] = None) -> None:
+        self._stream = stream or sys.stdout
+        self._lock = threading.Lock()
+
+    def __call__(self, event: Event) -> None:
+        with self._lock:
+            self._stream.write(event.to_json() + "\n")
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class Bar:
+    """A progress bar with rate and time left; warnings above it. Off a terminal: a line every tenth of the way."""
+
+    def __init__(self, title: str) -> None:
+        self._console = Console(stderr=True, highlight=False)
+        self._title = title
+        self._task: Optional[TaskID] = None
+        self._told = 0
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:.2f} frames/s"),
+            TimeRemainingColumn(),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+
+    def __call__(self, event: Event) -> None:
+        handler = getattr(self, f"_on_{event.kind}", None)
+        if handler is not None:
+            handler(event)
+
+    def _on_planned(self, event: Event) -> None:
+        data = event.data
+        skipped = f", {data['skipped']} already done" if data.get("skipped") else ""
+        self._console.print(f"{self._title}: {data['frames']} frames{skipped}, {data['engine']} on {data['device']}")
+        self._bar.start()
+        self._task = self._bar.add_task(self._title, total=data["frames"], rate=0.0)
+
+    def _on_progress(self, event: Event) -> None:
+        data = event.data
+        if self._task is not None:
+            self._bar.update(self._task, completed=data["done"], rate=data["rate"])
+        tenth = 10 * data["done"] // max(1, data["total"])
+        if not self._console.is_terminal and tenth > self._told:
+            self._told = tenth
+            self._console.print(f"{data['done']}/{data['total']} frames, {data['rate']:.2f}/s, {data['eta']} s left")
+
+    def _on_warning(self, event: Event) -> None:
+        self._console.print(f"warning: {event.data['message']} {event.data.get('remedy', '')}".rstrip(), style="yellow")
+
+    def _on_done(self, event: Event) -> None:
+        self.close()
+        self._console.print(f"{self._title}: done, {event.data['frames']} frames in {event.data['seconds']:.1f} s")
+
+    def close(self) -> None:
+        """Takes the bar down."""
+        self._bar.stop()
