@@ -34,7 +34,7 @@ class Event:
         return json.dumps({"event": self.kind, **self.data}, ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, line: str) -> "Event":
+    def from_json(cls, line: str) -> Event:
         """The inverse of :meth:`to_json`. Raises ValueError for a line that is no event."""
         data = json.loads(line)
         if not isinstance(data, dict) or "event" not in data:
