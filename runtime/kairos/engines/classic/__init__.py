@@ -1,0 +1,5 @@
+"""``classic``: optical flow without learning."""
+
+from kairos.engines.classic.engine import ClassicEngine
+
+__all__ = ["ClassicEngine"]

@@ -1,0 +1,46 @@
+"""The explicit list of engines, and which one ``auto`` takes."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+from kairos.engines.base import Engine
+from kairos.engines.classic import ClassicEngine
+from kairos.errors import BadRequest, EngineError
+
+_ENGINES: Tuple[Engine, ...] = (ClassicEngine(),)
+
+MEASURED: Tuple[Tuple[str, float], ...] = (("classic", 29.7),)
+"""Engine and its mean PSNR over the clips of ``kairos bench quality``, dB, best first: the order ``auto`` tries."""
+
+
+def engines() -> Tuple[Engine, ...]:
+    """Every engine Kairos knows, whether it can run here or not."""
+    return _ENGINES
+
+
+def engine(id: str) -> Engine:
+    """The engine of that name; ``auto`` is :func:`best_available`. Raises BadRequest for an unknown name."""
+    if id == "auto":
+        return best_available()
+    for candidate in _ENGINES:
+        if candidate.card.id == id:
+            return candidate
+    known = ", ".join(each.card.id for each in _ENGINES)
+    raise BadRequest(f"There is no engine {id!r}.", f"Choose one of: auto, {known}.")
+
+
+def best_available() -> Engine:
+    """The best measured engine that can run here, gives motion, does not paint and may be used commercially.
+
+    Raises EngineError where none can run.
+    """
+    reasons = []
+    for id, _ in MEASURED:
+        candidate = engine(id)
+        reason = candidate.unavailable()
+        if reason:
+            reasons.append(f"{id}: {reason}")
+        elif candidate.card.commercial and candidate.card.gives_motion and not candidate.card.paints:
+            return candidate
+    raise EngineError("No engine can run here.", " ".join(reasons))

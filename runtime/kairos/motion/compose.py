@@ -1,0 +1,146 @@
+"""Composition: an in-between frame from the original planes of the two source frames, layer by layer.
+
+The engine says where pixels come from; here the plate's own values move, at full precision and range. Every formula is
+exact where both sources agree: a still plate comes back bit by bit.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Mapping, Optional
+
+import torch
+from torch import Tensor
+
+from kairos.motion.encode import Codec, repair
+from kairos.motion.inbetween import Inbetween
+from kairos.motion.warp import backward_warp, nearest_index, warp_unmixed
+from kairos_nodes.layers import Policy
+
+_UNIT = 0.02
+"""How far from length 1 a vector may be and still count as a normal."""
+
+_WHITE, _FADE = 0.65, 0.09
+"""Proxy value of the exposure, and of one stop, over which an engine's residual fades out."""
+
+
+def compose(
+    source0: Tensor,
+    source1: Tensor,
+    inbetween: Inbetween,
+    policy: Policy,
+    filter: str = "cubic",
+    codec: Optional[Codec] = None,
+) -> Tensor:
+    """Moves one layer to the in-between's time.
+
+    Args:
+        source0, source1: (C, H, W) float32, the layer in the two source frames, original values. NaN and Inf come
+            through only where the nearest pixel of the source with the greater weight is one.
+        inbetween: the engine's answer, of the same height and width.
+        policy: how the layer moves. Every policy but ``blend`` and ``normal`` takes each pixel from one source alone,
+            the one with the greater weight. ``vector`` does not rescale: that is the caller's, who knows the spacing.
+        filter: resampling of ``blend`` and ``normal``, see :func:`kairos.motion.warp.backward_warp`.
+        codec: given for the colour the engine itself saw (first three channels): what the engine painted, or invented
+            where it trusted neither source, is brought in through it.
+
+    Returns:
+        (C, H, W) float32.
+
+    Raises:
+        ValueError: sizes differ, or the policy is ``drop``.
+    """
+    if source0.shape != source1.shape or source0.shape[-2:] != inbetween.blend.shape[-2:]:
+        raise ValueError(
+            f"source planes {tuple(source0.shape)}, {tuple(source1.shape)} and the in-between's "
+            f"{tuple(inbetween.blend.shape)} do not fit together"
+        )
+    if policy is Policy.HOLD:
+        return source0
+    if policy is Policy.BLEND:
+        return _blend(source0, source1, inbetween, filter, codec)
+    if policy is Policy.NORMAL:
+        return _normal(source0, source1, inbetween, filter)
+    if policy in _SINGLE:
+        return _single(source0, source1, inbetween, _SINGLE[policy])
+    raise ValueError(f"a layer with policy {policy.value!r} is not composed")
+
+
+def first_dominates(inbetween: Inbetween) -> Tensor:
+    """(1, H, W) bool: source 0 has the greater weight (or both the same)."""
+    return inbetween.blend >= 0.5
+
+
+def _nearest(planes: Tensor, flow: Tensor) -> Tensor:
+    """Nearest source pixels, moved as bits so that every NaN pattern and the sign of zero survive."""
+    bits = planes.contiguous().view(torch.int32).reshape(len(planes), -1)
+    return bits.index_select(1, nearest_index(flow)).reshape(planes.shape).view(torch.float32)
+
+
+_SINGLE: Mapping[Policy, Callable[[Tensor, Tensor], Tensor]] = {
+    Policy.DEPTH: warp_unmixed,
+    Policy.VECTOR: warp_unmixed,
+    Policy.ID: _nearest,
+    Policy.NEAREST: _nearest,
+}
+
+
+def _single(source0: Tensor, source1: Tensor, inbetween: Inbetween, move: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    first = first_dominates(inbetween)
+    if move is warp_unmixed and not (_finite(source0) and _finite(source1)):
+        whole = _single(repair(source0), repair(source1), inbetween, move)
+        return _keep_broken(whole, source0, source1, inbetween)
+    moved0, moved1 = move(source0, inbetween.flow_to_0), move(source1, inbetween.flow_to_1)
+    return torch.where(first, moved0.view(torch.int32), moved1.view(torch.int32)).view(torch.float32)
+
+
+def _blend(
+    source0: Tensor, source1: Tensor, inbetween: Inbetween, filter: str, codec: Optional[Codec] = None
+) -> Tensor:
+    if not (_finite(source0) and _finite(source1)):
+        whole = _blend(repair(source0), repair(source1), inbetween, filter, codec)
+        return _keep_broken(whole, source0, source1, inbetween)
+    moved0 = backward_warp(source0, inbetween.flow_to_0, filter)
+    moved1 = backward_warp(source1, inbetween.flow_to_1, filter)
+    # lerp stays within both ends; where they are equal the value is passed on, the sign of zero included.
+    mixed = torch.where(moved0 == moved1, moved0, torch.lerp(moved1, moved0, inbetween.blend))
+    if codec is not None:
+        mixed = torch.cat([_paint(mixed[:3], inbetween, codec), mixed[3:]])
+    return mixed
+
+
+def _paint(mixed: Tensor, inbetween: Inbetween, codec: Codec) -> Tensor:
+    if inbetween.image is not None:
+        return codec.decode(inbetween.image)
+    if inbetween.residual is None:
+        return mixed
+    encoded = codec.encode(mixed)
+    distrust = torch.minimum(inbetween.occlusion_0, inbetween.occlusion_1)
+    # A small error in log is a large one in light: nothing is invented above diffuse white.
+    fade = (1.0 - (encoded.amax(0, keepdim=True) - _WHITE) / _FADE).clamp(0, 1)
+    amount = distrust * fade
+    return torch.where(amount > 0, codec.decode(encoded + amount * inbetween.residual), mixed)
+
+
+def _normal(source0: Tensor, source1: Tensor, inbetween: Inbetween, filter: str) -> Tensor:
+    mixed = _blend(source0, source1, inbetween, filter)
+    nearest = _single(source0, source1, inbetween, _nearest)
+    out = mixed.clone()
+    for start in range(0, len(mixed) - 2, 3):
+        vector, whole = mixed[start : start + 3], nearest[start : start + 3]
+        length = vector.square().sum(0, keepdim=True).sqrt()
+        own = whole.square().sum(0, keepdim=True).sqrt()
+        is_unit = (own - 1).abs() <= _UNIT
+        # Opposite vectors cancel out: there the nearer one alone says where the surface faces.
+        turned = torch.where(length > 0.1, vector / length.clamp(min=1e-6), whole / own.clamp(min=1e-6))
+        exact = (vector == whole).all(0, keepdim=True)
+        out[start : start + 3] = torch.where(is_unit & ~exact, turned, vector)
+    return out
+
+
+def _finite(planes: Tensor) -> bool:
+    return bool(planes.isfinite().all())
+
+
+def _keep_broken(whole: Tensor, source0: Tensor, source1: Tensor, inbetween: Inbetween) -> Tensor:
+    nearest = _single(source0, source1, inbetween, _nearest)
+    return torch.where(nearest.isfinite(), whole, nearest)

@@ -1,0 +1,81 @@
+"""Hole filling: unknown pixels from the known ones around them, near ones first."""
+
+from __future__ import annotations
+
+from typing import Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def fill_holes(planes: Tensor, known: Tensor) -> Tensor:
+    """Fills unknown pixels smoothly from their surroundings by a pyramid of means (push and pull).
+
+    Args:
+        planes: (C, H, W); what unknown pixels hold does not matter, NaN included.
+        known: (1, H, W) bool.
+
+    Returns:
+        (C, H, W) with known pixels untouched; 0 throughout where nothing is known.
+    """
+    if known.all():
+        return planes
+    values = torch.where(known, planes, 0.0)
+    return torch.where(known, planes, _pull(values[None], known[None].to(values.dtype))[0][0])
+
+
+def _pull(values: Tensor, weight: Tensor) -> Tuple[Tensor, Tensor]:
+    """(1, C, H, W) values filled and the weight that stood behind them, coarser levels first."""
+    height, width = values.shape[-2:]
+    if height == 1 and width == 1:
+        return values, weight
+    pad = (0, width % 2, 0, height % 2)
+    coarse_weight = F.avg_pool2d(F.pad(weight, pad), 2)
+    coarse = F.avg_pool2d(F.pad(values * weight, pad), 2) / coarse_weight.clamp(min=1e-12)
+    known = (coarse_weight > 0).to(values.dtype)
+    if not bool(known.all()):
+        coarse, _ = _pull(coarse * known, known)
+    fine = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+    return torch.where(weight > 0, values, fine), torch.ones_like(weight)
+
+
+def fill_background(flow: Tensor, known: Tensor, steps: int = 256) -> Tensor:
+    """Fills unknown motion with the slower of what lies on either side, as disoccluded ground mostly moves.
+
+    Args:
+        flow: (2, H, W) pixels.
+        known: (1, H, W) bool.
+        steps: how far along a row or column a neighbour is looked for, pixels.
+
+    Returns:
+        (2, H, W) with known vectors untouched.
+    """
+    if known.all():
+        return flow
+    best = fill_holes(flow, known)
+    length = torch.full(known.shape[-2:], torch.inf, dtype=flow.dtype, device=flow.device)
+    for axis in (1, 2):
+        for reverse in (False, True):
+            near, distance = _last_known(flow, known, axis, reverse)
+            found = (distance <= steps) & torch.isfinite(distance)
+            speed = torch.where(found, near.square().sum(0), torch.inf)
+            better = speed < length
+            length = torch.where(better, speed, length)
+            best = torch.where(better, near, best)
+    return torch.where(known, flow, best)
+
+
+def _last_known(flow: Tensor, known: Tensor, axis: int, reverse: bool) -> Tuple[Tensor, Tensor]:
+    """The nearest known vector looking along one axis one way, and its distance, (H, W), infinite where none."""
+    if reverse:
+        near, distance = _last_known(flow.flip(axis), known.flip(axis), axis, False)
+        return near.flip(axis), distance.flip(axis - 1)
+    size = flow.shape[axis]
+    shape = [1, 1, 1]
+    shape[axis] = size
+    place = torch.arange(size, device=flow.device).reshape(shape).expand(known.shape)
+    last = torch.where(known, place, -1).cummax(axis).values
+    near = flow.gather(axis, last.clamp(min=0).expand(flow.shape))
+    distance = torch.where(last >= 0, (place - last).to(flow.dtype), torch.inf)[0]
+    return near, distance

@@ -1,0 +1,90 @@
+"""Forward splatting: every source pixel is carried to where it goes and shared among the four pixels around.
+
+The three ways of settling collisions are those of Niklaus and Liu, "Softmax Splatting for Video Frame Interpolation"
+(CVPR 2020), equations 3 to 9.
+"""
+
+from __future__ import annotations
+
+from typing import Iterator, Optional, Tuple
+
+import torch
+from torch import Tensor
+
+from kairos.motion.warp import FAR
+
+MODES = ("average", "linear", "softmax")
+
+_TINY_SHARE = 1e-3
+"""Corners that get less of a pixel than this get none: rounding must not make a pixel reach further than it goes."""
+
+
+def splat(
+    values: Tensor, flow: Tensor, importance: Optional[Tensor] = None, mode: str = "average"
+) -> Tuple[Tensor, Tensor]:
+    """Carries values forward along a flow.
+
+    Args:
+        values: (C, H, W), finite.
+        flow: (2, H, W) pixels, x right, y down, from each pixel to where it goes. Pixels whose vector is not finite
+            are dropped, and so is what leaves the frame.
+        importance: (1, H, W). For ``linear`` a weight of at least 0; for ``softmax`` any finite number, however large
+            (the greatest at each target is subtracted before the exponential); unused for ``average``.
+        mode: ``average``, ``linear`` or ``softmax``.
+
+    Returns:
+        (C, H, W) float32, the weighted mean of what arrived, 0 where nothing did; and (1, H, W) float32, how much
+        arrived by area (1 = a pixel's worth), whatever its importance.
+
+    Raises:
+        ValueError: an unknown mode, or ``linear`` / ``softmax`` without importance.
+    """
+    if mode not in MODES:
+        raise ValueError(f"unknown splatting mode {mode!r}; one of {', '.join(MODES)}")
+    if mode != "average" and importance is None:
+        raise ValueError(f"splatting mode {mode!r} needs an importance")
+    count, height, width = len(values), *flow.shape[-2:]
+    flat = values.float().reshape(count, -1)
+    corners = list(_corners(flow.float()))
+
+    metric = None if importance is None or mode == "average" else importance.float().reshape(-1)
+    greatest: Optional[Tensor] = None
+    if mode == "softmax" and metric is not None:
+        greatest = torch.full((height * width,), -torch.inf, device=flow.device)
+        for origin, target, _ in corners:
+            greatest.scatter_reduce_(0, target, metric[origin], "amax")
+
+    coverage = torch.zeros(height * width, device=flow.device)
+    weight_sum = torch.zeros(height * width, device=flow.device)
+    total = torch.zeros(count, height * width, device=flow.device)
+    for origin, target, share in corners:
+        coverage.index_add_(0, target, share)
+        weight = share
+        if greatest is not None and metric is not None:
+            weight = share * torch.exp(metric[origin] - greatest[target])
+        elif metric is not None:
+            weight = share * metric[origin]
+        weight_sum.index_add_(0, target, weight)
+        for channel in range(count):
+            total[channel].index_add_(0, target, flat[channel][origin] * weight)
+    mean = torch.where(weight_sum > 0, total / weight_sum.clamp(min=torch.finfo(torch.float32).tiny), 0.0)
+    return mean.reshape(count, height, width), coverage.reshape(1, height, width)
+
+
+def _corners(flow: Tensor) -> Iterator[Tuple[Tensor, Tensor, Tensor]]:
+    """Of each of the four pixels around every arrival: source index, target index and share (bilinear)."""
+    height, width = flow.shape[-2:]
+    finite = flow.isfinite().all(0)
+    u, v = torch.nan_to_num(flow, nan=0.0, posinf=FAR, neginf=-FAR).clamp(-FAR, FAR)
+    left, above = torch.floor(u), torch.floor(v)
+    fx, fy = u - left, v - above
+    x = torch.arange(width, device=flow.device) + left.long()
+    y = torch.arange(height, device=flow.device)[:, None] + above.long()
+    for down in (0, 1):
+        for across in (0, 1):
+            share = (fx if across else 1 - fx) * (fy if down else 1 - fy)
+            column, row = x + across, y + down
+            inside = finite & (column >= 0) & (column < width) & (row >= 0) & (row < height) & (share > _TINY_SHARE)
+            origin = inside.reshape(-1).nonzero()[:, 0]
+            target = (row * width + column).reshape(-1)[origin]
+            yield origin, target, share.reshape(-1)[origin]

@@ -1,0 +1,64 @@
+"""Working on a frame in tiles, and at a smaller size."""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def tiled(fn: Callable[[Tensor], Tensor], planes: Tensor, tile: int, halo: int) -> Tensor:
+    """Applies a local function tile by tile.
+
+    Equal to ``fn(planes)`` wherever an output pixel depends on no input pixel further away than ``halo``: tiles at the
+    frame's edge are given no halo beyond it, so that ``fn`` sees the same border there.
+
+    Args:
+        fn: (C, h, w) to (D, h, w).
+        planes: (C, H, W).
+        tile: side of a tile's inner part, pixels.
+        halo: margin around it that ``fn`` sees too, pixels.
+
+    Raises:
+        ValueError: a tile below 1 or a halo below 0.
+    """
+    if tile < 1 or halo < 0:
+        raise ValueError(f"tile {tile} and halo {halo} must be at least 1 and 0")
+    height, width = planes.shape[-2:]
+    out: Tensor | None = None
+    for top in range(0, height, tile):
+        bottom = min(top + tile, height)
+        outer_top, outer_bottom = max(0, top - halo), min(height, bottom + halo)
+        for left in range(0, width, tile):
+            right = min(left + tile, width)
+            outer_left, outer_right = max(0, left - halo), min(width, right + halo)
+            done = fn(planes[:, outer_top:outer_bottom, outer_left:outer_right])
+            if out is None:
+                out = torch.empty(len(done), height, width, dtype=done.dtype, device=done.device)
+            out[:, top:bottom, left:right] = done[
+                :, top - outer_top : bottom - outer_top, left - outer_left : right - outer_left
+            ]
+    if out is None:
+        raise ValueError(f"no pixels in {tuple(planes.shape)}")
+    return out
+
+
+def resize(planes: Tensor, height: int, width: int) -> Tensor:
+    """Resizes planes (C, H, W): an area mean when smaller, bilinear when larger."""
+    if planes.shape[-2:] == (height, width):
+        return planes
+    smaller = height <= planes.shape[-2] and width <= planes.shape[-1]
+    if smaller:
+        return F.interpolate(planes[None], (height, width), mode="area")[0]
+    return F.interpolate(planes[None], (height, width), mode="bilinear", align_corners=False)[0]
+
+
+def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:
+    """Resizes a flow (2, H, W) and scales its vectors, so that they stay in pixels of the new size."""
+    old_height, old_width = flow.shape[-2:]
+    if (old_height, old_width) == (height, width):
+        return flow
+    scale = torch.tensor([width / old_width, height / old_height], dtype=flow.dtype, device=flow.device)
+    return resize(flow, height, width) * scale[:, None, None]
