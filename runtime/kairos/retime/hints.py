@@ -10,15 +10,16 @@ from torch import Tensor
 
 from kairos.color import ColorConfig
 from kairos.errors import BadRequest, FrameError
-from kairos.images import Header, Layer, Shot, layers_of, open_shot
+from kairos.images import Header, Layer, layers_of, open_shot
 from kairos_nodes.channels import VectorChannel, parse_vectors_in, reading_channels
 from kairos_nodes.jobs import RetimeJob
 
+from .footage import Footage
 from .layout import Layout
 from .plate import Hints, Plate, on_canvas
 
 
-def open_hints(job: RetimeJob, shot: Shot, layout: Layout, config: ColorConfig) -> Hints:
+def open_hints(job: RetimeJob, shot: Footage, layout: Layout, config: ColorConfig) -> Hints:
     """The job's matte and vectors, looked up in the plate or opened from their own files.
 
     Raises:
@@ -38,7 +39,7 @@ VectorKey = Tuple[VectorChannel, int, int]
 class Matte:
     """A foreground matte: one channel of the plate, or of a sequence of its own."""
 
-    def __init__(self, shot: Optional[Shot], part: int, channel: int, offset: int = 0) -> None:
+    def __init__(self, shot: Optional[Footage], part: int, channel: int, offset: int = 0) -> None:
         self._shot, self._key, self._offset = shot, (part, channel), offset
 
     def plane(self, plate: Plate, view: str, position: int) -> Tensor:
@@ -97,7 +98,7 @@ class PlateHints(Hints):
             self._matte.close()
 
 
-def _open_matte(text: str, shot: Shot, config: ColorConfig) -> Matte:
+def _open_matte(text: str, shot: Footage, config: ColorConfig) -> Matte:
     header = shot.header(0)
     inside = _matte_channel(text, header)
     if inside is not None:

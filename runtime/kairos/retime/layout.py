@@ -8,8 +8,10 @@ from typing import Dict, List, Mapping, Sequence, Tuple
 
 from kairos.errors import BadRequest, FrameError
 from kairos.frame import Window
-from kairos.images import Header, Layer, Shot, beauty, layers_of, parse_policies, views_of
+from kairos.images import Header, Layer, beauty, layers_of, parse_policies, views_of
 from kairos_nodes.layers import Policy
+
+from .footage import Footage
 
 CANVAS_MARGIN = 8
 """Pixels of black added around data windows smaller than the display window, so that motion sees their edges."""
@@ -45,7 +47,7 @@ class Layout:
         ]
 
 
-def read_layout(shot: Shot, layer_policy: str, channels: str) -> Layout:
+def read_layout(shot: Footage, layer_policy: str, channels: str) -> Layout:
     """Looks at every frame's header (not its pixels) and settles what moves how.
 
     Args:
@@ -105,7 +107,7 @@ def _only_colour(layer: Layer, header: Header, alpha: bool) -> Layer:
     return replace(layer, channels=ends)
 
 
-def _canvases(shot: Shot, layers: Sequence[Layer], views: Sequence[str]) -> Dict[str, Window]:
+def _canvases(shot: Footage, layers: Sequence[Layer], views: Sequence[str]) -> Dict[str, Window]:
     view_of_part: Dict[int, set[str]] = {}
     for layer in layers:
         view_of_part.setdefault(layer.part, set()).add(layer.view)

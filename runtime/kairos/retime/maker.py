@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import AbstractSet, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -13,11 +13,11 @@ from torch import Tensor
 from kairos.frame import Frame, Part, Window
 from kairos.motion.compose import compose
 from kairos.motion.encode import Codec
-from kairos_nodes.channels import claimed_layers, plate_layer_name
+from kairos_nodes.channels import claimed_layers
 from kairos_nodes.layers import Policy
 
 from .aov import as_planes, mask_planes, neighbours, vector_planes
-from .layout import Layout
+from .parts import assembled, copied, joined, renamed
 from .paths import Paths
 from .plate import Plate, Source
 from .structure import Moment, Structure
@@ -75,18 +75,18 @@ class FrameMaker:
         centre = self._structure.at(request.time)
         if len(moments) == 1 and centre.hold is not None:
             source = self._plate.source(centre.hold)
-            parts = _copied(source.frame, layout, float(request.speed))
+            parts = copied(source.frame, layout, float(request.speed))
             model = source.frame
         else:
             planes, sources = self._moved(moments, centre, float(request.speed))
             model = sources[0].frame
-            parts = _assembled(layout, planes, [source.frame for source in sources])
-        parts = _renamed(parts, claimed_layers(self._look.vectors, self._look.masks))
+            parts = assembled(layout, planes, [source.frame for source in sources])
+        parts = renamed(parts, claimed_layers(self._look.vectors, self._look.masks))
         extra = self._extra_parts(request, model)
         return Frame(
             number=request.number,
             display=model.display,
-            parts=tuple(_joined(parts, extra, self._look.vectors == "blender")),
+            parts=tuple(joined(parts, extra, layout.views, self._look.vectors == "blender")),
             pixel_aspect=model.pixel_aspect,
             rate=self._look.rate,
             timecode=request.timecode,
@@ -200,93 +200,3 @@ def _positions(moment: Moment) -> List[int]:
         return [moment.hold]
     pair = (moment.pair.first, moment.pair.second)
     return list(pair if moment.time <= 0.5 else pair[::-1])
-
-
-def _copied(frame: Frame, layout: Layout, speed: float) -> List[Part]:
-    """A source frame's own parts with the chosen channels; only motion layers are touched: they are rescaled."""
-    motion = {(layer.part, channel) for layer in layout.layers if layer.policy is Policy.VECTOR for channel in layer.channels}
-    parts = []
-    for index, part in enumerate(frame.parts):
-        kept = _kept_channels(layout, index)
-        if not kept:
-            continue
-        planes = part.planes if len(kept) == len(part.channels) else part.planes[kept]
-        scaled = [row for row, channel in enumerate(kept) if (index, channel) in motion]
-        if scaled and speed != 1:
-            planes = planes.copy()
-            planes[scaled] *= np.float32(speed)
-        parts.append(_with_channels(part, kept, planes, part.window))
-    return parts
-
-
-def _assembled(
-    layout: Layout, planes: Mapping[Tuple[str, Policy], Tensor], frames: Sequence[Frame]
-) -> List[Part]:
-    """Moved planes put back into the plate's parts, each cropped to the union of its sources' data windows."""
-    place: Dict[Tuple[int, int], Tuple[str, np.ndarray]] = {}
-    for (view, policy), moved in planes.items():
-        pixels = moved.cpu().numpy()
-        for row, key in enumerate(layout.of(view, policy)):
-            place[key] = (view, pixels[row])
-    parts = []
-    for index, part in enumerate(frames[0].parts):
-        kept = _kept_channels(layout, index)
-        if not kept:
-            continue
-        window = part.window
-        for frame in frames[1:]:
-            window = window.union(frame.parts[index].window)
-        rows = []
-        for channel in kept:
-            view, pixels = place[index, channel]
-            rows.append(pixels[layout.canvases[view].slices(window)])
-        parts.append(_with_channels(part, kept, np.stack(rows), window))
-    return parts
-
-
-def _kept_channels(layout: Layout, part: int) -> List[int]:
-    return sorted(channel for layer in layout.layers if layer.part == part for channel in layer.channels)
-
-
-def _with_channels(part: Part, kept: Sequence[int], planes: np.ndarray, window: Window) -> Part:
-    return replace(
-        part,
-        channels=tuple(part.channels[channel] for channel in kept),
-        depths=tuple(part.depths[channel] for channel in kept),
-        planes=planes,
-        window=window,
-    )
-
-
-def _renamed(parts: Sequence[Part], claimed: AbstractSet[str]) -> List[Part]:
-    """Plate layers whose name the extra layers need become ``source_<name>``, a view's prefix apart."""
-    names = [channel.rpartition(".")[0].rpartition(".") for part in parts for channel in part.channels]
-    taken = {name for _, _, name in names}
-
-    def renamed(channel: str) -> str:
-        layer, dot, end = channel.rpartition(".")
-        view, view_dot, name = layer.rpartition(".")
-        return f"{view}{view_dot}{plate_layer_name(name, claimed, taken)}{dot}{end}"
-
-    return [replace(part, channels=tuple(renamed(channel) for channel in part.channels)) for part in parts]
-
-
-def _joined(parts: List[Part], extra: List[Part], single: bool) -> List[Part]:
-    """The plate's parts with the extra layers: in the one part of a one-part plate, as parts of their own otherwise."""
-    if not extra:
-        return parts
-    if len(extra) == 1 and len(parts) == 1 and parts[0].window == extra[0].window:
-        part, more = parts[0], extra[0]
-        return [
-            replace(
-                part,
-                channels=part.channels + more.channels,
-                depths=part.depths + more.depths,
-                planes=np.concatenate([part.planes, more.planes]),
-            )
-        ]
-    return [*parts, *(replace(part, name=_part_name(part.view)) for part in extra)]
-
-
-def _part_name(view: str) -> str:
-    return f"motion_{view}" if view else "motion"

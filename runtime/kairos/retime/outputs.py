@@ -19,7 +19,6 @@ from kairos.frame import Frame, Part
 from kairos.images import (
     MOVIE_SUFFIXES,
     MovieWriter,
-    Shot,
     clean_leftovers,
     from_scene_linear,
     layers_of,
@@ -29,6 +28,8 @@ from kairos.images import (
     write_image,
 )
 from kairos_nodes.layers import Policy
+
+from .footage import Footage
 
 LOSSY = ("dwaa", "dwab", "b44", "b44a", "pxr24")
 
@@ -256,7 +257,7 @@ class MovieOutput:
         settings: WriteSettings,
         config: ColorConfig,
         rate: Fraction,
-        shot: Shot,
+        shot: Footage,
         sound: bool,
         overwrite: bool,
         fingerprint: str,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Hashable, Optional, Tuple, TypeVar
 
@@ -14,7 +14,6 @@ from torch import Tensor
 from kairos.engines.base import Pair, Session
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.occlusion import consistency, occlusion
-from kairos.motion.tiling import resize, resize_flow
 from kairos.motion.vectors import between, chain
 
 from .structure import Structure
@@ -44,7 +43,7 @@ class Paths:
     Args:
         session: the engine at work on the view.
         structure: the shot's cuts and repeats.
-        size: height and width of the answers, pixels (the canvas; the engine may work on a smaller proxy).
+        size: height and width of the answers, pixels.
         device: where answers live.
     """
 
@@ -61,8 +60,6 @@ class Paths:
         if known is not None:
             return known
         answer = next(iter(self._session.at(pair, [time])))
-        if tuple(answer.flow_to_0.shape[-2:]) != self._size:
-            answer = _resized(answer, *self._size)
         return _remember(self._inbetweens, key, answer, KEPT_INBETWEENS)
 
     def field(self, start: Fraction, end: Fraction) -> Field:
@@ -133,17 +130,6 @@ class Paths:
         edge = pair.second if forward else pair.first
         rest = self._walk(Fraction(edge), end)
         return None if rest is None else chain(answer.flow_to_1 if forward else answer.flow_to_0, rest).flow
-
-
-def _resized(answer: Inbetween, height: int, width: int) -> Inbetween:
-    """An in-between of a reduced proxy at full size: flows in full-size pixels."""
-    planes = {
-        name: resize(plane, height, width)
-        for name in ("blend", "occlusion_0", "occlusion_1", "confidence", "residual", "image")
-        if (plane := getattr(answer, name)) is not None
-    }
-    flows = {name: resize_flow(getattr(answer, name), height, width) for name in ("flow_to_0", "flow_to_1")}
-    return replace(answer, **planes, **flows)
 
 
 K = TypeVar("K", bound=Hashable)

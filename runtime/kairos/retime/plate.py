@@ -13,10 +13,11 @@ from torch.nn import functional
 
 from kairos.color import ColorConfig
 from kairos.frame import Frame, Part, Window
-from kairos.images import Layer, Shot, to_scene_linear
+from kairos.images import Layer, to_scene_linear
 from kairos.motion.encode import encode, measure_exposure
 from kairos_nodes.layers import Policy
 
+from .footage import Footage
 from .layout import Layout
 from .readahead import ReadAhead
 
@@ -83,14 +84,12 @@ class PlateView:
         self._plate, self._view = plate, view
         self._proxies: OrderedDict[int, Tensor] = OrderedDict()
         self._lock = threading.Lock()
-        canvas = plate.layout.canvases[view]
-        factor = plate.proxy_factor
-        self._size = (-(-canvas.height // factor), -(-canvas.width // factor))
 
     @property
     def size(self) -> Tuple[int, int]:
         """Height and width of every proxy, pixels."""
-        return self._size
+        canvas = self._plate.layout.canvases[self._view]
+        return canvas.height, canvas.width
 
     @property
     def device(self) -> torch.device:
@@ -103,7 +102,7 @@ class PlateView:
             if position in self._proxies:
                 self._proxies.move_to_end(position)
                 return self._proxies[position]
-        proxy = self._reduced(self._encoded(position))
+        proxy = self._encoded(position)
         with self._lock:
             self._proxies[position] = proxy
             while len(self._proxies) > KEPT_PROXIES:
@@ -119,23 +118,13 @@ class PlateView:
             return torch.nan_to_num(colour)
         return encode(colour, plate.exposure, None if alpha is None else alpha.to(plate.device))
 
-    def _reduced(self, planes: Tensor) -> Tensor:
-        if self._plate.proxy_factor == 1:
-            return planes
-        return functional.interpolate(planes[None], self._size, mode="area")[0]
-
     def matte(self, position: int) -> Optional[Tensor]:
         """(1, H, W) foreground matte in 0..1, or None."""
-        matte = self._plate.hints.matte(self._plate, self._view, position)
-        return None if matte is None else self._reduced(matte)
+        return self._plate.hints.matte(self._plate, self._view, position)
 
     def given_motion(self, source: int, target: int) -> Optional[Tensor]:
-        """(2, H, W) motion that the plate itself brings, in proxy pixels, or None."""
-        flow = self._plate.hints.motion(self._plate, self._view, source, target)
-        if flow is None:
-            return None
-        scale = flow.new_tensor([self._size[1] / flow.shape[2], self._size[0] / flow.shape[1]])
-        return self._reduced(flow) * scale[:, None, None]
+        """(2, H, W) motion that the plate itself brings, pixels, or None."""
+        return self._plate.hints.motion(self._plate, self._view, source, target)
 
 
 class Hints:
@@ -167,23 +156,20 @@ class Plate:
         config: colour conversions.
         linear: work in scene-linear even where the shot is display-referred.
         exposure: the proxy's exposure, or None to measure it on the shot.
-        proxy_factor: motion is found on a proxy reduced by this.
         hints: the artist's matte and vectors.
     """
 
     def __init__(
         self,
-        shot: Shot,
+        shot: Footage,
         layout: Layout,
         device: torch.device,
         config: ColorConfig,
         linear: bool,
         exposure: Optional[float] = None,
-        proxy_factor: int = 1,
         hints: Optional[Hints] = None,
     ) -> None:
         self.shot, self.layout, self.device = shot, layout, device
-        self.proxy_factor = proxy_factor
         self.hints = hints or Hints()
         self._config, self._linear = config, linear
         self._sources: ReadAhead[Source] = ReadAhead(self._load)

@@ -18,13 +18,14 @@ from kairos.engines import engine as engine_named
 from kairos.engines.base import Engine, EngineSettings
 from kairos.errors import Cancelled, EngineError, KairosError
 from kairos.events import Event, Listener
-from kairos.images import Shot, open_shot, output_colorspace
+from kairos.images import open_shot, output_colorspace
 from kairos.motion.cuts import is_cut, is_repeat
 from kairos_nodes.jobs import RetimeJob
 from kairos_nodes.ranges import parse_frames, parse_range
 from kairos_nodes.rational import parse_rate
 
 from .fingerprint import frame_fingerprint, settings_digest
+from .footage import Footage, Reduced
 from .hints import open_hints
 from .layout import Layout, read_layout
 from .maker import FrameMaker, Look, Request
@@ -81,7 +82,7 @@ def run_retime(job: RetimeJob, listener: Listener, cancelled: Callable[[], bool]
         KairosError: with what was wrong and what to do; finished frames stay on disk.
     """
     job.validate()
-    config = ColorConfig.load(job.ocio)
+    config = ColorConfig.load(job.ocio or None)
     shot = open_shot(
         job.input,
         frame_range=parse_range(job.range) if job.range else None,
@@ -95,9 +96,11 @@ def run_retime(job: RetimeJob, listener: Listener, cancelled: Callable[[], bool]
 
 
 def retime_shot(
-    job: RetimeJob, shot: Shot, config: ColorConfig, listener: Listener, cancelled: Callable[[], bool] = never
+    job: RetimeJob, shot: Footage, config: ColorConfig, listener: Listener, cancelled: Callable[[], bool] = never
 ) -> Outcome:
     """The job on a shot that is already open. Same errors as :func:`run_retime`."""
+    if job.proxy != "1":
+        shot = Reduced(shot, int(job.proxy))
     run = _Run(job, shot, config, listener, cancelled)
     try:
         return run.run()
@@ -119,7 +122,7 @@ class _Run:
     """One run of one job."""
 
     def __init__(
-        self, job: RetimeJob, shot: Shot, config: ColorConfig, listener: Listener, cancelled: Callable[[], bool]
+        self, job: RetimeJob, shot: Footage, config: ColorConfig, listener: Listener, cancelled: Callable[[], bool]
     ) -> None:
         self._job, self._shot, self._config = job, shot, config
         self._listener, self._cancelled = listener, cancelled
@@ -179,7 +182,6 @@ class _Run:
             self._config,
             linear=write.scene_linear or job.shutter > 0,
             exposure=job.exposure,
-            proxy_factor=int(job.proxy),
             hints=open_hints(job, self._shot, layout, self._config),
         )
 

@@ -9,20 +9,20 @@ from typing import List, Optional, Tuple
 import torch
 
 from kairos.errors import BadRequest, EngineError
-from kairos.images import Shot
 from kairos_nodes.jobs import RetimeJob
 from kairos_nodes.ranges import parse_frames
 from kairos_nodes.rational import exact, parse_rate
 from kairos_nodes.timecode import Timecode, retimed
 from kairos_nodes.timing import TimeMap
 
+from .footage import Footage
 from .maker import Request
 
 DEFAULT_RATE = Fraction(24)
 """For a sequence that does not say its rate, where a movie or timecode needs one."""
 
 
-def settle_requests(job: RetimeJob, shot: Shot) -> List[Request]:
+def settle_requests(job: RetimeJob, shot: Footage) -> List[Request]:
     """One request per output frame that the job asks for, in order.
 
     Raises:
@@ -53,7 +53,7 @@ def settle_requests(job: RetimeJob, shot: Shot) -> List[Request]:
     ]
 
 
-def time_map(job: RetimeJob, shot: Shot) -> TimeMap:
+def time_map(job: RetimeJob, shot: Footage) -> TimeMap:
     """The job's timing, in absolute source frame numbers.
 
     Raises:
@@ -77,7 +77,7 @@ def time_map(job: RetimeJob, shot: Shot) -> TimeMap:
     return TimeMap.constant(1 if job.speed is None else job.speed, first, last, phase)
 
 
-def output_rate(job: RetimeJob, shot: Shot) -> Optional[Fraction]:
+def output_rate(job: RetimeJob, shot: Footage) -> Optional[Fraction]:
     """Frames per second of the output: the wanted rate, else the source's own; None where nobody says."""
     return parse_rate(job.to_fps) if job.to_fps else shot.rate
 
@@ -104,7 +104,7 @@ def _samples(job: RetimeJob, mapping: TimeMap, index: int, first: int) -> Tuple[
     return tuple(mapping.at(index + offset) - first for offset in offsets)
 
 
-def _timecode(job: RetimeJob, shot: Shot, index: int) -> str:
+def _timecode(job: RetimeJob, shot: Footage, index: int) -> str:
     text = shot.header(0).timecode
     if not text:
         return ""
