@@ -6,7 +6,7 @@ Everything is exact: times and slopes are fractions, and a cubic with rational s
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import List, Optional, Protocol, Sequence, Tuple
 
@@ -118,12 +118,14 @@ class Keyed:
     keys: Tuple[Key, ...]
     slope_before: Optional[Fraction] = None
     slope_after: Optional[Fraction] = None
+    _frames: Tuple[Fraction, ...] = field(init=False, repr=False, compare=False, default=())
 
     def __post_init__(self) -> None:
         if not self.keys:
             raise ValueError("a curve needs a key")
         if any(b.frame <= a.frame for a, b in zip(self.keys, self.keys[1:])):
             raise ValueError("keys must ascend")
+        object.__setattr__(self, "_frames", tuple(key.frame for key in self.keys))
 
     def value(self, position: Fraction) -> Fraction:
         """Source time at an output position."""
@@ -152,7 +154,7 @@ class Keyed:
 
     def _segment(self, position: Fraction) -> int:
         """Index of the key whose segment holds the position."""
-        return bisect_right([key.frame for key in self.keys], position) - 1
+        return bisect_right(self._frames, position) - 1
 
 
 def _value(a: Key, b: Key, position: Fraction) -> Fraction:

@@ -76,7 +76,12 @@ class Parameter:
 
     def for_job(self, job: str) -> Parameter:
         """The same parameter with this job's own default."""
-        return replace(self, default=self.job_defaults[job], choices=()) if job in self.job_defaults else self
+        if job not in self.job_defaults:
+            return self
+        default = self.job_defaults[job]
+        first = [choice for choice in self.choices if choice == default]
+        rest = [choice for choice in self.choices if choice != default]
+        return replace(self, default=default, choices=(*first, *rest))
 
     def check(self, value: object) -> Value:
         """The value in canonical form.

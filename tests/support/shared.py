@@ -1,0 +1,25 @@
+"""The shared test data beside the repository."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+"""The repository's folder."""
+
+
+def shared_data(*parts: str) -> Path:
+    """Path of the shared data, or of a file or folder in it.
+
+    Where it is missing the test is skipped with the reason; with KAIROS_REQUIRE_SHARED=1 it fails instead.
+    """
+    path = ROOT.parent.joinpath("shared", "data", *parts)
+    if not path.exists():
+        reason = f"shared test data is missing: {path}"
+        if os.environ.get("KAIROS_REQUIRE_SHARED") == "1":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return path
