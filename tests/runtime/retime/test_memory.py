@@ -1,0 +1,37 @@
+"""Memory does not grow with the clip."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import made
+from support.jobs import environment
+
+PEAK = "import resource,sys; from kairos.cli import main; s=main(sys.argv[1:]); print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(s)"
+
+
+def peak(clip: made.Clip, count: int, directory: Path) -> int:
+    """Peak resident memory (KiB) of a render of ``count`` output frames."""
+    last = made.FIRST + count // 2
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK, "retime", clip.pattern, str(directory / "out.%04d.exr"), "--between", "1",
+         "--range", f"{made.FIRST}-{last}", "--device", "cpu", "--vectors", "nuke", "--masks"],
+        env=environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert len(list(directory.glob("*.exr"))) == count + 1
+    return int(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_four_hundred_frames_need_no_more_memory_than_forty(tmp_path: Path) -> None:
+    clip = made.pan(tmp_path / "plate", frames=8, size=(216, 384))
+    # The same eight frames over and over: 201 files, each worth 1 MB in memory.
+    for index in range(8, 201):
+        shutil.copy(clip.files[index % 8], tmp_path / "plate" / f"pan.{made.FIRST + index:04d}.exr")
+    short = peak(clip, 40, tmp_path / "short")
+    long = peak(clip, 400, tmp_path / "long")
+    assert long <= 1.10 * short, f"{short / 1024:.0f} MiB for 40 frames, {long / 1024:.0f} MiB for 400"

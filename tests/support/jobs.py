@@ -1,0 +1,68 @@
+"""Running jobs from tests: in this process, or as an artist would on the command line."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, List, Sequence
+
+from kairos.events import Event
+from kairos.retime import Outcome, run_retime
+from kairos_nodes.jobs import RetimeJob
+
+from support.made import FIRST, Clip
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Ran:
+    """What a job did, and what it told."""
+
+    outcome: Outcome
+    events: List[Event] = field(default_factory=list)
+    pattern: str = ""
+
+    def file(self, number: int) -> Path:
+        """The output file of a frame number."""
+        return Path(self.pattern % number)
+
+    def files(self) -> List[Path]:
+        """All output files, in order."""
+        return sorted(Path(self.pattern).parent.glob("*.exr"))
+
+    def warnings(self) -> List[str]:
+        """Messages of the warnings."""
+        return [event.data["message"] for event in self.events if event.kind == "warning"]
+
+
+def retime(clip: Clip, directory: Path, **settings: Any) -> Ran:
+    """Retimes a made clip into ``directory``; ``settings`` are fields of RetimeJob."""
+    pattern = str(directory / "out.%04d.exr")
+    events: List[Event] = []
+    job = RetimeJob(input=clip.pattern, output=pattern, **{"device": "cpu", **settings})
+    return Ran(run_retime(job, events.append), events, pattern)
+
+
+def frame_at(k: int) -> int:
+    """Output number of the k-th output frame (from 0) of a made clip."""
+    return FIRST + k
+
+
+def kairos(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own."""
+    return subprocess.run(command(*arguments), env=environment(), capture_output=True, text=True, **options)
+
+
+def command(*arguments: str) -> Sequence[str]:
+    """What to run for ``kairos ARGUMENTS``."""
+    return [sys.executable, "-m", "kairos", *arguments]
+
+
+def environment() -> dict[str, str]:
+    """The tests' environment with Kairos on the path."""
+    places = os.pathsep.join(str(ROOT / place) for place in ("runtime", "nodes", "installer"))
+    return {**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1"}
