@@ -7,10 +7,9 @@ ranks of (ID, coverage) pairs sorted by coverage, two ranks to a layer of R, G, 
 from __future__ import annotations
 
 import json
-from typing import Dict, List, Mapping, Tuple
+from typing import Dict, Mapping, Tuple
 
 import numpy as np
-import numpy.typing as npt
 
 from kairos.frame import Attribute, Planes
 
@@ -73,18 +72,23 @@ def rank_layers(layer: str, coverages: Mapping[str, Planes], levels: int = 2) ->
         (H, W) float32 planes by channel name, ``<layer>00.R`` ... ``<layer>NN.A``; ID and coverage are 0 where no
         object is left.
     """
-    names: List[str] = list(coverages)
-    ids = np.array([id_value(name) for name in names], np.float32)
-    stacked = np.stack([coverages[name] for name in names]).astype(np.float32)
-    order: npt.NDArray[np.int64] = np.argsort(-stacked, axis=0, kind="stable")
+    ids = np.array([id_value(name) for name in coverages], np.float32)
+    stacked = np.stack(list(coverages.values())).astype(np.float32)
+    stacked = stacked.reshape(len(ids), -1)
+    count = 2 * levels
+    ranked_ids = np.zeros((count, stacked.shape[1]), np.float32)
+    ranked_covers = np.zeros_like(ranked_ids)
+    # Most pixels show one object alone; only the others need sorting.
+    ranked_ids[0], ranked_covers[0] = ids[stacked.argmax(axis=0)], stacked.max(axis=0)
+    mixed = np.flatnonzero((stacked > 0).sum(axis=0) != 1)
+    order = np.argsort(-stacked[:, mixed], axis=0, kind="stable")[:count]
+    covers = np.take_along_axis(stacked[:, mixed], order, axis=0)
+    ranked_covers[: len(order), mixed] = covers
+    ranked_ids[: len(order), mixed] = np.where(covers > 0, ids[order], np.float32(0))
     planes: Dict[str, Planes] = {}
-    for rank in range(2 * levels):
-        id_plane = np.zeros(stacked.shape[1:], np.float32)
-        cover = np.zeros(stacked.shape[1:], np.float32)
-        if rank < len(names):
-            cover = np.take_along_axis(stacked, order[rank : rank + 1], axis=0)[0]
-            id_plane = np.where(cover > 0, ids[order[rank]], np.float32(0))
+    shape = next(iter(coverages.values())).shape
+    for rank in range(count):
         pair = "RG" if rank % 2 == 0 else "BA"
-        planes[f"{layer}{rank // 2:02d}.{pair[0]}"] = id_plane
-        planes[f"{layer}{rank // 2:02d}.{pair[1]}"] = cover
+        planes[f"{layer}{rank // 2:02d}.{pair[0]}"] = ranked_ids[rank].reshape(shape)
+        planes[f"{layer}{rank // 2:02d}.{pair[1]}"] = ranked_covers[rank].reshape(shape)
     return planes
