@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, Optional, Tuple
 
 import numpy as np
-import PyOpenColorIO as ocio  # noqa: N813  the trade's name
+import PyOpenColorIO as ocio  # type: ignore[import-untyped]  # noqa: N813
 
 from kairos.errors import BadRequest
 from kairos.frame import Planes

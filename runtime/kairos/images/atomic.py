@@ -27,7 +27,7 @@ def is_temporary(path: Path) -> bool:
 
 @contextlib.contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A temporary path in ``path``'s folder to write to; on leaving it is flushed to the disk and takes ``path``'s name.
+    """A temporary path in ``path``'s folder to write to; on leaving it is flushed to disk and takes ``path``'s name.
 
     The temporary keeps ``path``'s ending, since writers choose the format by it. It is removed if anything goes wrong.
 

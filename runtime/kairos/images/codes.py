@@ -7,7 +7,7 @@ from typing import List
 
 import numpy as np
 import numpy.typing as npt
-import OpenImageIO as oiio  # noqa: N813  the trade's name
+import OpenImageIO as oiio  # noqa: N813
 
 from kairos.errors import BadRequest
 from kairos.frame import Frame, Part, Planes
@@ -97,7 +97,7 @@ def _depth(depth: str, kind: str, bit_depth: str) -> str:
 
 def _describe(spec: oiio.ImageSpec, frame: Frame, part: Part, kind: str, depth: str, compression: str) -> None:
     """Puts in what the format carries of the source's metadata."""
-    foreign = tuple(f"{other}:" for other in _DEPTHS if other != kind) + ("openexr:", "cryptomatte/")
+    foreign = ("openexr:", "cryptomatte/", *(f"{other}:" for other in _DEPTHS if other != kind))
     kept = {name: value for name, value in part.metadata.items() if not name.startswith(foreign)}
     write_metadata(spec, kept)
     spec.attribute("PixelAspectRatio", frame.pixel_aspect)
@@ -136,7 +136,7 @@ def _coded(pixels: Planes, depth: str, warnings: List[str]) -> npt.NDArray[np.ge
     codes = np.rint(np.clip(pixels, 0.0, 1.0) * np.float32(2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
     if bits in (10, 12):
         codes = (codes << (16 - bits) | codes >> (2 * bits - 16)).astype(np.uint16)
-    return codes
+    return np.asarray(codes)
 
 
 def is_whole(path: Path) -> bool:

@@ -32,8 +32,8 @@ class ColoredShot(Protocol):
 def input_colorspace(path: Path, header: Header, config: ColorConfig, given: str = "") -> str:
     """The colour space of a file's pixels: the one given, else the configuration's file rule.
 
-    Where only the default rule knows the file, float samples are taken for the scene_linear role, and integer codes never
-    for a linear space, whatever that rule says.
+    Where only the default rule knows the file, float samples are taken for the scene_linear role, and integer codes
+    never for a linear space, whatever that rule says.
 
     Raises:
         BadRequest: the configuration does not know the given one.
@@ -64,9 +64,9 @@ def output_colorspace(path: Union[Path, str], shot: ColoredShot, config: ColorCo
 
 
 def to_scene_linear(frame: Frame, config: ColorConfig) -> Frame:
-    """The frame in the scene_linear role's space, colour premultiplied by alpha. Scene-linear frames come back as they are.
+    """The frame in the scene_linear role's space, colour premultiplied by alpha.
 
-    Alpha, mattes and data layers are untouched.
+    Scene-linear frames come back as they are; alpha, mattes and data layers are untouched.
     """
     if frame.scene_linear:
         return frame

@@ -1,8 +1,8 @@
 """The layout of an OpenEXR file: its headers as bytes, checked before a library decodes the pixels.
 
-OpenImageIO reads and writes the pixels. This module knows just enough of the format ("OpenEXR File Layout") to say early
-and clearly why a file cannot be used, and to reach the one thing OpenImageIO's Python interface cannot: the sample type of
-a 32-bit integer channel that shares a part with others.
+OpenImageIO reads and writes the pixels. This module knows just enough of the format ("OpenEXR File Layout") to say
+early and clearly why a file cannot be used, and to reach the one thing OpenImageIO's Python interface cannot: the
+sample type of a 32-bit integer channel that shares a part with others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ UINT, HALF, FLOAT = 0, 1, 2
 
 _TILED, _DEEP, _MULTI_PART = 0x200, 0x800, 0x1000
 _LINES_PER_CHUNK = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256, 10: 256, 11: 32}
-"""Scan lines per chunk by the header's compression number (none, rle, zips, zip, piz, pxr24, b44, b44a, dwaa, dwab, htj2k)."""
+"""Scan lines per chunk by the header's compression number: none, rle, zips, zip, piz, pxr24, b44, b44a, dwaa ..."""
 
 _SMALLEST_CHUNK = 17
 """Bytes: 8 in the offset table, 8 or more in front of a chunk, and at least one of data."""
@@ -265,8 +265,8 @@ def _channels(data: Bytes, position: int, end: int) -> Tuple[Channel, ...]:
 def retype_as_uint(path: Path, channels: Collection[Tuple[int, str]]) -> None:
     """Declares float channels, named by (part, channel), to be 32-bit integers; their bytes stay as they are.
 
-    Both types are four bytes that none, RLE, ZIP, ZIPS and PIZ compress alike, so a float channel written with integers' bit
-    patterns becomes the integer channel by its type alone.
+    Both types are four bytes that none, RLE, ZIP, ZIPS and PIZ compress alike, so a float channel written with the bit
+    patterns of integers becomes the integer channel by its type alone.
 
     Raises:
         ImageError: the file is damaged or a part's compression treats the two types differently.

@@ -24,9 +24,10 @@ def inspect(spec: str, *, config: Optional[ColorConfig] = None) -> Dict[str, Any
         config: colour configuration; None loads the default one.
 
     Returns:
-        JSON values: ``input, kind, format, frames {first, last, count, missing}, rate {exact, fps}, timecode, colorspace,
-        scene_linear, display_window, pixel_aspect, views, parts [{name, view, data_window, compression, tile}],
-        layers [{name, view, part, channels, types, policy, kind, why}]``; for movies also ``codec, sound``.
+        JSON values: ``input, kind, format, frames {first, last, count, missing}, rate {exact, fps}, timecode,
+        colorspace, scene_linear, display_window, pixel_aspect, views``, a row per part ``{name, view, data_window,
+        compression, tile}`` and per layer ``{name, view, part, channels, types, policy, kind, why}``; for movies also
+        ``codec, sound``.
 
     Raises:
         KairosError: as for :func:`kairos.images.open_shot`.

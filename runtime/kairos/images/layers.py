@@ -26,8 +26,8 @@ class Layer:
         channels: indices into the part's channels; colour first, in R, G, B, A order.
         policy: how it moves.
         reason: why, for the report: ``named depth``, ``Cryptomatte by its metadata`` ...
-        kind: ``colour``, ``alpha``, ``depth``, ``position``, ``coordinates``, ``normal``, ``motion``, ``cryptomatte``, ``id``,
-            ``matte`` or ``data``.
+        kind: ``colour``, ``alpha``, ``depth``, ``position``, ``coordinates``, ``normal``, ``motion``, ``cryptomatte``,
+            ``id``, ``matte`` or ``data``.
     """
 
     part: int
@@ -91,13 +91,11 @@ def is_alpha(channel: str) -> bool:
 def layers_of(found: Headed) -> List[Layer]:
     """The layers of a frame or header, in file order, every channel in exactly one of them."""
     views = views_of_file(found)
-    metadata: Dict[str, Attribute] = {}
-    for part in found.parts:
-        metadata.update(part.metadata)
-    crypto = _cryptomatte_names(metadata)
+    parts: Sequence[AnyPart] = found.parts
+    crypto = tuple(name for part in parts for name in _cryptomatte_names(part.metadata))
     layers: List[Layer] = []
-    for index, part in enumerate(found.parts):
-        layers += _layers_of_part(index, part, views, crypto, several=len(found.parts) > 1)
+    for index, part in enumerate(parts):
+        layers += _layers_of_part(index, part, views, crypto, several=len(parts) > 1)
     return layers
 
 

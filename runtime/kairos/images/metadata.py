@@ -1,4 +1,4 @@
-"""Header attributes between OpenImageIO and frames: what Kairos models itself, what is carried along, what is left out."""
+"""Header attributes between OpenImageIO and frames: what Kairos models itself, what is carried, what is dropped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
-import OpenImageIO as oiio  # noqa: N813  the trade's name
+import OpenImageIO as oiio  # noqa: N813
 
 from kairos.errors import FrameError
 from kairos.frame import Attribute

@@ -107,7 +107,8 @@ class MovieReader:
             self._container.metadata,
             *(other.metadata for other in self._container.streams),
         )
-        return next((holder["timecode"] for holder in holders if holder.get("timecode")), "")
+        found = (text for holder in holders for key, text in holder.items() if key.lower() == "timecode" and text)
+        return next(found, "")
 
     @property
     def tags(self) -> Tuple[int, int, int, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Dict, Iterator, List, Optional, Protocol, Tuple, Type
+from typing import Any, Dict, Iterator, List, Optional, Protocol, Tuple, Type, cast
 
 import av
 from av.audio.stream import AudioStream
@@ -64,6 +64,9 @@ MOVIE_CODECS: Dict[str, MovieCodec] = {
 
 _DEFAULTS = {".mov": "prores", ".mp4": "h264", ".m4v": "h264", ".mkv": "h264", ".mxf": "dnxhr"}
 _FORMATS = {".mov": "mov", ".mp4": "mp4", ".m4v": "mp4", ".mkv": "matroska", ".mxf": "mxf"}
+
+_COMMENTS = {".mxf": "comment_kairos"}
+"""The metadata key that carries the fingerprint where it is not ``comment``."""
 
 WRITABLE_MOVIES = tuple(_DEFAULTS)
 """Endings of movies that can be written."""
@@ -164,6 +167,8 @@ class MovieWriter:
         if self._container is None or self._stream is None:
             raise ValueError("the movie is not open")
         frame.pts, frame.time_base = self._count, 1 / self._rate
+        # Some encoders take their tags from the frame, others from the stream.
+        frame.color_primaries, frame.color_trc = self._tags.primaries, self._tags.transfer
         if self._sound:
             self._sound.copy_until(Fraction(self._count) / self._rate)
         self._container.mux(self._stream.encode(frame))
@@ -180,19 +185,20 @@ class MovieWriter:
         try:
             self._container = av.open(str(self._temporary), "w", format=_FORMATS[suffix], options=_muxing(suffix))
             options = dict(codec.options) if encoder != "libopenh264" else {}
-            self._stream = self._container.add_stream(encoder, rate=self._rate, options=options)
-            context = self._stream.codec_context
+            stream = cast(VideoStream, self._container.add_stream(encoder, rate=self._rate, options=options))
+            self._stream = stream
+            context = stream.codec_context
             context.width, context.height = self._size
             context.pix_fmt = self._pixel_format
             context.time_base = 1 / self._rate
             context.color_range, context.colorspace = self._tags.coding.range, self._tags.coding.matrix
             context.color_primaries, context.color_trc = self._tags.primaries, self._tags.transfer
-            self._stream.time_base = 1 / self._rate
+            stream.time_base = 1 / self._rate
             if self._timecode:
                 self._container.metadata["timecode"] = self._timecode
-                self._stream.metadata["timecode"] = self._timecode
+                stream.metadata["timecode"] = self._timecode
             if self._fingerprint:
-                self._container.metadata["comment"] = as_software(self._fingerprint)
+                self._container.metadata[_COMMENTS.get(suffix, "comment")] = as_software(self._fingerprint)
             if self._audio_from is not None:
                 self._sound = _Sound.of(self._audio_from, self._container, self._audio_start, self.warnings)
             self._container.start_encoding()
@@ -255,8 +261,8 @@ class _Sound:
         self, source: InputContainer, tracks: Dict[int, AudioStream], target: OutputContainer, start: Fraction
     ) -> None:
         self._source, self._tracks, self._target, self._start = source, tracks, target, start
-        self._packets: Iterator[Packet] = source.demux(*[source.streams[index] for index in tracks])
-        self._held: Optional[Packet] = None
+        self._packets: Iterator[Packet[Any]] = source.demux(*[source.streams[index] for index in tracks])
+        self._held: Optional[Packet[Any]] = None
 
     @classmethod
     def of(cls, path: Path, target: OutputContainer, start: Fraction, warnings: List[str]) -> Optional[_Sound]:
@@ -288,7 +294,8 @@ class _Sound:
             if begins >= time:
                 self._held = packet
                 return
-            if begins + (packet.duration or 0) * packet.time_base <= 0:
+            # What lies before 0 of the whole sound primes its decoder and is kept.
+            if self._start > 0 and begins + (packet.duration or 0) * packet.time_base <= 0:
                 continue
             shift = round(self._start / packet.time_base)
             packet.pts -= shift
@@ -348,7 +355,8 @@ def open_movie(
         timecode: of the first frame, or empty.
         colorspace: OCIO name of the pixels' space, for the tags of streams that are like no other.
         like: a movie whose colour tags (matrix, range, primaries, transfer) are taken over.
-        codec: of :data:`MOVIE_CODECS`; None takes ProRes for .mov (4444 with alpha), H.264 for .mp4 and .mkv, DNxHR for .mxf.
+        codec: of :data:`MOVIE_CODECS`; None takes ProRes for .mov (4444 with alpha), H.264 for .mp4 and .mkv,
+            DNxHR for .mxf.
         audio_from: a movie whose sound is copied, packet by packet, as far as the picture goes.
         audio_start: seconds into that sound at the first frame.
         fingerprint: kept in the file's comment, read by :func:`kairos.images.read_fingerprint`.
@@ -390,6 +398,7 @@ def movie_fingerprint(path: Path) -> str:
     """The comment's fingerprint of a movie; empty where there is none or the file cannot be read."""
     try:
         with av.open(str(path)) as container:
-            return software_fingerprint(container.metadata.get("comment", "") or container.metadata.get("COMMENT", ""))
+            comments = (text for key, text in container.metadata.items() if key.lower().startswith("comment"))
+            return next((found for text in comments if (found := software_fingerprint(text))), "")
     except (av.FFmpegError, OSError):
         return ""

@@ -7,16 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
-import fileseq
+from fileseq.constants import PAD_STYLE_HASH1, PAD_STYLE_HASH4
+from fileseq.exceptions import FileSeqException
+from fileseq.filesequence import FileSequence
+from fileseq.frameset import FrameSet
 
 from kairos.errors import BadRequest, FrameError, ImageError
 
 MOVIE_SUFFIXES = (".mov", ".mp4", ".m4v", ".mkv", ".mxf", ".avi", ".webm", ".mpg", ".mpeg", ".mts", ".m2ts", ".ts")
 """Endings of movie files."""
 
-_IMAGE_SUFFIXES = (
-    ".exr .sxr .mxr .png .jpg .jpeg .jpe .tif .tiff .dpx .cin .hdr .bmp .tga .webp .jp2 .psd .sgi .rgb .ppm .pgm .pfm .iff"
-).split()
+_IMAGE_SUFFIXES = frozenset(
+    (
+        *(".exr", ".sxr", ".mxr", ".png", ".jpg", ".jpeg", ".jpe", ".tif", ".tiff", ".dpx", ".cin", ".hdr", ".bmp"),
+        *(".tga", ".webp", ".jp2", ".psd", ".sgi", ".rgb", ".ppm", ".pgm", ".pfm", ".iff"),
+    )
+)
 """What counts as a picture when a folder is searched."""
 
 _PATTERN = re.compile(r"#|@|%\d*d|\$F\d*|<UDIM>")
@@ -36,7 +42,7 @@ class Numbered:
 
     files: Dict[int, Path]
     numbers: Tuple[int, ...]
-    pattern: Optional[fileseq.FileSequence] = None
+    pattern: Optional[FileSequence] = None
 
     def path(self, number: int) -> Path:
         """The file of a frame, whether it exists or not."""
@@ -88,11 +94,11 @@ def _of_folder(folder: Path) -> Numbered:
     return _numbered(found[0], [int(number) for number in found[0].frameSet() or ()])
 
 
-def _sequences_in(folder: Path) -> List[fileseq.FileSequence]:
+def _sequences_in(folder: Path) -> List[FileSequence]:
     """Sequences and single stills of a folder, hidden files and temporaries left out."""
     try:
-        found = fileseq.findSequencesOnDisk(str(folder), pad_style=fileseq.PAD_STYLE_HASH1)
-    except (OSError, fileseq.FileSeqException):
+        found = FileSequence.findSequencesOnDisk(str(folder), pad_style=PAD_STYLE_HASH1)
+    except (OSError, FileSeqException):
         return []
     pictures = [sequence for sequence in found if sequence.extension().lower() in _IMAGE_SUFFIXES]
     return sorted(pictures, key=lambda sequence: (-len(sequence), str(sequence)))
@@ -121,19 +127,19 @@ def _of_pattern(spec: str) -> Numbered:
     return Numbered(files, chosen, asked)
 
 
-def _parsed(spec: str) -> fileseq.FileSequence:
+def _parsed(spec: str) -> FileSequence:
     hashes = re.search(r"#+", Path(spec).name)
     # Studios count one digit per #, but a lone one means four (fileseq's and Shake's custom).
-    style = fileseq.PAD_STYLE_HASH1 if hashes and len(hashes.group()) > 1 else fileseq.PAD_STYLE_HASH4
+    style = PAD_STYLE_HASH1 if hashes and len(hashes.group()) > 1 else PAD_STYLE_HASH4
     try:
-        return fileseq.FileSequence(spec, pad_style=style)
-    except (fileseq.FileSeqException, ValueError) as error:
+        return FileSequence(spec, pad_style=style)
+    except (FileSeqException, ValueError) as error:
         raise BadRequest(
             f"{spec} is no sequence pattern: {error}.", "Write it like shot.%04d.exr or shot.####.exr."
         ) from error
 
 
-def _same_name(asked: fileseq.FileSequence, folder: Path) -> List[fileseq.FileSequence]:
+def _same_name(asked: FileSequence, folder: Path) -> List[FileSequence]:
     return [
         other
         for other in _sequences_in(folder)
@@ -141,11 +147,11 @@ def _same_name(asked: fileseq.FileSequence, folder: Path) -> List[fileseq.FileSe
     ]
 
 
-def _digits(path: Path, sequence: fileseq.FileSequence) -> str:
+def _digits(path: Path, sequence: FileSequence) -> str:
     return path.name[len(sequence.basename()) : len(path.name) - len(sequence.extension())]
 
 
-def _numbered(sequence: fileseq.FileSequence, numbers: List[int]) -> Numbered:
+def _numbered(sequence: FileSequence, numbers: List[int]) -> Numbered:
     if not numbers:
         path = Path(str(sequence))
         number = _number_in(path)
@@ -174,7 +180,7 @@ def _span(numbers: List[int]) -> str:
 
 def listed_frames(numbers: List[int]) -> str:
     """Frame numbers as people write them: ``1003-1005, 1009``."""
-    return str(fileseq.FrameSet(sorted(numbers))).replace(",", ", ") if numbers else "none"
+    return str(FrameSet(sorted(numbers))).replace(",", ", ") if numbers else "none"
 
 
 def choose_range(found: Numbered, frame_range: Optional[Tuple[int, int]], spec: str) -> Tuple[int, ...]:

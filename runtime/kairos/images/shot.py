@@ -154,10 +154,7 @@ class Shot:
         with self._lock:
             if number in self._headers:
                 return self._headers[number]
-        if number in self._existing:
-            header = self._reader.header(number)
-        else:
-            header = self._made_up_header(number)
+        header = self._reader.header(number) if number in self._existing else self._made_up_header(number)
         header = replace(header, rate=self.rate, scene_linear=self.scene_linear, colorspace=self.colorspace)
         with self._lock:
             self._headers[number] = header
@@ -173,10 +170,7 @@ class Shot:
             ImageError: damaged, unsupported.
         """
         number = self._number(position)
-        if number in self._existing:
-            frame = self._reader.read(number)
-        else:
-            frame = self._made_up(number)
+        frame = self._reader.read(number) if number in self._existing else self._made_up(number)
         return replace(frame, rate=self.rate, scene_linear=self.scene_linear, colorspace=self.colorspace)
 
     def close(self) -> None:
@@ -253,7 +247,7 @@ def open_shot(
     if is_movie_file(path) and not path.is_dir():
         movie = MovieReader(path)
         try:
-            found = Numbered({number: path for number in range(movie.count)}, tuple(range(movie.count)))
+            found = Numbered(dict.fromkeys(range(movie.count), path), tuple(range(movie.count)))
             numbers = choose_range(found, frame_range, spec)
             existing = frozenset(range(movie.count))
             return _shot(spec, movie, numbers, existing, True, on_missing, fps, colorspace, config)

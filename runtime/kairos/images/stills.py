@@ -11,7 +11,7 @@ from typing import List, Optional, Tuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-import OpenImageIO as oiio  # noqa: N813  the trade's name
+import OpenImageIO as oiio  # noqa: N813
 
 from kairos.errors import ImageError
 from kairos.frame import Frame, Part, Planes, Window
@@ -50,8 +50,8 @@ def read_header(path: Path, number: int) -> Header:
 def read_still(path: Path, number: int) -> Frame:
     """Reads a whole file. ``colorspace`` is left empty; thread-safe.
 
-    Parts of a frame read say the compression to write them with: the file's own, or zip where that is lossy. Half and float
-    values, 32-bit integers (as bit patterns) and codes of 8 to 16 bits (as code / (2^bits - 1)) are exact.
+    Parts of a frame read say the compression to write them with: the file's own, or zip where that is lossy. Half and
+    float values, 32-bit integers (as bit patterns) and codes of 8 to 16 bits (as code / (2^bits - 1)) are exact.
 
     Raises:
         ImageError: missing, damaged (no missing block is ever taken for black), unsupported, not an image.
@@ -219,7 +219,7 @@ def _values(pixels: npt.NDArray[np.generic], depth: str) -> Planes:
 
 
 def lossless(compression: str) -> str:
-    """The compression to write decoded pixels with: the file's own, or zip in place of one that would lose once more."""
+    """The compression to write decoded pixels with: the file's own, or zip in place of one that would lose again."""
     return "zip" if compression.partition(":")[0] in LOSSY else compression
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Set, Tuple
 
 import numpy as np
-import OpenImageIO as oiio  # noqa: N813  the trade's name
+import OpenImageIO as oiio  # noqa: N813
 
 from kairos.color import ColorConfig
 from kairos.errors import BadRequest, ImageError
@@ -47,8 +47,8 @@ def write_image(
     Args:
         path: the file; its ending chooses the format.
         frame: what to write.
-        compression: ``auto`` takes each part's own (which reading has made lossless), zip where it says none that EXR has;
-            or one for all parts (``zips``, ``dwaa:45`` ...).
+        compression: ``auto`` takes each part's own (which reading has made lossless), zip where it says none that EXR
+            has; or one for all parts (``zips``, ``dwaa:45`` ...).
         bit_depth: ``same`` (each channel's own), ``half`` or ``float`` for EXR; 32-bit integer channels stay integers.
         fingerprint: kept in the file's metadata, read by :func:`kairos.images.read_fingerprint`.
         config: names the colour space in formats that have a field for it.
@@ -111,7 +111,7 @@ def _write_parts(temporary: Path, path: Path, specs: List[oiio.ImageSpec], parts
 def _stored(part: Part) -> Planes:
     """(H, W, C) as handed to OpenImageIO: integers by their own type where the whole part is made of them."""
     pixels = interleaved(part.planes)
-    return pixels.view(np.uint32) if set(part.depths) == {"uint"} else pixels  # type: ignore[return-value]
+    return pixels.view(np.uint32) if set(part.depths) == {"uint"} else pixels
 
 
 def _named(parts: Sequence[Part]) -> List[Part]:
@@ -120,7 +120,7 @@ def _named(parts: Sequence[Part]) -> List[Part]:
         return list(parts)
     named: List[Part] = []
     taken = {part.name for part in parts if part.name}
-    seen = set()
+    seen: Set[str] = set()
     for index, part in enumerate(parts):
         name = part.name
         if not name or name in seen:
@@ -175,7 +175,7 @@ def _within_half(planes: Planes, depths: Tuple[str, ...], warnings: List[str]) -
         if depth != "half" or not planes[index].size:
             continue
         low, high = np.fmin.reduce(planes[index], axis=None), np.fmax.reduce(planes[index], axis=None)
-        if (-HALF_MAX <= low and high <= HALF_MAX) or np.isnan(low):
+        if (low >= -HALF_MAX and high <= HALF_MAX) or np.isnan(low):
             continue
         over = np.isfinite(planes[index]) & (np.abs(planes[index]) > HALF_MAX)
         if over.any():

@@ -1,13 +1,13 @@
 """Video samples to encoded RGB and back, in float32: range, matrix and chroma position as the standards have them.
 
 Values outside 0..1 (footroom and headroom of video levels) are kept both ways, as far as the codes reach.
-Sources: ITU-R BT.601, BT.709, BT.2020 (matrix and quantisation); chroma is co-sited left, and midway between lines in 4:2:0
-(MPEG-2, H.264 default).
+Sources: ITU-R BT.601, BT.709, BT.2020 (matrix and quantisation); chroma is co-sited left, and midway between lines
+in 4:2:0 (MPEG-2, H.264 default).
 """
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 import av
 import numpy as np
@@ -117,7 +117,7 @@ def decode(frame: av.VideoFrame, coding: Coding) -> Planes:
 def _samples(frame: av.VideoFrame, index: int, bits: int) -> Samples:
     plane = frame.planes[index]
     kind = np.dtype("<u2" if bits > 8 else "u1")
-    rows = np.frombuffer(plane, kind).reshape(-1, plane.line_size // kind.itemsize)
+    rows = np.frombuffer(memoryview(plane), kind).reshape(-1, plane.line_size // kind.itemsize)
     return np.asarray(rows[: plane.height, : plane.width])
 
 
@@ -179,7 +179,7 @@ def encode(planes: Planes, pixel_format: str, coding: Coding) -> av.VideoFrame:
     ]
     if has_alpha(pixel_format):
         held = np.ones_like(luma) if alpha is None else alpha
-        coded.append(np.clip(np.rint(held * (2**bits - 1)), 0, 2**bits - 1))
+        coded.append(_coded(held * np.float32(2**bits - 1), 0, 2**bits - 1))
     height, width = luma.shape
     frame = av.VideoFrame(width, height, pixel_format)
     for index, values in enumerate(coded):
@@ -197,34 +197,34 @@ def _fill(frame: av.VideoFrame, index: int, values: Planes, bits: int) -> None:
 
 
 def _scaled(values: Planes, bits: int, sample_range: int) -> Planes:
-    top = 2**bits - 1
+    unit = np.float32(2 ** (bits - 8))
     if sample_range == FULL:
-        return np.clip(np.rint(values * top), 0, top)
-    unit = 2 ** (bits - 8)
+        return _coded(values * np.float32(2**bits - 1), 0, 2**bits - 1)
     # The lowest and highest codes are kept for synchronisation.
-    return np.clip(np.rint(values * (219 * unit) + 16 * unit), unit, top - unit)
+    return _coded(values * (219 * unit) + 16 * unit, 2 ** (bits - 8), 2**bits - 1 - 2 ** (bits - 8))
 
 
 def _scaled_chroma(values: Planes, bits: int, sample_range: int) -> Planes:
-    top, middle, unit = 2**bits - 1, 2 ** (bits - 1), 2 ** (bits - 8)
+    unit, middle = np.float32(2 ** (bits - 8)), np.float32(2 ** (bits - 1))
     if sample_range == FULL:
-        return np.clip(np.rint(values * top + middle), 0, top)
-    return np.clip(np.rint(values * (224 * unit) + middle), unit, top - unit)
+        return _coded(values * np.float32(2**bits - 1) + middle, 0, 2**bits - 1)
+    return _coded(values * (224 * unit) + middle, 2 ** (bits - 8), 2**bits - 1 - 2 ** (bits - 8))
+
+
+def _coded(values: Planes, low: int, high: int) -> Planes:
+    """The nearest codes inside the range that may be used."""
+    rounded = np.rint(values)
+    np.clip(rounded, np.float32(low), np.float32(high), out=rounded)
+    return rounded
 
 
 def _narrowed(chroma: Planes, step: Tuple[int, int]) -> Planes:
     """Chroma at its sample positions: 1-2-1 across, the mean of two lines down."""
+    half, quarter = np.float32(0.5), np.float32(0.25)
     if step[0] == 2:
-        padded = np.concatenate([chroma[:, :1], chroma, chroma[:, -1:]], axis=1)
-        chroma = (
-            np.float32(0.25) * padded[:, 0:-2:2]
-            + np.float32(0.5) * padded[:, 1:-1:2]
-            + np.float32(0.25) * padded[:, 2::2]
-        )
+        wide = np.concatenate([chroma[:, :1], chroma, chroma[:, -1:]], axis=1)
+        chroma = np.asarray(quarter * wide[:, 0:-2:2] + half * wide[:, 1:-1:2] + quarter * wide[:, 2::2], np.float32)
     if step[1] == 2:
-        rows: List[Planes] = [
-            chroma[0::2],
-            chroma[1::2] if len(chroma) % 2 == 0 else np.concatenate([chroma[1::2], chroma[-1:]]),
-        ]
-        chroma = np.float32(0.5) * (rows[0] + rows[1])
+        tall = chroma if len(chroma) % 2 == 0 else np.concatenate([chroma, chroma[-1:]])
+        chroma = np.asarray(half * (tall[0::2] + tall[1::2]), np.float32)
     return chroma
