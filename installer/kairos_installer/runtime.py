@@ -304,7 +304,8 @@ def _ensure(runtime: Runtime, environment: Mapping[str, str], testing: bool) -> 
         runtime.ready_file.unlink(missing_ok=True)
         progress = Progress([stage.title for stage in stages])
         if first < len(stages):
-            progress.say(f"preparing the runtime in {runtime.directory} (once; a few minutes)")
+            what = "preparing" if first < 2 else "updating"
+            progress.say(f"{what} the runtime in {runtime.directory} (once; a few minutes)")
         for index in range(first, len(stages)):
             progress.begin(index)
             try:
