@@ -150,5 +150,17 @@ def test_kairos_test_checks_style_types_and_behaviour() -> None:
 
 
 def test_the_summary_names_what_failed() -> None:
-    outcomes = [testing.Outcome("mypy", 1, 12.4), testing.Outcome("pytest", 0, 300.0)]
-    assert testing.summary(outcomes) == "== mypy FAILED in 12 s, pytest passed in 300 s"
+    outcomes = [testing.Outcome("mypy", 1, 12.4, "2 errors"), testing.Outcome("pytest", 0, 9.0, "3 passed in 8.90s")]
+    assert testing.summary(outcomes) == "== mypy FAILED in 12 s, pytest passed: 3 passed in 8.90s"
+
+
+def test_kairos_test_fails_where_one_check_fails_and_quotes_pytest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    script = "import sys; print('== 1 failed, 2 passed in 0.5s =='); sys.exit(int(sys.argv[1]))"
+    monkeypatch.setattr(testing, "checks", lambda *_: [("mypy", ["-c", script, "0"]), ("pytest", ["-c", script, "1"])])
+    runtime = Runtime(tmp_path, tmp_path)
+    monkeypatch.setattr(Runtime, "python", property(lambda self: Path(sys.executable)))
+    assert testing.run(runtime, [], dict(os.environ)) == 1
+    last = capfdbinary.readouterr().out.decode().splitlines()[-1]
+    assert last == "== mypy passed in 0 s, pytest FAILED: 1 failed, 2 passed in 0.5s"
