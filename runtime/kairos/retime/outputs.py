@@ -14,7 +14,7 @@ import fileseq
 import numpy as np
 
 from kairos.color import ColorConfig
-from kairos.errors import BadRequest
+from kairos.errors import BadRequest, ImageError
 from kairos.frame import Frame, Part
 from kairos.images import (
     MOVIE_SUFFIXES,
@@ -148,10 +148,14 @@ class SequenceOutput:
         )
 
     def _clean(self, folder: Path) -> None:
-        if folder not in self._cleaned:
+        if folder in self._cleaned:
+            return
+        try:
             folder.mkdir(parents=True, exist_ok=True)
-            clean_leftovers(folder)
-            self._cleaned.add(folder)
+        except OSError as error:
+            raise ImageError(f"The folder {folder} cannot be made: {error.strerror}.", "Choose another output.") from None
+        clean_leftovers(folder)
+        self._cleaned.add(folder)
 
     def put(self, frame: Frame, fingerprint: str) -> None:
         """Hands a frame to the writing thread; waits while ``PENDING`` are under way."""
@@ -291,6 +295,7 @@ class MovieOutput:
                 colorspace=self._settings.colorspace,
                 like=self._shot if self._shot.movie else None,
                 audio_from=self._shot.path(0) if self._sound and self._shot.movie else None,
+                audio_start=self._shot.numbers[0] / (self._shot.rate or self._rate),
                 fingerprint=self._fingerprint,
             )
         self._writer.write(stored_frame(frame, self._settings, self._config))

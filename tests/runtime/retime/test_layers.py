@@ -21,7 +21,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
 def test_every_id_of_the_output_exists_in_the_input(ran: Ran, tmp_path: Path) -> None:
     clip = layered(tmp_path, frames=1)
     names = [name for name in read_exr(clip.files[0]) if name.startswith("CryptoObject")]
-    ids = [name for name in names if name[-1] in "rb"]
+    ids = [name for name in names if name[-1].lower() in "rb"]
+    assert len(ids) == 4
     known = {int(bits) for name in ids for bits in np.unique(read_exr(clip.files[0])[name].view(np.uint32))}
     for file in ran.files():
         found = {int(bits) for name in ids for bits in np.unique(read_exr(file)[name].view(np.uint32))}
@@ -31,7 +32,9 @@ def test_every_id_of_the_output_exists_in_the_input(ran: Ran, tmp_path: Path) ->
 def test_coverage_stays_with_its_id(ran: Ran) -> None:
     for file in ran.files():
         planes = read_exr(file)
-        total = sum(planes[f"CryptoObject{rank}.{cover}"] for rank in ("00", "01") for cover in "ga")
+        covers = [plane for name, plane in planes.items() if name.startswith("Crypto") and name[-1].lower() in "ga"]
+        assert len(covers) == 4
+        total = sum(covers)
         assert np.allclose(total, 1, atol=2e-3), file.name
 
 
@@ -46,7 +49,8 @@ def test_the_cryptomatte_manifest_is_kept(ran: Ran, tmp_path: Path) -> None:
 
 def test_depth_has_no_value_between_foreground_and_background(ran: Ran) -> None:
     for file in ran.files():
-        assert set(np.unique(read_exr(file)["Z"])) <= set(DEPTHS.values()), file.name
+        distance = np.min([np.abs(read_exr(file)["Z"] - depth) for depth in DEPTHS.values()], axis=0)
+        assert distance.max() < 1e-4, file.name
 
 
 def test_normals_have_unit_length(ran: Ran) -> None:
@@ -71,9 +75,9 @@ def test_the_plates_own_vectors_are_rescaled_and_kept_under_another_name(tmp_pat
     ran = retime(clip, tmp_path / "out", between=3, vectors="nuke", masks=True)
     for k in range(9):
         planes = read_exr(ran.file(frame_at(k)))
-        moved = planes["source_forward.u"]
         # 9 px a frame for the object and -6 for the ground, a quarter of it between output frames.
-        assert set(np.unique(moved)) <= {np.float32(2.25), np.float32(-1.5)}, k
+        distance = np.min([np.abs(planes["source_forward.u"] - quarter) for quarter in (2.25, -1.5)], axis=0)
+        assert distance.max() < 1e-4, k
         assert {"forward.u", "forward.v", "backward.u", "backward.v"} <= planes.keys()
 
 

@@ -41,10 +41,10 @@ def test_neighbours_never_come_from_the_other_side_of_a_cut() -> None:
 
 
 def test_a_single_repeat_inside_a_movement_is_bridged() -> None:
-    on_twos = structure(7, repeats="1 3 5")
-    moment = on_twos.at(Fraction(3))
-    assert (moment.pair.first, moment.pair.second, moment.time) == (2, 4, 0.5)
-    assert (moment.pair.before, moment.pair.before_time) == (0, -1.0)
+    on_twos = structure(9, repeats="1 3 5 7")
+    moment = on_twos.at(Fraction(5))
+    assert (moment.pair.first, moment.pair.second, moment.time) == (4, 6, 0.5)
+    assert (moment.pair.before, moment.pair.before_time) == (2, -1.0)
 
 
 def test_a_longer_rest_is_a_hold_that_the_shot_means() -> None:
