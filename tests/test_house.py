@@ -1,0 +1,116 @@
+"""The house is in order: imports point one way, and the repository speaks of Kairos alone."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Iterator, List, Set
+
+import pytest
+
+from support.shared import ROOT
+
+FLOORS = {
+    "frame": 1,
+    "errors": 1,
+    "events": 1,
+    "images": 2,
+    "color": 2,
+    "motion": 3,
+    "engines": 4,
+    "retime": 5,
+    "vectors": 5,
+    "inbetween": 5,
+    "pictures": 6,
+    "bench": 6,
+    "demo": 6,
+    "cli": 6,
+    "__main__": 6,
+    "__init__": 6,
+}
+"""DESIGN's floors of the runtime: a module imports from its own and from those below."""
+
+BARE = {"motion": {"torch", "numpy"}, "engines": {"torch", "numpy", "cv2", "safetensors", "onnxruntime"}}
+"""What runs on a bare GPU machine imports no other library, and of Kairos only itself and floor 1."""
+
+RUNTIME = sorted((ROOT / "runtime" / "kairos").rglob("*.py"))
+
+
+def _tracked() -> List[Path]:
+    """Files of the repository; all below its folder where there is no git."""
+    answer = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if answer.returncode != 0:
+        return [path for path in ROOT.rglob("*") if path.is_file() and ".runtime" not in path.parts]
+    return [ROOT / name for name in answer.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+def _imports(path: Path, package: str) -> Iterator[str]:
+    """Full names of what a module imports, relative ones resolved against its package."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")
+            base = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
+            module = ".".join(part for part in (base, node.module or "") if part)
+            yield module
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def _package(path: Path, root: Path) -> str:
+    return ".".join(path.parent.relative_to(root).parts)
+
+
+def _floor_name(path: Path) -> str:
+    relative = path.relative_to(ROOT / "runtime" / "kairos")
+    return relative.parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", RUNTIME, ids=lambda path: str(path.relative_to(ROOT / "runtime" / "kairos")))
+def test_a_runtime_module_imports_from_its_own_floor_and_below(path: Path) -> None:
+    own = _floor_name(path)
+    for name in _imports(path, _package(path, ROOT / "runtime")):
+        parts = name.split(".")
+        if parts[0] == "kairos" and len(parts) > 1 and parts[1] in FLOORS:
+            assert FLOORS[parts[1]] <= FLOORS[own], f"{path.name} is on floor {FLOORS[own]} and imports {name}"
+
+
+@pytest.mark.parametrize("folder", sorted(BARE))
+def test_motion_and_engines_run_on_a_bare_gpu_machine(folder: str) -> None:
+    allowed_kairos = {name for name, floor in FLOORS.items() if floor == 1} | set(BARE)
+    for path in (ROOT / "runtime" / "kairos" / folder).rglob("*.py"):
+        for name in _imports(path, _package(path, ROOT / "runtime")):
+            parts = name.split(".")
+            if parts[0] == "kairos":
+                assert len(parts) == 1 or parts[1] in allowed_kairos, f"{path.name} imports {name}"
+            elif parts[0] not in sys.stdlib_module_names | {"kairos_nodes"}:
+                assert parts[0] in BARE[folder], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize(
+    ("folder", "ours"), [("nodes", {"kairos_nodes"}), ("installer", {"kairos_nodes", "kairos_installer"})]
+)
+def test_nodes_and_installer_import_the_standard_library_alone(folder: str, ours: Set[str]) -> None:
+    allowed = set(sys.stdlib_module_names) | ours
+    for path in (ROOT / folder).rglob("*.py"):
+        outside = {name.partition(".")[0] for name in _imports(path, _package(path, ROOT / folder))} - allowed
+        assert not outside, f"{path.name} imports {outside}"
+
+
+@pytest.mark.parametrize("path", [path for path in _tracked() if path.suffix == ".py"], ids=lambda path: path.name)
+def test_nothing_is_left_undone(path: Path) -> None:
+    if path == Path(__file__).resolve():
+        return
+    text = path.read_text(encoding="utf-8")
+    found = re.findall(r"\bTODO\b|\bFIXME\b|\bXXX\b|raise NotImplementedError", text)
+    assert not found
+
+
+def test_the_installer_names_no_address() -> None:
+    # Where packages come from is pip's configuration, which a studio sets, and uv's own knowledge of torch's builds.
+    files = [ROOT / "kairos", ROOT / "kairos.cmd", ROOT / "pyproject.toml", ROOT / ".ci" / "run"]
+    for path in [*files, *(ROOT / "installer").rglob("*.py")]:
+        assert "://" not in path.read_text(encoding="utf-8"), path
