@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import threading
 from pathlib import Path
@@ -15,6 +16,18 @@ from kairos.errors import BadRequest
 from kairos.frame import Planes
 
 BUILT_IN = "ocio://studio-config-latest"
+
+
+def _validated(path: str) -> ocio.Config:
+    config = ocio.Config.CreateFromFile(path)
+    config.validate()
+    return config
+
+
+@functools.lru_cache(maxsize=4)
+def _built_in(address: str) -> ocio.Config:
+    """A configuration that is part of OCIO: parsing it takes a tenth of a second, and it cannot change."""
+    return _validated(address)
 
 
 class ColorConfig:
@@ -40,8 +53,7 @@ class ColorConfig:
         named = os.environ.get("OCIO") or path or BUILT_IN
         try:
             # A path as given, also one with ~, or a built-in's ocio:// address.
-            config = ocio.Config.CreateFromFile(named if "://" in named else str(Path(named).expanduser()))
-            config.validate()
+            config = _built_in(named) if "://" in named else _validated(str(Path(named).expanduser()))
         except ocio.Exception as error:
             knob = "$OCIO" if os.environ.get("OCIO") else "--ocio"
             why = str(error).split("\n")[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
-from typing import Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
 import OpenImageIO as oiio  # noqa: N813
@@ -33,6 +33,7 @@ _MODELLED = {
     "openexr:levelmode",
     "openexr:roundingmode",
     "openexr:version",
+    "openexr:dwaCompressionLevel",
     "textureformat",
     "planarconfig",
     "thumbnail_width",
@@ -66,20 +67,32 @@ def software_fingerprint(text: str) -> str:
     return match.group(1) if match else ""
 
 
+def attribute(spec: oiio.ImageSpec, name: str) -> Any:
+    """A header attribute's value; None where it is missing or its text is not UTF-8."""
+    try:
+        return spec.getattribute(name)
+    except UnicodeDecodeError:
+        return None
+
+
 def fingerprint_of(spec: oiio.ImageSpec) -> str:
     """The fingerprint a header carries, or an empty string."""
     for name in (FINGERPRINT, "Exif:ImageUniqueID"):
-        value = spec.getattribute(name)
+        value = attribute(spec, name)
         if isinstance(value, str) and (name == FINGERPRINT or value.startswith("kairos:")):
             return value.removeprefix("kairos:")
-    return software_fingerprint(str(spec.getattribute("Software") or ""))
+    return software_fingerprint(str(attribute(spec, "Software") or ""))
 
 
 def read_metadata(spec: oiio.ImageSpec, exr: bool) -> Dict[str, Attribute]:
     """The attributes that are carried along. The time code stays too, for the flags and user bits beside its digits."""
     found: Dict[str, Attribute] = {}
     for item in spec.extra_attribs:
-        name, value = item.name, item.value
+        try:
+            name, value = item.name, item.value
+        except UnicodeDecodeError:
+            # OpenImageIO hands out UTF-8 alone: a name in an old code page cannot be carried.
+            continue
         if name in _MODELLED and not (exr and name.startswith(("tiff:", "dpx:"))):
             continue
         if name.startswith("oiio:") and name != UNASSOCIATED:
@@ -97,11 +110,11 @@ def read_metadata(spec: oiio.ImageSpec, exr: bool) -> Dict[str, Attribute]:
 
 def read_rate(spec: oiio.ImageSpec) -> Optional[Fraction]:
     """Frames per second of a header, or None."""
-    value = spec.getattribute(RATE)
+    value = attribute(spec, RATE)
     if isinstance(value, tuple) and len(value) == 2 and value[1]:
         return exact_rate(Fraction(int(value[0]), int(value[1])))
     for name in (RATE, "dpx:FrameRate", "dpx:TemporalFrameRate"):
-        value = spec.getattribute(name)
+        value = attribute(spec, name)
         if isinstance(value, (int, float)) and 0 < value < 10_000:
             return exact_rate(Fraction(value).limit_denominator(1001))
     return None
@@ -122,14 +135,29 @@ def _words(metadata: Mapping[str, Attribute]) -> Optional[Tuple[int, int]]:
 
 def write_metadata(spec: oiio.ImageSpec, metadata: Mapping[str, Attribute]) -> None:
     """Puts the carried attributes into a header to be written."""
-    for name, attribute in metadata.items():
+    for name, kept in metadata.items():
         if name == TIMECODE:
             continue
-        kind, value = attribute
+        kind, value = kept
         if isinstance(value, (str, int, float)) and kind in ("string", "int", "float"):
             spec.attribute(name, value)
         else:
-            spec.attribute(name, oiio.TypeDesc(kind), value)
+            spec.attribute(name, _type(kind), value)
+
+
+_INTEGER_VECTORS = {"vector2i": oiio.VEC2, "vectori": oiio.VEC3, "vector4i": oiio.VEC4}
+"""Types that OpenImageIO writes in words it does not read."""
+
+_NO_DOUBLES = {"double": "float", "vector2d": "vector2", "vectord": "vector", "vector4d": "vector4", "matrixd": "matrix"}
+"""What doubles are kept as: OpenImageIO's Python interface reads them but cannot set them."""
+
+
+def _type(kind: str) -> oiio.TypeDesc:
+    word, _, count = kind.rstrip("]").partition("[")
+    if word in _INTEGER_VECTORS:
+        return oiio.TypeDesc(oiio.INT, _INTEGER_VECTORS[word], oiio.VECTOR, int(count or 0))
+    word = _NO_DOUBLES.get(word, word)
+    return oiio.TypeDesc(f"{word}[{count}]" if count else word)
 
 
 def write_timecode(

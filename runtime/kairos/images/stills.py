@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from kairos.frame import Frame, Part, Planes, Window
 
 from . import exr_layout
 from .header import UNASSOCIATED, Header, PartHeader
-from .metadata import fingerprint_of, read_metadata, read_rate, read_timecode
+from .metadata import attribute, fingerprint_of, read_metadata, read_rate, read_timecode
 
 _LARGEST_GAIN = 20_000
 _PLAIN_SIZE = 1 << 28
@@ -43,7 +43,7 @@ def read_header(path: Path, number: int) -> Header:
     Raises:
         ImageError: missing, damaged, unsupported, not an image.
     """
-    with closing(_open(path)) as source:
+    with _opened(path) as source:
         return _header(source, path, number)
 
 
@@ -56,22 +56,30 @@ def read_still(path: Path, number: int) -> Frame:
     Raises:
         ImageError: missing, damaged (no missing block is ever taken for black), unsupported, not an image.
     """
-    with closing(_open(path)) as source:
+    with _opened(path) as source:
         header = _header(source, path, number)
-        try:
-            parts = tuple(_part(source, index, part, path) for index, part in enumerate(header.parts))
-        except MemoryError as error:
-            raise ImageError(
-                f"{path} does not fit into memory.", "Close other programs or use a smaller plate."
-            ) from error
-    shared = {item.name: getattr(header, item.name) for item in fields(Frame) if item.name != "parts"}
-    return Frame(parts=parts, **shared)
+        parts = tuple(_part(source, index, part, path) for index, part in enumerate(header.parts))
+        shared = {item.name: getattr(header, item.name) for item in fields(Frame) if item.name != "parts"}
+        return Frame(parts=parts, **shared)
 
 
 def still_fingerprint(path: Path) -> str:
     """The fingerprint in a still's header; empty where there is none. Raises ImageError where it cannot be read."""
-    with closing(_open(path)) as source:
+    with _opened(path) as source:
         return fingerprint_of(source.spec())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[oiio.ImageInput]:
+    """A file open for reading; whatever its contents trip over ends in an ImageError."""
+    try:
+        with closing(_open(path)) as source:
+            yield source
+    except MemoryError as error:
+        raise ImageError(f"{path} does not fit into memory.", "Close other programs or use a smaller plate.") from error
+    except (ValueError, OverflowError) as error:
+        # Windows without pixels, channel names that repeat or are no text.
+        raise exr_layout.damaged(path, "its header makes no sense") from error
 
 
 def _open(path: Path) -> oiio.ImageInput:
@@ -90,7 +98,7 @@ def _open(path: Path) -> oiio.ImageInput:
     hints.attribute(UNASSOCIATED, 1)
     source = oiio.ImageInput.open(str(path), hints)
     if source is None:
-        why = _first_line(oiio.geterror())
+        why = _said(oiio.geterror)
         if exr_layout.is_exr(path):
             raise exr_layout.damaged(path, why or "its header makes no sense")
         if "could not find a format reader" in why:
@@ -107,7 +115,12 @@ def _open(path: Path) -> oiio.ImageInput:
     return source
 
 
-def _first_line(text: str) -> str:
+def _said(complaint: Callable[[], str]) -> str:
+    """The first line of the library's complaint; empty where there is none."""
+    try:
+        text = complaint()
+    except UnicodeDecodeError:
+        return "its header holds text that makes no sense"
     return " ".join(text.split("\n")[0].split()).rstrip(".")
 
 
@@ -122,11 +135,11 @@ def _header(source: oiio.ImageInput, path: Path, number: int) -> Header:
         if spec.deep:
             raise ImageError(f"{path} holds deep samples: deep images are not supported.", "Flatten it first.")
         parts.append(_part_header(spec, path, exr))
-    failure = _first_line(source.geterror())
-    if first is None or (exr and len(parts) < max(1, int(first.getattribute("oiio:subimages") or 1))):
+    failure = _said(source.geterror)
+    if first is None or (exr and len(parts) < max(1, int(attribute(first, "oiio:subimages") or 1))):
         raise exr_layout.damaged(path, failure or f"only {len(parts)} of its parts can be reached")
     rate = read_rate(first)
-    aspect = float(first.getattribute("PixelAspectRatio") or 1.0)
+    aspect = float(attribute(first, "PixelAspectRatio") or 1.0)
     return Header(
         number=number,
         display=Window(first.full_x, first.full_y, first.full_width, first.full_height),
@@ -141,17 +154,17 @@ def _header(source: oiio.ImageInput, path: Path, number: int) -> Header:
 
 def _part_header(spec: oiio.ImageSpec, path: Path, exr: bool) -> PartHeader:
     kinds = [str(kind) for kind in spec.channelformats] or [str(spec.format)] * spec.nchannels
-    bits = int(spec.getattribute("oiio:BitsPerSample") or 0)
+    bits = int(attribute(spec, "oiio:BitsPerSample") or 0)
     tile = (spec.tile_width, spec.tile_height) if spec.tile_width else None
-    compression = str(spec.getattribute("compression") or "")
+    compression = str(attribute(spec, "compression") or "")
     if "openexr:dwaCompressionLevel" in spec and compression in ("dwaa", "dwab"):
-        compression += f":{float(spec.getattribute('openexr:dwaCompressionLevel')):g}"
+        compression += f":{float(attribute(spec, 'openexr:dwaCompressionLevel')):g}"
     return PartHeader(
         channels=tuple(spec.channelnames),
         window=Window(spec.x, spec.y, spec.width, spec.height),
         depths=tuple(_depth(kind, bits, path, exr) for kind in kinds),
-        name=str(spec.getattribute("name") or "") if exr else "",
-        view=str(spec.getattribute("view") or "") if exr else "",
+        name=str(attribute(spec, "name") or "") if exr else "",
+        view=str(attribute(spec, "view") or "") if exr else "",
         metadata=read_metadata(spec, exr),
         compression=compression,
         tile=tile if exr else None,
@@ -194,7 +207,7 @@ def _pixels(
     source: oiio.ImageInput, index: int, start: int, end: int, kind: oiio.BASETYPE, path: Path
 ) -> npt.NDArray[np.generic]:
     pixels = source.read_image(index, 0, start, end, kind)
-    failure = _first_line(source.geterror())
+    failure = _said(source.geterror)
     if pixels is None or failure:
         part = f" (part {index})" if index else ""
         raise exr_layout.damaged(path, (failure or "its pixels cannot be decoded") + part)
