@@ -79,7 +79,9 @@ def differences(one: Frame, two: Frame, ignored: Sequence[str] = ("DateTime",)) 
         for name in ("channels", "window", "depths", "name", "view", "compression", "tile"):
             if getattr(mine, name) != getattr(theirs, name):
                 found.append(f"part {index} {name}: {getattr(mine, name)} and {getattr(theirs, name)}")
-        if mine.planes.shape == theirs.planes.shape and not np.array_equal(bits_of(mine.planes), bits_of(theirs.planes)):
+        if mine.planes.shape == theirs.planes.shape and not np.array_equal(
+            bits_of(mine.planes), bits_of(theirs.planes)
+        ):
             found.append(f"part {index} pixels")
         keys = {key for key in {*mine.metadata, *theirs.metadata} if key not in ignored}
         found += [

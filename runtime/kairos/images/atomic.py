@@ -45,7 +45,8 @@ def written_whole(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise write_error(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_error(path: Path, why: Union[OSError, str]) -> ImageError:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import List
 
@@ -58,18 +62,46 @@ def write_codes(path: Path, frame: Frame, compression: str, bit_depth: str, fing
         _sign(spec, kind, fingerprint)
     pixels = _coded(interleaved(planes), depth, warnings)
     with written_whole(path) as temporary:
-        output = oiio.ImageOutput.create(str(temporary))
-        if output is None or not output.open(str(temporary), spec) or not output.write_image(pixels):
-            failure = output.geterror() if output else oiio.geterror()
-            if output:
-                output.close()
-            raise write_error(path, failure)
-        if not output.close():
-            raise write_error(path, output.geterror())
+        if kind == "jpeg":
+            _encode_apart(temporary, path, kind, spec, pixels)
+        else:
+            _encode(str(temporary), path, kind, spec, pixels)
         # Not every codec reports that the disk ran full; the end of the file tells.
         if not is_whole(temporary):
             raise write_error(path, "the file is incomplete")
     return list(dict.fromkeys(warnings))
+
+
+def _encode(target: str, path: Path, kind: str, spec: oiio.ImageSpec, pixels: npt.NDArray[np.generic]) -> None:
+    output = oiio.ImageOutput.create(kind)
+    if output is None:
+        raise write_error(path, oiio.geterror())
+    if not output.open(target, spec) or not output.write_image(pixels):
+        failure = output.geterror()
+        output.close()
+        raise write_error(path, failure)
+    if not output.close():
+        raise write_error(path, output.geterror())
+
+
+def _encode_apart(
+    temporary: Path, path: Path, kind: str, spec: oiio.ImageSpec, pixels: npt.NDArray[np.generic]
+) -> None:
+    """Encodes where nothing can run full, then copies: the JPEG library ends the whole process when a write fails."""
+    if hasattr(os, "memfd_create"):
+        handle = os.memfd_create("kairos")
+        try:
+            _encode(f"/proc/self/fd/{handle}", path, kind, spec, pixels)
+            temporary.write_bytes(Path(f"/proc/self/fd/{handle}").read_bytes())
+        finally:
+            os.close(handle)
+        return
+    with tempfile.TemporaryDirectory(prefix="kairos-") as folder:
+        if shutil.disk_usage(folder).free < 2 * pixels.nbytes + (1 << 20):
+            raise write_error(Path(folder) / path.name, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+        scratch = Path(folder) / f"frame{path.suffix}"
+        _encode(str(scratch), path, kind, spec, pixels)
+        temporary.write_bytes(scratch.read_bytes())
 
 
 _TYPES = {

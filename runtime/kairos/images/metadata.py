@@ -148,7 +148,13 @@ def write_metadata(spec: oiio.ImageSpec, metadata: Mapping[str, Attribute]) -> N
 _INTEGER_VECTORS = {"vector2i": oiio.VEC2, "vectori": oiio.VEC3, "vector4i": oiio.VEC4}
 """Types that OpenImageIO writes in words it does not read."""
 
-_NO_DOUBLES = {"double": "float", "vector2d": "vector2", "vectord": "vector", "vector4d": "vector4", "matrixd": "matrix"}
+_NO_DOUBLES = {
+    "double": "float",
+    "vector2d": "vector2",
+    "vectord": "vector",
+    "vector4d": "vector4",
+    "matrixd": "matrix",
+}
 """What doubles are kept as: OpenImageIO's Python interface reads them but cannot set them."""
 
 

@@ -48,7 +48,9 @@ def test_another_reader_sees_the_same_parts_and_pixels(tmp_path: Path) -> None:
         before, after = read_exr(source, index), read_exr(tmp_path / "copy.exr", index)
         assert list(before) == list(after)
         assert all(np.array_equal(before[name], after[name]) for name in before)
-        assert read_spec(tmp_path / "copy.exr", index).getattribute("view") == read_spec(source, index).getattribute("view")
+        assert read_spec(tmp_path / "copy.exr", index).getattribute("view") == read_spec(source, index).getattribute(
+            "view"
+        )
 
 
 def test_half_outliers_survive(tmp_path: Path) -> None:
@@ -100,7 +102,9 @@ def test_windows_aspect_rate_and_views_survive(tmp_path: Path) -> None:
     parts = (
         part_of("R G B", ramp(3), origin=(-7, 11), name="rgba.left", view="left", compression="zip"),
         part_of("R G B", ramp(3, (9, 13)), origin=(30, -4), name="rgba.right", view="right", compression="piz"),
-        part_of("Z", ramp(1, (5, 5)), ("float",), origin=(100, 100), name="depth.left", view="left", compression="zips"),
+        part_of(
+            "Z", ramp(1, (5, 5)), ("float",), origin=(100, 100), name="depth.left", view="left", compression="zips"
+        ),
     )
     frame = frame_of(*parts, display=Window(2, 3, 64, 48), pixel_aspect=2.0, rate=FILM, timecode="01:02:03:04")
     write_image(tmp_path / "a.exr", frame)
@@ -161,7 +165,9 @@ def test_a_timecode_that_no_file_can_hold_is_left_out_with_a_warning(tmp_path: P
     assert read_back(tmp_path / "a.exr").timecode == ""
 
 
-@pytest.mark.parametrize(("compression", "read_as"), [("dwaa:45", "zip"), ("pxr24", "zip"), ("piz", "piz"), ("zips", "zips")])
+@pytest.mark.parametrize(
+    ("compression", "read_as"), [("dwaa:45", "zip"), ("pxr24", "zip"), ("piz", "piz"), ("zips", "zips")]
+)
 def test_lossy_sources_are_written_lossless_and_others_as_they_were(
     tmp_path: Path, compression: str, read_as: str
 ) -> None:
@@ -176,7 +182,10 @@ def test_lossy_sources_are_written_lossless_and_others_as_they_were(
 
 
 def test_each_part_keeps_the_compression_it_asks_for(tmp_path: Path) -> None:
-    parts = (part_of("R G B", ramp(3), compression="dwaa:60", name="rgba"), part_of("Z", ramp(1), compression="zip", name="z"))
+    parts = (
+        part_of("R G B", ramp(3), compression="dwaa:60", name="rgba"),
+        part_of("Z", ramp(1), compression="zip", name="z"),
+    )
     write_image(tmp_path / "a.exr", frame_of(*parts))
     with open_shot(str(tmp_path / "a.exr")) as shot:
         assert [part.compression for part in shot.header(0).parts] == ["dwaa:60", "zip"]
@@ -194,7 +203,9 @@ def test_the_top_level_of_a_mip_mapped_file_is_read_and_written_as_plain_tiles(t
     assert differences(frame, read_back(tmp_path / "a.exr")) == []
 
 
-@pytest.mark.parametrize(("bit_depth", "kinds"), [("half", ("half", "half", "uint")), ("float", ("float", "float", "uint"))])
+@pytest.mark.parametrize(
+    ("bit_depth", "kinds"), [("half", ("half", "half", "uint")), ("float", ("float", "float", "uint"))]
+)
 def test_bit_depth_changes_all_but_integers(tmp_path: Path, bit_depth: str, kinds: Tuple[str, ...]) -> None:
     frame = frame_of(part_of("R Z id", ramp(3), ("half", "float", "uint")))
     write_image(tmp_path / "a.exr", frame, bit_depth=bit_depth)
@@ -231,7 +242,11 @@ def test_parts_without_names_get_distinct_ones(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "word"),
-    [({"compression": "jpeg2000"}, "jpeg2000"), ({"bit_depth": "12"}, "12"), ({"compression": "dwaa:high"}, "dwaa:high")],
+    [
+        ({"compression": "jpeg2000"}, "jpeg2000"),
+        ({"bit_depth": "12"}, "12"),
+        ({"compression": "dwaa:high"}, "dwaa:high"),
+    ],
 )
 def test_impossible_requests_are_refused_by_name(tmp_path: Path, options: dict[str, str], word: str) -> None:
     with pytest.raises(BadRequest, match=word):

@@ -230,7 +230,9 @@ def test_randomly_damaged_files_never_bring_the_process_down(tmp_path: Path) -> 
     random = np.random.default_rng(7)
     made = []
     for index, compression in enumerate(("none", "rle", "zips", "zip", "piz", "pxr24", "b44", "dwaa:45")):
-        part = part_of("R G B id", ramp(4, (40, 48)), ("half", "float", "half", "uint"), tile=(16, 16) if index % 2 else None)
+        part = part_of(
+            "R G B id", ramp(4, (40, 48)), ("half", "float", "half", "uint"), tile=(16, 16) if index % 2 else None
+        )
         path = tmp_path / f"sound{index}.exr"
         write_image(path, frame_of(part), compression=compression)
         data = path.read_bytes()
