@@ -8,10 +8,10 @@ from typing import Dict, Tuple
 
 import numpy as np
 
+from kairos.bench.texture import Texture, grid
 from kairos.demo.cryptomatte import metadata, rank_layers
 from support.exr import Planes
 from support.made import HEIGHT, WIDTH, Clip, box, colour, disc, straight, write_clip
-from support.texture import Texture, grid
 
 NAMES = ("ground", "ball", "card")
 DEPTHS = {"ground": 10.0, "card": 6.0, "ball": 3.0}

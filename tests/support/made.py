@@ -16,8 +16,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from kairos.bench.texture import Grid, Texture, grid
 from support.exr import Planes, rgb_of, write_exr
-from support.texture import Grid, Texture, grid
 
 WIDTH, HEIGHT = 256, 160
 FIRST = 1001

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from skimage.metrics import peak_signal_noise_ratio
+
 from kairos.bench.minterpolate import minterpolate
 from kairos.errors import BadRequest
-from skimage.metrics import peak_signal_noise_ratio
 from support.shared import shared_data
 
 Pixels = npt.NDArray[np.uint8]

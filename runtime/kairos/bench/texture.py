@@ -10,7 +10,7 @@ Planes = npt.NDArray[np.float32]
 
 WAVES = 28
 SHORTEST, LONGEST = 7.0, 60.0
-"""Wavelengths, pixels: above twice the pixel pitch with room to spare, so that filtering is the tested code's alone."""
+"""Wavelengths, pixels: above twice the pixel pitch with room to spare, so that any filter can be exact."""
 
 
 class Texture:
@@ -20,11 +20,12 @@ class Texture:
         seed: of everything random.
         mean: average value.
         contrast: standard deviation about ``mean``.
+        longest: wavelength, pixels; waves are spread evenly over the octaves, as in nature.
     """
 
-    def __init__(self, seed: int, mean: float = 0.4, contrast: float = 0.1) -> None:
+    def __init__(self, seed: int, mean: float = 0.4, contrast: float = 0.1, longest: float = LONGEST) -> None:
         rng = np.random.default_rng(seed)
-        length = np.exp(rng.uniform(np.log(SHORTEST), np.log(LONGEST), WAVES))
+        length = np.exp(rng.uniform(np.log(SHORTEST), np.log(longest), WAVES))
         angle = rng.uniform(0, np.pi, WAVES)
         self._x = 2 * np.pi * np.cos(angle) / length
         self._y = 2 * np.pi * np.sin(angle) / length
@@ -39,7 +40,7 @@ class Texture:
         waves = np.empty((WAVES, x.size))
         for wave in range(WAVES):
             waves[wave] = np.cos((self._x[wave] * x + self._y[wave] * y + self._phase[wave]).ravel())
-        return (self._mean + self._weights @ waves).reshape(3, *x.shape).astype(np.float32)
+        return np.asarray((self._mean + self._weights @ waves).reshape(3, *x.shape), np.float32)
 
 
 def grid(height: int, width: int) -> tuple[Grid, Grid]:
