@@ -29,6 +29,9 @@ def explain(output: str) -> str:
     for pattern, cause in _CAUSES:
         if re.search(pattern, output, re.IGNORECASE | re.MULTILINE):
             return cause
+    missing = re.search(r"requirement (\S+) \(from versions: none\)", output)
+    if missing is not None:
+        return f"No {missing[1]} was found: the package index cannot be reached or does not have it."
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if re.match(r"(error|fatal)\b", line, re.IGNORECASE)]
     return (errors or lines or ["It ended without a word."])[-1][:300]

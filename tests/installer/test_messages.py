@@ -20,6 +20,11 @@ from kairos_installer.messages import Progress, explain
         ),
         ("error: Request failed after 3 retries\n  cause: dns error", "cannot be reached"),
         ("SSLError(SSLCertVerificationError: CERTIFICATE_VERIFY_FAILED)", "PIP_CERT"),
+        (
+            "ERROR: Could not find a version that satisfies the requirement torch==2.13.0 (from versions: none)\n"
+            "ERROR: No matching distribution found for torch==2.13.0",
+            "No torch==2.13.0 was found",
+        ),
         ("ERROR: Could not find a version\nERROR: No matching distribution found for av<19", "found for av<19"),
         ("noise\nlast words\n", "last words"),
         ("", "without a word"),
