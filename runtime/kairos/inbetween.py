@@ -15,7 +15,7 @@ from kairos_nodes.rational import parse_rate
 
 
 def run_inbetween(job: InbetweenJob, listener: Listener, cancelled: Callable[[], bool] = never) -> Outcome:
-    """Writes both keys and ``count`` frames between them: a retime of a two-frame shot, with cuts and repeats left alone.
+    """Writes both keys and ``count`` frames between them: a retime of a two-frame shot that looks for no cuts.
 
     Raises:
         KairosError: see :func:`kairos.retime.run_retime`; a key that is not one still is a BadRequest.

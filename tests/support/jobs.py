@@ -12,7 +12,6 @@ from typing import Any, List, Sequence
 from kairos.events import Event
 from kairos.retime import Outcome, run_retime
 from kairos_nodes.jobs import RetimeJob
-
 from support.made import FIRST, Clip
 
 ROOT = Path(__file__).resolve().parents[2]

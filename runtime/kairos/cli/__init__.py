@@ -11,5 +11,5 @@ __all__ = ["main"]
 
 
 def main(arguments: Optional[List[str]] = None) -> int:
-    """Runs one command and answers with its exit status: 0 done, 1 failed, 2 bad request, 3 frames missing, 130 cancelled."""
+    """Runs one command. Answers 0 done, 1 failed, 2 bad request, 3 done with frames missing, 130 cancelled."""
     return run(sys.argv[1:] if arguments is None else arguments)

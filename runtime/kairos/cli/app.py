@@ -62,7 +62,10 @@ def run(arguments: List[str]) -> int:
         if usage is not None:
             print(f"kairos: {usage()} See kairos --help.", file=sys.stderr)
             return int(getattr(error, "exit_code", 2))
-        print(f"kairos: something unexpected went wrong: {type(error).__name__}: {error} Details: {keep_log()}", file=sys.stderr)
+        print(
+            f"kairos: something unexpected went wrong: {type(error).__name__}: {error} Details: {keep_log()}",
+            file=sys.stderr,
+        )
         return UNEXPECTED
 
 

@@ -170,9 +170,7 @@ class Reduced:
         right = window.right * factor - part.window.right
         bottom = window.bottom * factor - part.window.bottom
         padded = np.pad(part.planes, ((0, 0), (top, bottom), (left, right)), mode="edge")
-        planes = np.stack(
-            [self._plane(plane, self._policies[index, channel]) for channel, plane in enumerate(padded)]
-        )
+        planes = np.stack([self._plane(plane, self._policies[index, channel]) for channel, plane in enumerate(padded)])
         return replace(part, planes=planes, window=window)
 
     def _plane(self, plane: Planes, policy: Policy) -> Planes:

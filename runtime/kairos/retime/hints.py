@@ -32,6 +32,7 @@ def open_hints(job: RetimeJob, shot: Footage, layout: Layout, config: ColorConfi
     vectors = _open_vectors(job.vectors_in, shot.header(0), layout) if job.vectors_in else {}
     return PlateHints(matte, vectors)
 
+
 VectorKey = Tuple[VectorChannel, int, int]
 """A channel's meaning, and where it is in the plate: part and channel index."""
 

@@ -70,9 +70,7 @@ def read_layout(shot: Footage, layer_policy: str, channels: str) -> Layout:
     return Layout(views, tuple(kept), beauties, _canvases(shot, settled, views), first.display)
 
 
-def _chosen(
-    layers: Sequence[Layer], channels: str, header: Header, beauties: Mapping[str, Layer]
-) -> List[Layer]:
+def _chosen(layers: Sequence[Layer], channels: str, header: Header, beauties: Mapping[str, Layer]) -> List[Layer]:
     if channels == "all":
         return list(layers)
     if channels == "none":
@@ -84,9 +82,7 @@ def _chosen(
     met = set()
     for layer in layers:
         names = header.parts[layer.part].channels
-        picked = tuple(
-            index for index in layer.channels if layer.name in wanted or names[index] in wanted
-        )
+        picked = tuple(index for index in layer.channels if layer.name in wanted or names[index] in wanted)
         met |= {name for name in wanted if name == layer.name or name in {names[index] for index in layer.channels}}
         if picked:
             kept.append(replace(layer, channels=picked))
@@ -100,9 +96,7 @@ def _chosen(
 def _only_colour(layer: Layer, header: Header, alpha: bool) -> Layer:
     names = header.parts[layer.part].channels
     ends = tuple(
-        index
-        for index in layer.channels
-        if alpha or names[index].rpartition(".")[2].lower() not in ("a", "alpha")
+        index for index in layer.channels if alpha or names[index].rpartition(".")[2].lower() not in ("a", "alpha")
     )
     return replace(layer, channels=ends)
 

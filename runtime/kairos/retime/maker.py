@@ -137,8 +137,8 @@ class FrameMaker:
         rows = self._colour_rows(view) if policy is Policy.BLEND else []
         if len(rows) == 3 and (inbetween.image is not None or inbetween.residual is not None):
             codec = Codec(self._plate.exposure if first.raw.scene_linear else None)
-            colour = [plane[rows] for plane in planes]
-            moved[rows] = compose(*colour, inbetween, policy, filter=self._look.filter, codec=codec)
+            colour0, colour1 = (plane[rows] for plane in planes)
+            moved[rows] = compose(colour0, colour1, inbetween, policy, filter=self._look.filter, codec=codec)
         return moved
 
     def _colour_rows(self, view: str) -> List[int]:

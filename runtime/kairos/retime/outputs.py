@@ -153,7 +153,9 @@ class SequenceOutput:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ImageError(f"The folder {folder} cannot be made: {error.strerror}.", "Choose another output.") from None
+            raise ImageError(
+                f"The folder {folder} cannot be made: {error.strerror}.", "Choose another output."
+            ) from None
         clean_leftovers(folder)
         self._cleaned.add(folder)
 

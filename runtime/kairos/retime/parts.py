@@ -20,7 +20,9 @@ Pixels = npt.NDArray[np.float32]
 
 def copied(frame: Frame, layout: Layout, speed: float) -> List[Part]:
     """A source frame's own parts with the chosen channels; only motion layers are touched: they are rescaled."""
-    motion = {(layer.part, channel) for layer in layout.layers if layer.policy is Policy.VECTOR for channel in layer.channels}
+    motion = {
+        (layer.part, channel) for layer in layout.layers if layer.policy is Policy.VECTOR for channel in layer.channels
+    }
     parts = []
     for index, part in enumerate(frame.parts):
         kept = _kept_channels(layout, index)
@@ -35,9 +37,7 @@ def copied(frame: Frame, layout: Layout, speed: float) -> List[Part]:
     return parts
 
 
-def assembled(
-    layout: Layout, planes: Mapping[Tuple[str, Policy], Tensor], frames: Sequence[Frame]
-) -> List[Part]:
+def assembled(layout: Layout, planes: Mapping[Tuple[str, Policy], Tensor], frames: Sequence[Frame]) -> List[Part]:
     """Moved planes put back into the plate's parts, each cropped to the union of its sources' data windows."""
     place: Dict[Tuple[int, int], Tuple[str, Pixels]] = {}
     for (view, policy), moved in planes.items():

@@ -32,7 +32,7 @@ class ReadAhead(Generic[T]):
                 self._held[position] = self._pool.submit(self._load, position)
 
     def get(self, position: int) -> T:
-        """The value of ``position``, waiting for it; loads it at once where nobody asked before. Raises what loading raised."""
+        """The value of ``position``, waiting for it; loaded at once where nobody asked. Raises what loading raised."""
         future = self._held.get(position)
         if future is None:
             return self._load(position)

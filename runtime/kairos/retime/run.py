@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
@@ -96,12 +96,20 @@ def run_retime(job: RetimeJob, listener: Listener, cancelled: Callable[[], bool]
 
 
 def retime_shot(
-    job: RetimeJob, shot: Footage, config: ColorConfig, listener: Listener, cancelled: Callable[[], bool] = never
+    job: RetimeJob,
+    shot: Footage,
+    config: ColorConfig,
+    listener: Listener,
+    cancelled: Callable[[], bool] = never,
+    output: Optional[Output] = None,
 ) -> Outcome:
-    """The job on a shot that is already open. Same errors as :func:`run_retime`."""
+    """The job on a shot that is already open. Same errors as :func:`run_retime`.
+
+    ``output`` takes the frames in place of the files that the job names.
+    """
     if job.proxy != "1":
         shot = Reduced(shot, int(job.proxy))
-    run = _Run(job, shot, config, listener, cancelled)
+    run = _Run(job, shot, config, listener, cancelled, output)
     try:
         return run.run()
     except KairosError as error:
@@ -122,10 +130,17 @@ class _Run:
     """One run of one job."""
 
     def __init__(
-        self, job: RetimeJob, shot: Footage, config: ColorConfig, listener: Listener, cancelled: Callable[[], bool]
+        self,
+        job: RetimeJob,
+        shot: Footage,
+        config: ColorConfig,
+        listener: Listener,
+        cancelled: Callable[[], bool],
+        output: Optional[Output],
     ) -> None:
         self._job, self._shot, self._config = job, shot, config
         self._listener, self._cancelled = listener, cancelled
+        self._output = output
         self._started = time.monotonic()
         self._warnings: List[str] = []
         self._rendered: List[int] = []
@@ -143,14 +158,16 @@ class _Run:
         plate = self._plate = self._open_plate(layout, write)
         digest = self._digest(engine, plate, write)
         prints = {request.number: self._fingerprint(digest, request) for request in requests}
-        output = self._open_output(requests, write, prints)
+        output = self._output or self._open_output(requests, write, prints)
         skipped = [request.number for request in requests if output.finished(request.number, prints[request.number])]
         todo = [request for request in requests if request.number not in set(skipped)]
         self._total = len(todo)
         self._tell("planned", frames=len(todo), skipped=len(skipped), engine=engine.card.id, device=str(self.device))
         missing = tuple(shot.numbers[position] for position in sorted(shot.missing))
         if missing:
-            self._warn(f"Source frames {', '.join(map(str, missing))} are missing and were stood in for ({job.on_missing}).")
+            self._warn(
+                f"Source frames {', '.join(map(str, missing))} are missing and were stood in for ({job.on_missing})."
+            )
         try:
             if todo:
                 self._render(engine, plate, todo, output, prints)
@@ -211,9 +228,7 @@ class _Run:
         high = math.floor(max(times)) + READ_AFTER
         return list(range(max(low, 0), min(high, len(self._shot) - 1) + 1))
 
-    def _open_output(
-        self, requests: Sequence[Request], write: WriteSettings, prints: Dict[int, str]
-    ) -> Output:
+    def _open_output(self, requests: Sequence[Request], write: WriteSettings, prints: Dict[int, str]) -> Output:
         job, shot = self._job, self._shot
         if is_movie(job.output):
             duration_kept = bool(job.to_fps) or (job.speed is not None and Fraction(str(job.speed)) == 1)
@@ -245,7 +260,9 @@ class _Run:
             canvas = plate.layout.canvases[view]
             session = engine.open(plate.view(view), settings, self._listener)
             paths[view] = Paths(session, structure, (canvas.height, canvas.width), self.device)
-        maker = FrameMaker(plate, structure, paths, Look(job.filter, job.vectors, bool(job.masks), output_rate(job, self._shot)))
+        maker = FrameMaker(
+            plate, structure, paths, Look(job.filter, job.vectors, bool(job.masks), output_rate(job, self._shot))
+        )
         for index, request in enumerate(todo):
             if self._cancelled():
                 raise Cancelled("Cancelled.", "Finished frames are kept; the same command goes on from there.")
@@ -281,7 +298,9 @@ class _Run:
             after = plate.thumb(position + 2) if position + 2 < len(self._shot) else None
             cut = is_cut(plate.thumb(position), plate.thumb(position + 1), before, after)
             if cut:
-                self._warn(f"A cut was found before frame {self._shot.numbers[position + 1]}; nothing morphs across it.")
+                self._warn(
+                    f"A cut was found before frame {self._shot.numbers[position + 1]}; nothing morphs across it."
+                )
             return cut
 
         return found

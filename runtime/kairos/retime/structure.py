@@ -108,13 +108,13 @@ class Structure:
         )
 
     def pair_after(self, position: int) -> Optional[Pair]:
-        """The pair that starts at ``position``, or None at a cut, at the end, or where ``position`` is itself bridged."""
+        """The pair that starts at ``position``, or None at a cut, at the end, or where it is bridged."""
         if self.cut(position) or self.bridged(position):
             return None
         return self.pair(position)
 
     def pair_before(self, position: int) -> Optional[Pair]:
-        """The pair that ends at ``position``, or None at a cut, at the start, or where ``position`` is itself bridged."""
+        """The pair that ends at ``position``, or None at a cut, at the start, or where it is bridged."""
         if self.cut(position - 1) or self.bridged(position):
             return None
         return self.pair(position - 1)

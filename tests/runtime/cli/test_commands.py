@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from kairos.errors import ImageError
 from kairos.images import open_shot
 from kairos.inbetween import run_inbetween
@@ -20,7 +21,7 @@ from support.jobs import environment, kairos
 from support.shared import shared_data
 
 REFUSED = {"openexr-images_Chromaticities_Rec709_YC", "openexr-images_v2_LowResLeftView_Trunks"}
-"""A chroma-subsampled and a deep file. (gaffer_deepFloatPoints is flat: neither its version flags nor its type say deep.)"""
+"""A chroma-subsampled and a deep file. (gaffer_deepFloatPoints is flat, whatever its name says: see its version flags.)"""
 
 GIB = 2**30
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from support import made
 from support.exr import read_exr, rgb_of
 from support.jobs import frame_at, retime

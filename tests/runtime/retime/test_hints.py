@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from kairos.errors import BadRequest
 from support import made
 from support.exr import read_exr, rgb_of

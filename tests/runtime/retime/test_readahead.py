@@ -6,6 +6,7 @@ import threading
 import weakref
 
 import pytest
+
 from kairos.errors import ImageError
 from kairos.retime.readahead import ReadAhead
 

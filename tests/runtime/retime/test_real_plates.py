@@ -8,6 +8,7 @@ from typing import Dict, Tuple
 import numpy as np
 import OpenImageIO as oiio  # noqa: N813 - the name everybody uses
 import pytest
+
 from kairos.retime import run_retime
 from kairos_nodes.jobs import RetimeJob
 from support.shared import shared_data

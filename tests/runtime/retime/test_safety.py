@@ -13,6 +13,7 @@ from typing import Dict, List, Tuple
 
 import numpy as np
 import pytest
+
 from kairos.errors import BadRequest, Cancelled, FrameError, ImageError, KairosError
 from kairos.retime import run_retime
 from kairos_nodes.jobs import RetimeJob

@@ -8,6 +8,7 @@ from typing import Any, Dict
 
 import numpy as np
 import pytest
+
 from kairos_nodes.timing import TimeMap
 from support import made
 from support.exr import read_exr

@@ -8,6 +8,7 @@ from typing import Dict, Tuple
 import cv2
 import numpy as np
 import pytest
+
 from kairos.vectors import run_vectors
 from kairos_nodes.jobs import VectorsJob
 from support import made
@@ -116,7 +117,7 @@ def test_masks_are_float_in_0_to_1_and_blend_follows_time(clip: made.Clip, tmp_p
     for k in range(1, 4):
         planes = read_exr(ran.file(frame_at(k)))
         for name in ("occlusion.forward", "occlusion.backward", "confidence.a", "blend.a"):
-            assert 0 <= planes[name].min() and planes[name].max() <= 1
+            assert planes[name].min() >= 0 and planes[name].max() <= 1
         assert np.median(planes["blend.a"][40:-40, 40:-40]) == pytest.approx(1 - k / 4, abs=0.1)
 
 
