@@ -1,0 +1,160 @@
+"""How fast an engine is by itself, and how fast the machine could be. Needs torch and numpy alone."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Callable, List, Optional, Tuple
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from kairos.bench.arrays import ArrayShot
+from kairos.bench.speed_report import Ceiling, EngineSpeed
+from kairos.bench.texture import Texture, grid
+from kairos.engines import engine
+from kairos.engines.base import EngineSettings, Pair
+from kairos.errors import BadRequest
+from kairos.frame import Planes
+from kairos.motion.compose import compose
+from kairos_nodes.layers import Policy
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+TILE = 512
+SHIFT = 9
+"""How far the made frames pan from one to the next, pixels."""
+
+TIMES = (0.2, 0.4, 0.6, 0.8)
+PAIRS = 3
+"""Pairs that are timed, after one that warms up."""
+
+
+def parse_size(text: str) -> Tuple[int, int]:
+    """``1920x1080`` as width and height. Raises BadRequest."""
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdigit() and height.isdigit() and int(width) >= 64 and int(height) >= 64):
+        raise BadRequest(f"--size {text!r} is no size.", "Write it as 1920x1080, at least 64x64.")
+    return int(width), int(height)
+
+
+def choose_device(text: str) -> torch.device:
+    """``auto``, ``cuda``, ``cuda:1``, ``mps`` or ``cpu``. Raises BadRequest where it is not there."""
+    if text == "auto":
+        found = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(found)
+    missing = (text.startswith("cuda") and not torch.cuda.is_available()) or (
+        text == "mps" and not torch.backends.mps.is_available()
+    )
+    if missing or text.partition(":")[0] not in ("cuda", "mps", "cpu"):
+        raise BadRequest(f"--device {text}: there is no such device here.", "Use auto or cpu.")
+    return torch.device(text)
+
+
+def made_frames(width: int, height: int, count: int) -> List[Planes]:
+    """(3, H, W) frames of a texture that pans: cheap to make at any size."""
+    texture = Texture(41, 0.4, 0.1, longest=TILE).at(*grid(TILE, TILE))
+    # Mirrored tiles join without a step.
+    texture = np.concatenate([texture, texture[:, :, ::-1]], axis=2)
+    texture = np.concatenate([texture, texture[:, ::-1]], axis=1)
+    rows, columns = np.arange(height) % (2 * TILE), np.arange(width)
+    return [texture[:, rows][:, :, (columns + SHIFT * index) % (2 * TILE)].copy() for index in range(count)]
+
+
+def measure_engine(id: str, width: int, height: int, device: str) -> EngineSpeed:
+    """Times one engine in this process.
+
+    Raises:
+        BadRequest: an unknown engine or device.
+        EngineError: the engine cannot run.
+    """
+    where = choose_device(device)
+    shot = ArrayShot(made_frames(width, height, PAIRS + 4), where)
+    session = engine(id).open(shot, EngineSettings(), lambda event: None)
+    plates = [torch.cat([shot.proxy(i), torch.ones_like(shot.proxy(i)[:1])]) for i in (1, 2)]
+    if where.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(where)
+    firsts, furthers, composes = [], [], []
+    with torch.inference_mode():
+        with FlopCounterMode(display=False) as counter:
+            next(iter(session.at(Pair(1, 2, before=0, after=3), TIMES[:1])))
+        for first in range(2, 2 + PAIRS):
+            pair = Pair(first, first + 1, before=first - 1, after=first + 2)
+            stamps = [_now(where)]
+            for answer in session.at(pair, TIMES):
+                stamps.append(_now(where))
+                last = answer
+            firsts.append(stamps[1] - stamps[0])
+            furthers.append((stamps[-1] - stamps[1]) / (len(TIMES) - 1))
+            started = _now(where)
+            compose(plates[0], plates[1], last, Policy.BLEND)
+            composes.append(_now(where) - started)
+    return EngineSpeed(
+        id,
+        width,
+        height,
+        statistics.median(firsts),
+        statistics.median(furthers),
+        statistics.median(composes),
+        _peak_memory(where),
+        float(counter.get_total_flops()),
+    )
+
+
+def measure_engine_alone(id: str, width: int, height: int, device: str) -> EngineSpeed:
+    """:func:`measure_engine` in a fresh process, so that its peak memory is its own. Same errors."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(measure_engine, id, width, height, device).result()
+
+
+def measure_ceiling(device: torch.device) -> Optional[Ceiling]:
+    """The card's own best, or None where there is no NVIDIA card to ask."""
+    if device.type != "cuda":
+        return None
+    side = 8192
+    one = torch.randn(side, side, device=device, dtype=torch.bfloat16)
+    two = torch.randn(side, side, device=device, dtype=torch.bfloat16)
+    product = _best(lambda: torch.mm(one, two), device)
+    source = torch.empty(1 << 30, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    copied = _best(lambda: target.copy_(source), device)
+    # A copy reads and writes every byte.
+    return Ceiling(2.0 * side**3 / product, 2.0 * source.numel() / copied)
+
+
+def _best(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds of the fastest of ten goes, after three that warm up."""
+    times = []
+    for go in range(13):
+        started = _now(device)
+        work()
+        if go >= 3:
+            times.append(_now(device) - started)
+        else:
+            _now(device)
+    return min(times)
+
+
+def _now(device: torch.device) -> float:
+    """Seconds, once everything asked of the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+    return time.perf_counter()
+
+
+def _peak_memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if resource is None:
+        return 0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts kilobytes, macOS bytes.
+    return int(peak if peak > 1 << 32 else peak * 1024)
