@@ -15,7 +15,8 @@ class Event:
 
     ``kind`` is one of KINDS; ``data`` holds JSON values:
 
-    - planned: ``frames`` (to render), ``skipped`` (finished by an earlier run), ``engine``, ``device``.
+    - planned: ``frames`` (to render), ``skipped`` (finished by an earlier run), ``engine``, ``device``, ``layers``
+      (layer name to the policy it moves by).
     - progress: ``done``, ``total``, ``rate`` (frames per second), ``eta`` (seconds or null), ``stage``.
     - frame_done: ``frame`` (output number), ``file``, ``source_time`` (a fraction as text).
     - warning, failed: ``message``, ``remedy``; ``frame`` or ``file`` where one is to blame.

@@ -29,7 +29,6 @@ def build() -> typer.Typer:
         name="kairos",
         help="Retimed frames, motion vectors and masks for compositors.",
         add_completion=False,
-        no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
@@ -48,7 +47,7 @@ def build() -> typer.Typer:
 def run(arguments: List[str]) -> int:
     """Runs one command. Answers with the exit status; no traceback reaches the artist."""
     try:
-        status = build()(arguments, standalone_mode=False)
+        status = build()(arguments or ["--help"], standalone_mode=False, prog_name="kairos")
         return int(status or 0)
     except KairosError as error:
         return _failed(error, as_json="--json" in arguments)

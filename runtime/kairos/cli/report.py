@@ -55,6 +55,8 @@ class Bar:
         data = event.data
         skipped = f", {data['skipped']} already done" if data.get("skipped") else ""
         self._console.print(f"{self._title}: {data['frames']} frames{skipped}, {data['engine']} on {data['device']}")
+        moves = ", ".join(f"{layer} {policy}" for layer, policy in data.get("layers", {}).items())
+        self._console.print(f"layers: {moves}")
         self._bar.start()
         self._task = self._bar.add_task(self._title, total=data["frames"], rate=0.0)
 

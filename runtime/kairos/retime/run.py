@@ -162,7 +162,14 @@ class _Run:
         skipped = [request.number for request in requests if output.finished(request.number, prints[request.number])]
         todo = [request for request in requests if request.number not in set(skipped)]
         self._total = len(todo)
-        self._tell("planned", frames=len(todo), skipped=len(skipped), engine=engine.card.id, device=str(self.device))
+        self._tell(
+            "planned",
+            frames=len(todo),
+            skipped=len(skipped),
+            engine=engine.card.id,
+            device=str(self.device),
+            layers=_policies(layout),
+        )
         missing = tuple(shot.numbers[position] for position in sorted(shot.missing))
         if missing:
             self._warn(
@@ -332,3 +339,9 @@ class _Run:
 
     def _tell(self, kind: str, **data: object) -> None:
         self._listener(Event(kind, data))
+
+
+def _policies(layout: Layout) -> Dict[str, str]:
+    """Layer (behind its view, where the plate has several) to the policy it moves by."""
+    several = len(layout.views) > 1
+    return {f"{layer.view}.{layer.name}" if several else layer.name: layer.policy.value for layer in layout.layers}
