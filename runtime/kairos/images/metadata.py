@@ -67,10 +67,24 @@ def software_fingerprint(text: str) -> str:
     return match.group(1) if match else ""
 
 
-def attribute(spec: oiio.ImageSpec, name: str) -> Any:
-    """A header attribute's value; None where it is missing or its text is not UTF-8."""
+def clean_text(text: str) -> str:
+    """Text of a header as characters: what is not UTF-8 (OpenImageIO escapes it) is taken for Latin-1."""
+    return text if text.isascii() else _unescaped(text)
+
+
+def _unescaped(text: str) -> str:
+    raw = text.encode("utf-8", "surrogateescape")
     try:
-        return spec.getattribute(name)
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def attribute(spec: oiio.ImageSpec, name: str) -> Any:
+    """A header attribute's value; None where it is missing or cannot be made text of."""
+    try:
+        value = spec.getattribute(name)
+        return clean_text(value) if isinstance(value, str) else value
     except UnicodeDecodeError:
         return None
 
@@ -89,10 +103,11 @@ def read_metadata(spec: oiio.ImageSpec, exr: bool) -> Dict[str, Attribute]:
     found: Dict[str, Attribute] = {}
     for item in spec.extra_attribs:
         try:
-            name, value = item.name, item.value
+            name, value = clean_text(item.name), item.value
         except UnicodeDecodeError:
-            # OpenImageIO hands out UTF-8 alone: a name in an old code page cannot be carried.
             continue
+        if isinstance(value, str):
+            value = clean_text(value)
         if name in _MODELLED and not (exr and name.startswith(("tiff:", "dpx:"))):
             continue
         if name.startswith("oiio:") and name != UNASSOCIATED:

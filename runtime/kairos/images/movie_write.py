@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Dict, Iterator, List, Optional, Protocol, Tuple, Type, cast
+from typing import Dict, List, Optional, Protocol, Tuple, Type, cast
 
 import av
-from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
-from av.packet import Packet
+from av.container import OutputContainer
 from av.video.stream import VideoStream
 
 from kairos.errors import BadRequest, Cancelled, FrameError
@@ -21,6 +19,7 @@ from . import yuv
 from .atomic import write_error, written_whole
 from .metadata import as_software, software_fingerprint
 from .movie_read import MovieReader
+from .movie_sound import SoundCopy
 from .picture import picture
 
 
@@ -121,7 +120,7 @@ class MovieWriter:
         self._count = 0
         self._container: Optional[OutputContainer] = None
         self._stream: Optional[VideoStream] = None
-        self._sound: Optional[_Sound] = None
+        self._sound: Optional[SoundCopy] = None
         self._pixel_format = ""
         self._file = written_whole(path)
         self._temporary = self._file.__enter__()
@@ -193,6 +192,7 @@ class MovieWriter:
             context = stream.codec_context
             context.width, context.height = self._size
             context.pix_fmt = self._pixel_format
+            context.thread_type, context.thread_count = "AUTO", 0
             context.time_base = 1 / self._rate
             context.color_range, context.colorspace = self._tags.coding.range, self._tags.coding.matrix
             context.color_primaries, context.color_trc = self._tags.primaries, self._tags.transfer
@@ -203,7 +203,7 @@ class MovieWriter:
             if self._fingerprint:
                 self._container.metadata[_COMMENTS.get(suffix, "comment")] = as_software(self._fingerprint)
             if self._audio_from is not None:
-                self._sound = _Sound.of(self._audio_from, self._container, self._audio_start, self.warnings)
+                self._sound = SoundCopy.of(self._audio_from, self._container, self._audio_start, self.warnings)
             self._container.start_encoding()
         except (av.FFmpegError, OSError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in (28, 13, 30):
@@ -255,64 +255,6 @@ class MovieWriter:
         except Cancelled as cancelled:
             if cancelled is not stop:
                 raise
-
-
-class _Sound:
-    """Sound packets on their way from one movie to another, unchanged."""
-
-    def __init__(
-        self, source: InputContainer, tracks: Dict[int, AudioStream], target: OutputContainer, start: Fraction
-    ) -> None:
-        self._source, self._tracks, self._target, self._start = source, tracks, target, start
-        self._packets: Iterator[Packet[Any]] = source.demux(*[source.streams[index] for index in tracks])
-        self._held: Optional[Packet[Any]] = None
-
-    @classmethod
-    def of(cls, path: Path, target: OutputContainer, start: Fraction, warnings: List[str]) -> Optional[_Sound]:
-        """Sound tracks of a file that the target can hold; None without any."""
-        source = av.open(str(path))
-        tracks: Dict[int, AudioStream] = {}
-        for stream in source.streams.audio:
-            if stream.codec_context.name in target.supported_codecs or _holds(target, stream):
-                tracks[stream.index] = target.add_stream_from_template(stream)
-            else:
-                warnings.append(
-                    f"Sound in {stream.codec_context.name} does not fit into this kind of file and was left out."
-                )
-        if not tracks:
-            source.close()
-            return None
-        return cls(source, tracks, target, start)
-
-    def copy_until(self, time: Fraction) -> None:
-        """Copies packets that begin before ``time`` (seconds from the first frame)."""
-        while True:
-            packet = self._held or next(self._packets, None)
-            self._held = None
-            if packet is None:
-                return
-            if packet.pts is None or packet.time_base is None:
-                continue
-            begins = packet.pts * packet.time_base - self._start
-            if begins >= time:
-                self._held = packet
-                return
-            # What lies before 0 of the whole sound primes its decoder and is kept.
-            if self._start > 0 and begins + (packet.duration or 0) * packet.time_base <= 0:
-                continue
-            shift = round(self._start / packet.time_base)
-            packet.pts -= shift
-            packet.dts = packet.dts - shift if packet.dts is not None else None
-            packet.stream = self._tracks[packet.stream.index]
-            self._target.mux(packet)
-
-    def close(self) -> None:
-        """Closes the source."""
-        self._source.close()
-
-
-def _holds(target: OutputContainer, stream: AudioStream) -> bool:
-    return target.format.name in ("mov", "matroska") and stream.codec_context.name.startswith("pcm")
 
 
 def _encoder(name: str, codec: MovieCodec, size: Tuple[int, int], alpha: bool) -> Tuple[str, str]:

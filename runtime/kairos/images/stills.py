@@ -18,7 +18,7 @@ from kairos.frame import Frame, Part, Planes, Window
 
 from . import exr_layout
 from .header import UNASSOCIATED, Header, PartHeader
-from .metadata import attribute, fingerprint_of, read_metadata, read_rate, read_timecode
+from .metadata import attribute, clean_text, fingerprint_of, read_metadata, read_rate, read_timecode
 
 _LARGEST_GAIN = 20_000
 _PLAIN_SIZE = 1 << 28
@@ -160,7 +160,7 @@ def _part_header(spec: oiio.ImageSpec, path: Path, exr: bool) -> PartHeader:
     if "openexr:dwaCompressionLevel" in spec and compression in ("dwaa", "dwab"):
         compression += f":{float(attribute(spec, 'openexr:dwaCompressionLevel')):g}"
     return PartHeader(
-        channels=tuple(spec.channelnames),
+        channels=tuple(clean_text(name) for name in spec.channelnames),
         window=Window(spec.x, spec.y, spec.width, spec.height),
         depths=tuple(_depth(kind, bits, path, exr) for kind in kinds),
         name=str(attribute(spec, "name") or "") if exr else "",

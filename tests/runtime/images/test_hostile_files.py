@@ -13,9 +13,10 @@ import OpenImageIO as oiio  # noqa: N813
 import pytest
 
 from kairos.errors import ImageError, KairosError
+from kairos.frame import Attribute
 from kairos.images import open_shot, read_fingerprint, write_image
 from support.exr import read_exr
-from support.frames import frame_of, open_one, part_of, ramp, read_back
+from support.frames import differences, frame_of, open_one, part_of, ramp, read_back
 from support.shared import ROOT, shared_data
 
 REFUSED = {
@@ -175,6 +176,20 @@ def test_text_with_an_images_ending_is_refused(tmp_path: Path, suffix: str) -> N
     path.write_text("These are notes, not pixels.\n" * 50)
     with pytest.raises(ImageError, match=f"notes\\{suffix}"):
         open_one(path)
+
+
+def test_text_in_an_old_code_page_is_read_and_written_on(tmp_path: Path) -> None:
+    path = tmp_path / "a.exr"
+    metadata = {"artist": Attribute("string", "Jorg XX"), "shot": Attribute("string", "sh010")}
+    write_image(path, frame_of(part_of("R G B", ramp(3), metadata=metadata)))
+    path.write_bytes(path.read_bytes().replace(b"Jorg XX", b"J\xf6rg XX"))
+    frame = read_back(path)
+    write_image(path, frame)
+    assert differences(frame, read_back(path)) == []
+    part = frame.parts[0]
+    assert part.metadata["shot"].value == "sh010"
+    assert part.metadata["artist"].value == "J\xf6rg XX"
+    assert np.array_equal(part.planes, ramp(3))
 
 
 def test_an_exr_without_its_ending_is_still_read(tmp_path: Path) -> None:

@@ -60,8 +60,8 @@ def flat_error(read: Planes, expected: Planes) -> float:
 @pytest.mark.parametrize(
     ("name", "codec", "alpha", "bits", "tolerance"),
     [
-        # A step of 10-bit video levels is 1023 / 876 codes in luma and 1.86 times 1023 / 896 in blue difference: half of both
-        # is 1.7 codes. ProRes HQ and DNxHR HQX add next to nothing here, H.264 at its setting a few codes.
+        # A step of 10-bit video levels is 1023 / 876 codes in luma and 1.86 times 1023 / 896 in blue difference; half
+        # both is 1.7 codes. ProRes HQ and DNxHR HQX add next to nothing here, H.264 at its setting a few codes.
         ("a.mov", None, False, 10, 1.8),
         ("a.mov", None, True, 12, 1.8),
         ("a.mov", "dnxhr", False, 10, 1.8),
@@ -252,6 +252,15 @@ def make_sound(path: Path, codec: str = "aac") -> List[bytes]:
 def sound_packets(path: Path) -> List[bytes]:
     with av.open(str(path)) as container:
         return [bytes(packet) for packet in container.demux(audio=0) if packet.size] if container.streams.audio else []
+
+
+@pytest.mark.parametrize("name", ["out.mov", "out.mkv", "out.mxf"])
+def test_uncompressed_sound_is_copied_sample_for_sample(tmp_path: Path, name: str) -> None:
+    before = b"".join(make_sound(tmp_path / "in.mov", "pcm_s16le"))
+    assert write_movie(tmp_path / name, 48, audio_from=tmp_path / "in.mov") == []
+    after = b"".join(sound_packets(tmp_path / name))
+    assert len(after) == len(before)
+    assert after == before
 
 
 @pytest.mark.parametrize("name", ["out.mov", "out.mp4", "out.mkv"])
