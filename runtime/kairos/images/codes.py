@@ -32,6 +32,8 @@ _FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".tif": "tiff", ".ti
 _DEFAULTS = {"png": "uint16", "jpeg": "uint8", "tiff": "uint16", "dpx": "uint10"}
 """What float pixels become where the source had no integer depth."""
 
+_TIFF_COMPRESSIONS = ("none", "lzw", "zip", "packbits")
+
 _DPX_SOFTWARE = 99
 """Bytes of DPX's creator field."""
 
@@ -137,8 +139,12 @@ def _describe(spec: oiio.ImageSpec, frame: Frame, part: Part, kind: str, depth: 
         spec.attribute("oiio:BitsPerSample", int(depth[4:]))
     if kind == "jpeg":
         spec.attribute("compression", "jpeg:97" if compression == "auto" else compression)
+    elif kind == "png":
+        # A third of the time of the library's own level for a fiftieth more bytes.
+        spec.attribute("png:compressionLevel", 3)
     elif kind == "tiff":
-        spec.attribute("compression", "zip" if compression == "auto" else compression)
+        own = part.compression if part.compression in _TIFF_COMPRESSIONS else "zip"
+        spec.attribute("compression", own if compression == "auto" else compression)
     elif kind == "dpx" and depth == "uint10" and spec.nchannels == 4 and spec.width % 3:
         # OpenImageIO loses the last alpha of a line in the filled packing when three do not divide the line.
         spec.attribute("dpx:Packing", "Packed")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 from kairos.color import ColorConfig
@@ -11,8 +10,8 @@ from kairos.frame import Window
 
 from .header import Header
 from .layers import layers_of, views_of
-from .movie_read import MovieReader
-from .sequences import is_movie_file, listed_frames
+from .movie_read import movie_facts
+from .sequences import listed_frames
 from .shot import Shot, open_shot
 
 
@@ -36,10 +35,9 @@ def inspect(spec: str, *, config: Optional[ColorConfig] = None) -> Dict[str, Any
         first = next(position for position in range(len(shot)) if position not in shot.missing)
         header = shot.header(first)
         found = _facts(shot, header)
-    if is_movie_file(Path(spec)) and shot.movie:
-        movie = MovieReader(Path(spec))
-        found["codec"], found["sound"] = movie.codec, list(movie.sound)
-        movie.close()
+        if shot.movie:
+            facts = movie_facts(shot.path(0))
+            found["codec"], found["sound"] = facts.codec, list(facts.sound)
     return found
 
 

@@ -6,7 +6,7 @@ import bisect
 import threading
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Iterator, List, Optional, Tuple
@@ -78,9 +78,7 @@ class MovieReader:
         stream, context = self._stream, self._stream.codec_context
         self.rate = exact_rate(stream.guessed_rate or stream.average_rate or Fraction(0))
         name = str(context.pix_fmt)
-        self.coding = yuv.coding_of(
-            int(context.colorspace), int(context.color_range), name, context.width, context.height
-        )
+        self.coding = _coding(stream)
         bits = yuv.bits_of(name)
         alpha = yuv.has_alpha(name)
         channels = ("R", "G", "B", "A") if alpha else ("R", "G", "B")
@@ -109,23 +107,6 @@ class MovieReader:
         )
         found = (text for holder in holders for key, text in holder.items() if key.lower() == "timecode" and text)
         return next(found, "")
-
-    @property
-    def tags(self) -> Tuple[int, int, int, int]:
-        """Range, primaries, transfer and matrix as tagged in the file (ITU-T H.273 codes)."""
-        context = self._stream.codec_context
-        return int(context.color_range), int(context.color_primaries), int(context.color_trc), int(context.colorspace)
-
-    @property
-    def codec(self) -> str:
-        """The codec's name, with its profile where it has one."""
-        profile = self._stream.codec_context.profile
-        return f"{self._stream.codec_context.name} {profile}" if profile else str(self._stream.codec_context.name)
-
-    @property
-    def sound(self) -> Tuple[str, ...]:
-        """Codecs of the sound tracks."""
-        return tuple(stream.codec_context.name for stream in self._container.streams.audio)
 
     def path(self, number: int) -> Path:
         """The movie, whatever the frame."""
@@ -225,6 +206,47 @@ class MovieReader:
             self._frames = iter(())
             self._recent.clear()
             self._container.close()
+
+
+@dataclass(frozen=True)
+class MovieFacts:
+    """What a movie's headers say.
+
+    Attributes:
+        codec: the video codec, with its profile where it has one.
+        sound: codecs of the sound tracks.
+        tags: range, primaries, transfer and matrix as tagged (ITU-T H.273 codes; 2 and range 0: not said).
+        coding: matrix and range as read, tagged or not.
+    """
+
+    codec: str
+    sound: Tuple[str, ...]
+    tags: Tuple[int, int, int, int]
+    coding: yuv.Coding
+
+
+def movie_facts(path: Path) -> MovieFacts:
+    """Reads a movie's headers, none of its frames. Raises ImageError."""
+    container, stream = _open(path)
+    with container:
+        context = stream.codec_context
+        return MovieFacts(
+            codec=f"{context.name} {context.profile}" if context.profile else str(context.name),
+            sound=tuple(str(track.codec_context.name) for track in container.streams.audio),
+            tags=(
+                int(context.color_range),
+                int(context.color_primaries),
+                int(context.color_trc),
+                int(context.colorspace),
+            ),
+            coding=_coding(stream),
+        )
+
+
+def _coding(stream: VideoStream) -> yuv.Coding:
+    context = stream.codec_context
+    name, size = str(context.pix_fmt), (context.width, context.height)
+    return yuv.coding_of(int(context.colorspace), int(context.color_range), name, *size)
 
 
 def _open(path: Path) -> Tuple[InputContainer, VideoStream]:

@@ -18,7 +18,7 @@ from kairos.frame import Frame
 from . import yuv
 from .atomic import write_error, written_whole
 from .metadata import as_software, software_fingerprint
-from .movie_read import MovieReader
+from .movie_read import movie_facts
 from .movie_sound import SoundCopy
 from .picture import picture
 
@@ -325,13 +325,9 @@ def open_movie(
 
 def _tags(like: Optional[Named], colorspace: str, size: Tuple[int, int]) -> _Tags:
     if like is not None and like.movie:
-        reader = MovieReader(like.path(0))
-        try:
-            _, primaries, transfer, _ = reader.tags
-            # Encoders here write video levels; a full-range source is brought to them, and tagged so.
-            return _Tags(yuv.Coding(reader.coding.matrix, yuv.LIMITED), primaries, transfer)
-        finally:
-            reader.close()
+        facts = movie_facts(like.path(0))
+        # Encoders here write video levels; a full-range source is brought to them, and tagged so.
+        return _Tags(yuv.Coding(facts.coding.matrix, yuv.LIMITED), facts.tags[1], facts.tags[2])
     name = colorspace.lower()
     transfer = next((code for part, code in _TRANSFERS if part in name), 1)
     wide = "2020" in name or "2100" in name

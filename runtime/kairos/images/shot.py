@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import FrozenSet, List, Optional, Protocol, Tuple, Type
 
 from kairos.color import ColorConfig
-from kairos.errors import BadRequest, FrameError
+from kairos.errors import BadRequest, FrameError, ImageError
 from kairos.frame import Frame
 
 from .conversion import input_colorspace
@@ -19,12 +19,13 @@ from .header import Header
 from .mix import mixed
 from .movie_read import MovieReader
 from .rates import exact_rate
-from .sequences import Numbered, choose_range, find_frames, is_movie_file, listed_frames
+from .sequences import Numbered, choose_range, find_frames, is_movie_file, listed_frames, nearby
 from .stills import read_header, read_still
 
 ON_MISSING = ("error", "hold", "blend")
 
-_KEPT_HEADERS = 4096
+_KEPT_HEADERS = 64
+"""Headers remembered; one may hold a Cryptomatte manifest of a megabyte."""
 
 
 class Reader(Protocol):
@@ -245,6 +246,8 @@ def open_shot(
         raise BadRequest(f"--on-missing {on_missing!r} is unknown.", f"Use {', '.join(ON_MISSING)}.")
     path = Path(spec)
     if is_movie_file(path) and not path.is_dir():
+        if not path.exists():
+            raise ImageError(f"{spec} does not exist.", nearby(path.parent))
         movie = MovieReader(path)
         try:
             found = Numbered(dict.fromkeys(range(movie.count), path), tuple(range(movie.count)))

@@ -16,7 +16,7 @@ from av.video.reformatter import Interpolation
 from kairos.errors import BadRequest, FrameError, ImageError
 from kairos.frame import Attribute, Frame, Planes, Window
 from kairos.images import open_movie, open_shot, read_fingerprint
-from kairos.images.movie_read import MovieReader
+from kairos.images.movie_read import movie_facts
 from support.frames import FILM, frame_of, part_of
 from support.shared import shared_data
 
@@ -60,8 +60,8 @@ def flat_error(read: Planes, expected: Planes) -> float:
 @pytest.mark.parametrize(
     ("name", "codec", "alpha", "bits", "tolerance"),
     [
-        # A step of 10-bit video levels is 1023 / 876 codes in luma and 1.86 times 1023 / 896 in blue difference; half
-        # both is 1.7 codes. ProRes HQ and DNxHR HQX add next to nothing here, H.264 at its setting a few codes.
+        # A step of 10-bit video levels is 1023 / 876 codes in luma and 1.86 times 1023 / 896 in blue difference: 1.7 is
+        # half of the two together. ProRes HQ and DNxHR HQX add next to nothing here, H.264 at its setting a few codes.
         ("a.mov", None, False, 10, 1.8),
         ("a.mov", None, True, 12, 1.8),
         ("a.mov", "dnxhr", False, 10, 1.8),
@@ -89,7 +89,7 @@ def test_grey_ramps_and_saturated_colours_return_without_a_shift(
 def test_the_colour_tags_say_bt709_video_levels(tmp_path: Path) -> None:
     for name in ("a.mov", "a.mp4", "a.mxf"):
         write_movie(tmp_path / name, 2, colorspace="Rec.1886 Rec.709 - Display")
-        assert MovieReader(tmp_path / name).tags == (1, 1, 1, 1), name
+        assert movie_facts(tmp_path / name).tags == (1, 1, 1, 1), name
 
 
 def test_ffmpegs_own_conversion_agrees_with_ours(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_tags_are_taken_over_from_the_source(tmp_path: Path) -> None:
     with open_shot(str(tmp_path / "a.mov")) as copy:
         after = copy.read(0).parts[0].planes
     # The untagged small source is BT.601 for every player, and so must the copy be.
-    assert MovieReader(tmp_path / "a.mov").tags[3] == 6
+    assert movie_facts(tmp_path / "a.mov").tags[3] == 6
     assert np.abs(after - before).mean() < 0.004
 
 
