@@ -46,7 +46,7 @@ class Window(NamedTuple):
         """True where the window holds no pixel."""
         return self.width <= 0 or self.height <= 0
 
-    def union(self, other: "Window") -> "Window":
+    def union(self, other: Window) -> Window:
         """The smallest window holding both; an empty window adds nothing."""
         if self.empty:
             return other
@@ -55,21 +55,21 @@ class Window(NamedTuple):
         x, y = min(self.x, other.x), min(self.y, other.y)
         return Window(x, y, max(self.right, other.right) - x, max(self.bottom, other.bottom) - y)
 
-    def intersection(self, other: "Window") -> "Window":
+    def intersection(self, other: Window) -> Window:
         """What both hold; an empty window (0 by 0) where they are apart."""
         x, y = max(self.x, other.x), max(self.y, other.y)
         width, height = min(self.right, other.right) - x, min(self.bottom, other.bottom) - y
         return Window(x, y, width, height) if width > 0 and height > 0 else Window(x, y, 0, 0)
 
-    def grown(self, pixels: int) -> "Window":
+    def grown(self, pixels: int) -> Window:
         """The window with a border of ``pixels`` added on every side."""
         return Window(self.x - pixels, self.y - pixels, self.width + 2 * pixels, self.height + 2 * pixels)
 
-    def holds(self, other: "Window") -> bool:
+    def holds(self, other: Window) -> bool:
         """True where ``other`` lies wholly inside."""
         return self.union(other) == self
 
-    def slices(self, inner: "Window") -> Tuple[slice, slice]:
+    def slices(self, inner: Window) -> Tuple[slice, slice]:
         """Row and column slices of ``inner`` (which must lie inside) in an array that covers this window."""
         if not inner.empty and not self.holds(inner):
             raise ValueError(f"{inner} does not lie inside {self}")

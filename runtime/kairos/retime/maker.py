@@ -80,7 +80,7 @@ class FrameMaker:
         else:
             planes, sources = self._moved(moments, centre, float(request.speed))
             model = sources[0].frame
-            parts = assembled(layout, planes, [source.frame for source in sources])
+            parts = assembled(layout, planes, sources)
         parts = renamed(parts, claimed_layers(self._look.vectors, self._look.masks))
         extra = self._extra_parts(request, model)
         return Frame(

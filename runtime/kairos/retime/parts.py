@@ -10,10 +10,12 @@ import numpy.typing as npt
 from torch import Tensor
 
 from kairos.frame import Frame, Part, Window
+from kairos.images import premultiplied, straightened
 from kairos_nodes.channels import plate_layer_name
 from kairos_nodes.layers import Policy
 
 from .layout import Layout
+from .plate import Source
 
 Pixels = npt.NDArray[np.float32]
 
@@ -37,26 +39,31 @@ def copied(frame: Frame, layout: Layout, speed: float) -> List[Part]:
     return parts
 
 
-def assembled(layout: Layout, planes: Mapping[Tuple[str, Policy], Tensor], frames: Sequence[Frame]) -> List[Part]:
-    """Moved planes put back into the plate's parts, each cropped to the union of its sources' data windows."""
+def assembled(layout: Layout, planes: Mapping[Tuple[str, Policy], Tensor], sources: Sequence[Source]) -> List[Part]:
+    """Moved planes put back into the plate's parts, each cropped to the union of its sources' data windows.
+
+    Colour that is not premultiplied in the file was so while it moved, and is divided again.
+    """
     place: Dict[Tuple[int, int], Tuple[str, Pixels]] = {}
     for (view, policy), moved in planes.items():
         pixels = moved.cpu().numpy()
         for row, key in enumerate(layout.of(view, policy)):
             place[key] = (view, pixels[row])
     parts = []
-    for index, part in enumerate(frames[0].parts):
+    for index, part in enumerate(sources[0].frame.parts):
         kept = _kept_channels(layout, index)
         if not kept:
             continue
         window = part.window
-        for frame in frames[1:]:
-            window = window.union(frame.parts[index].window)
+        for source in sources[1:]:
+            window = window.union(source.frame.parts[index].window)
         rows = []
         for channel in kept:
             view, pixels = place[index, channel]
             rows.append(pixels[layout.canvases[view].slices(window)])
-        parts.append(_with_channels(part, kept, np.stack(rows), window))
+        straight = sources[0].straight[index]
+        moved_part = _with_channels(premultiplied(part) if straight else part, kept, np.stack(rows), window)
+        parts.append(straightened(moved_part) if straight else moved_part)
     return parts
 
 

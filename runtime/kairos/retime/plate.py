@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from kairos.color import ColorConfig
 from kairos.frame import Frame, Part, Window
-from kairos.images import Layer, to_scene_linear
+from kairos.images import Layer, premultiplied, straight_alpha, to_scene_linear
 from kairos.motion.encode import encode, measure_exposure
 from kairos_nodes.layers import Policy
 
@@ -34,10 +34,12 @@ class Source:
     Attributes:
         raw: the frame as the file has it.
         frame: the working frame (scene-linear, or as encoded where the output keeps the encoding).
+        straight: per part, True where colour is not premultiplied by alpha in the file; while it moves, it is.
     """
 
     def __init__(self, raw: Frame, frame: Frame, layout: Layout, device: torch.device) -> None:
         self.raw, self.frame = raw, frame
+        self.straight = [straight_alpha(part.metadata) for part in frame.parts]
         self._layout, self._device = layout, device
         self._moved: Dict[Tuple[str, Policy], Tensor] = {}
 
@@ -46,7 +48,8 @@ class Source:
         key = (view, policy)
         if key not in self._moved:
             wanted = self._layout.of(view, policy)
-            self._moved[key] = on_canvas(self.frame.parts, wanted, self._layout.canvases[view]).to(self._device)
+            parts = [premultiplied(part) for part in self.frame.parts] if any(self.straight) else self.frame.parts
+            self._moved[key] = on_canvas(parts, wanted, self._layout.canvases[view]).to(self._device)
         return self._moved[key]
 
 

@@ -21,7 +21,7 @@ from support.jobs import environment, kairos
 from support.shared import shared_data
 
 REFUSED = {"openexr-images_Chromaticities_Rec709_YC", "openexr-images_v2_LowResLeftView_Trunks"}
-"""A chroma-subsampled and a deep file. (gaffer_deepFloatPoints is flat, whatever its name says: see its version flags.)"""
+"""A chroma-subsampled and a deep file. (gaffer_deepFloatPoints is flat, whatever its name says.)"""
 
 GIB = 2**30
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import OpenImageIO as oiio  # noqa: N813 - the name everybody uses
 import pytest
 
 from kairos.images import open_shot
@@ -119,3 +120,22 @@ def test_display_referred_frames_come_back_to_the_last_code(tmp_path: Path) -> N
         for k in range(3):
             assert np.array_equal(first.read(k).parts[0].planes, second.read(2 * k).parts[0].planes)
     assert frame_at(0) == first.numbers[0]
+
+
+def test_straight_alpha_moves_premultiplied_and_comes_back_straight(tmp_path: Path) -> None:
+    """A white disc on black, with the colour under alpha 0 unseen: no dark rim may appear between frames."""
+    x, y = np.meshgrid(np.arange(96, dtype=np.float32), np.arange(64, dtype=np.float32))
+    for k in range(3):
+        alpha = made.disc(x, y, (30.0 + 6.0 * k, 32.0), 12.0)
+        spec = oiio.ImageSpec(96, 64, 4, "uint16")
+        spec.attribute("oiio:UnassociatedAlpha", 1)
+        pixels = np.dstack([np.where(alpha > 0, 1.0, 0.0)] * 3 + [alpha]).astype(np.float32)
+        output = oiio.ImageOutput.create(str(tmp_path / f"a.{k:04d}.png"))
+        assert output.open(str(tmp_path / f"a.{k:04d}.png"), spec) and output.write_image(pixels) and output.close()
+    job = RetimeJob(str(tmp_path / "a.%04d.png"), str(tmp_path / "out" / "a.%04d.png"), between=1, device="cpu")
+    run_retime(job, lambda event: None)
+    with open_shot(job.input) as source, open_shot(job.output) as found:
+        assert np.array_equal(source.read(1).parts[0].planes, found.read(2).parts[0].planes)
+        between = found.read(3).parts[0].planes
+    seen = between[3] > 0.05
+    assert seen.any() and between[:3, seen].min() > 0.95
