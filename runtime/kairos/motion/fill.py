@@ -40,6 +40,31 @@ def _pull(values: Tensor, weight: Tensor) -> Tuple[Tensor, Tensor]:
     return torch.where(weight > 0, values, fine), torch.ones_like(weight)
 
 
+def fill_weighted(planes: Tensor, weight: Tensor) -> Tensor:
+    """Replaces values by their surroundings as far as they are not to be trusted (push and pull, softly).
+
+    Args:
+        planes: (C, H, W), finite.
+        weight: (1, H, W) in 0..1; 1 keeps a pixel as it is.
+
+    Returns:
+        (C, H, W).
+    """
+    return _pull_soft(planes[None], weight[None])[0]
+
+
+def _pull_soft(values: Tensor, weight: Tensor) -> Tensor:
+    height, width = values.shape[-2:]
+    if height == 1 and width == 1:
+        return values
+    pad = (0, width % 2, 0, height % 2)
+    coarse_weight = F.avg_pool2d(F.pad(weight, pad), 2)
+    coarse = F.avg_pool2d(F.pad(values * weight, pad), 2) / coarse_weight.clamp(min=1e-6)
+    coarse = _pull_soft(coarse, (coarse_weight * 2).clamp(max=1.0))
+    fine = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+    return torch.lerp(fine, values, weight)
+
+
 def fill_background(flow: Tensor, known: Tensor, steps: int = 256) -> Tensor:
     """Fills unknown motion with the slower of what lies on either side, as disoccluded ground mostly moves.
 

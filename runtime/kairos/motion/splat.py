@@ -51,28 +51,29 @@ def splat(
     greatest: Optional[Tensor] = None
     if mode == "softmax" and metric is not None:
         greatest = torch.full((height * width,), -torch.inf, device=flow.device)
-        for origin, target, _ in corners:
-            greatest.scatter_reduce_(0, target, metric[origin], "amax")
+        for target, share in corners:
+            arrives = torch.where(share > 0, metric, -torch.inf)
+            greatest.scatter_reduce_(0, target, arrives, "amax")
 
     coverage = torch.zeros(height * width, device=flow.device)
     weight_sum = torch.zeros(height * width, device=flow.device)
     total = torch.zeros(count, height * width, device=flow.device)
-    for origin, target, share in corners:
+    for target, share in corners:
         coverage.index_add_(0, target, share)
         weight = share
         if greatest is not None and metric is not None:
-            weight = share * torch.exp(metric[origin] - greatest[target])
+            weight = torch.where(share > 0, share * torch.exp(metric - greatest[target]), 0.0)
         elif metric is not None:
-            weight = share * metric[origin]
+            weight = share * metric
         weight_sum.index_add_(0, target, weight)
         for channel in range(count):
-            total[channel].index_add_(0, target, flat[channel][origin] * weight)
+            total[channel].index_add_(0, target, flat[channel] * weight)
     mean = torch.where(weight_sum > 0, total / weight_sum.clamp(min=torch.finfo(torch.float32).tiny), 0.0)
     return mean.reshape(count, height, width), coverage.reshape(1, height, width)
 
 
-def _corners(flow: Tensor) -> Iterator[Tuple[Tensor, Tensor, Tensor]]:
-    """Of each of the four pixels around every arrival: source index, target index and share (bilinear)."""
+def _corners(flow: Tensor) -> Iterator[Tuple[Tensor, Tensor]]:
+    """Of each of the four pixels around every arrival: target index, and share (bilinear; 0 outside the frame)."""
     height, width = flow.shape[-2:]
     finite = flow.isfinite().all(0)
     u, v = torch.nan_to_num(flow, nan=0.0, posinf=FAR, neginf=-FAR).clamp(-FAR, FAR)
@@ -85,6 +86,5 @@ def _corners(flow: Tensor) -> Iterator[Tuple[Tensor, Tensor, Tensor]]:
             share = (fx if across else 1 - fx) * (fy if down else 1 - fy)
             column, row = x + across, y + down
             inside = finite & (column >= 0) & (column < width) & (row >= 0) & (row < height) & (share > _TINY_SHARE)
-            origin = inside.reshape(-1).nonzero()[:, 0]
-            target = (row * width + column).reshape(-1)[origin]
-            yield origin, target, share.reshape(-1)[origin]
+            target = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+            yield target.reshape(-1), torch.where(inside, share, 0.0).reshape(-1)

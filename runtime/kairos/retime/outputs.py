@@ -39,12 +39,18 @@ PENDING = 2
 
 @dataclass(frozen=True)
 class WriteSettings:
-    """How frames are stored. ``colorspace`` is what the file holds; empty keeps the frame as it is."""
+    """How frames are stored.
+
+    Attributes:
+        colorspace: what the file holds; empty keeps the frame as it is.
+        single: everything stays in one part, so that a lossy compression, which would damage vectors, becomes zip.
+    """
 
     compression: str = "auto"
     bit_depth: str = "same"
     colorspace: str = ""
     scene_linear: bool = True
+    single: bool = False
 
 
 Finished = Callable[[int, Path, Sequence[str]], None]
@@ -209,8 +215,10 @@ def stored_frame(frame: Frame, settings: WriteSettings, config: ColorConfig) -> 
         frame = from_scene_linear(frame, settings.colorspace, config)
     if settings.compression == "auto":
         return frame
-    if settings.compression.partition(":")[0] not in LOSSY:
-        return replace(frame, parts=tuple(replace(part, compression=settings.compression) for part in frame.parts))
+    lossy = settings.compression.partition(":")[0] in LOSSY
+    if settings.single or not lossy:
+        compression = "zip" if lossy else settings.compression
+        return replace(frame, parts=tuple(replace(part, compression=compression) for part in frame.parts))
     return replace(frame, parts=tuple(split_for_lossy(frame, settings.compression)))
 
 

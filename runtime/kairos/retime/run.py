@@ -195,7 +195,8 @@ class _Run:
     def _write_settings(self) -> WriteSettings:
         job = self._job
         space = output_colorspace(Path(job.output), self._shot, self._config)
-        return WriteSettings(job.compression, job.bit_depth, space, self._config.is_scene_linear(space))
+        linear = self._config.is_scene_linear(space)
+        return WriteSettings(job.compression, job.bit_depth, space, linear, single=job.vectors == "blender")
 
     def _open_plate(self, layout: Layout, write: WriteSettings) -> Plate:
         job = self._job
