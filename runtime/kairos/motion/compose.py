@@ -11,6 +11,7 @@ from typing import Callable, Mapping, Optional
 import torch
 from torch import Tensor
 
+from kairos.motion.coarse import Grid, common_grid, from_coarse, to_coarse
 from kairos.motion.encode import Codec, repair
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.warp import backward_warp, nearest_index, warp_unmixed
@@ -103,9 +104,27 @@ def _blend(
     moved1 = backward_warp(source1, inbetween.flow_to_1, filter)
     # lerp stays within both ends; where they are equal the value is passed on, the sign of zero included.
     mixed = torch.where(moved0 == moved1, moved0, torch.lerp(moved1, moved0, inbetween.blend))
+    for channel, planes in enumerate(zip(source0, source1)):
+        grid = common_grid(*planes)
+        if grid is not None:
+            mixed[channel] = _blend_coarse(mixed[channel], planes[0], planes[1], grid, inbetween, filter)
     if codec is not None:
         mixed = torch.cat([_paint(mixed[:3], inbetween, codec), mixed[3:]])
     return mixed
+
+
+def _blend_coarse(
+    mixed: Tensor, source0: Tensor, source1: Tensor, grid: Grid, inbetween: Inbetween, filter: str
+) -> Tensor:
+    """A plane (H, W) whose samples are repeated over 2 by 2 pixels moves on the grid it was sampled on."""
+    size = (mixed.shape[0], mixed.shape[1])
+    small0, small1 = (to_coarse(source[None], grid) for source in (source0, source1))
+    moved0 = backward_warp(small0, to_coarse(inbetween.flow_to_0, grid) / 2, filter)
+    moved1 = backward_warp(small1, to_coarse(inbetween.flow_to_1, grid) / 2, filter)
+    blend = to_coarse(inbetween.blend, grid)
+    coarse = from_coarse(torch.lerp(moved1, moved0, blend), grid, size)[0]
+    still = (inbetween.flow_to_0 == 0).all(0) & (inbetween.flow_to_1 == 0).all(0) & (source0 == source1)
+    return torch.where(still, mixed, coarse)
 
 
 def _paint(mixed: Tensor, inbetween: Inbetween, codec: Codec) -> Tensor:

@@ -1,0 +1,123 @@
+"""Several searches for the same motion, and the best of them at every pixel."""
+
+from __future__ import annotations
+
+from typing import List, Optional, Sequence, Tuple
+
+import cv2
+import numpy as np
+
+from kairos.engines.classic.search import Flow, Picture, Plane, View, fetch, median, round_trip, search
+
+_LARGE = 1_000_000
+"""Frames with more pixels compare candidates at half size, and search for all but the first at half size."""
+
+_CUTOFF = 60.0
+"""Difference after which colours are no more different, grey levels of the tone-mapped frame."""
+
+_PER_PIXEL = 10.0
+"""Grey levels one pixel of forward-backward disagreement is worth, up to :data:`_FURTHEST` pixels."""
+_FURTHEST = 3.0
+
+_FIRST_BONUS = 1.0
+"""Grey levels by which another candidate must be better than the first: where they tie, patterns beat brightness."""
+
+_RADIUS, _SOFTNESS = 9, 100.0
+"""Window over which costs are gathered, pixels, and the contrast of an edge that they do not cross, levels squared."""
+
+_CONSISTENT = 1.0
+"""Round trip, pixels, that makes a vector good enough to speak for the camera's motion."""
+
+
+def fuse(view: View) -> Tuple[Flow, Flow]:
+    """Motion from the first frame to the second and back, each (H, W, 2)."""
+    there, back = _candidates(view)
+    return _choose(view, 0, there, back), _choose(view, 1, back, there)
+
+
+def _candidates(view: View) -> Tuple[List[Flow], List[Flow]]:
+    """The same kinds of candidate both ways: by pattern, by brightness, and starting from the camera's motion."""
+    first, second = view.picture
+    coarse = 1 if first.size > _LARGE else 0
+    there, back = [search(first, second)], [search(second, first)]
+    there.append(search(first, second, finest=coarse, by_brightness=True))
+    back.append(search(second, first, finest=coarse, by_brightness=True))
+    for flows, opposite, pictures in ((there, back, (first, second)), (back, there, (second, first))):
+        camera = camera_motion(flows[0], opposite[0])
+        if camera is not None:
+            flows.append(search(*pictures, finest=coarse, start=camera, coarsest=2))
+    return there, back
+
+
+def camera_motion(flow: Flow, back: Flow) -> Optional[Flow]:
+    """The homography that most consistent vectors agree on, as a flow; None where there is none."""
+    height, width = flow.shape[:2]
+    step = max(4, round((height * width / 4000) ** 0.5))
+    rows, columns = np.mgrid[step // 2 : height : step, step // 2 : width : step].reshape(2, -1)
+    good = round_trip(flow, back)[rows, columns] < _CONSISTENT
+    if int(good.sum()) < 16:
+        return None
+    points = np.stack([columns[good], rows[good]], 1).astype(np.float64)
+    matrix, _ = cv2.findHomography(points, points + flow[rows[good], columns[good]], cv2.RANSAC, 2.0)
+    if matrix is None or not np.isfinite(matrix).all():
+        return None
+    x, y = np.meshgrid(np.arange(width, dtype=np.float64), np.arange(height, dtype=np.float64))
+    scale = matrix[2, 0] * x + matrix[2, 1] * y + matrix[2, 2]
+    if scale.min() < 0.5 or scale.max() > 2.0:
+        return None
+    moved_x = (matrix[0, 0] * x + matrix[0, 1] * y + matrix[0, 2]) / scale
+    moved_y = (matrix[1, 0] * x + matrix[1, 1] * y + matrix[1, 2]) / scale
+    return np.dstack([moved_x - x, moved_y - y]).astype(np.float32)
+
+
+def _choose(view: View, side: int, flows: Sequence[Flow], opposite: Sequence[Flow]) -> Flow:
+    colour, other = view.colour[side], view.colour[1 - side]
+    picture = view.picture[side]
+    shrink = 2 if picture.size > _LARGE else 1
+    size = (picture.shape[1] // shrink, picture.shape[0] // shrink)
+    if shrink > 1:
+        colour, other = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (colour, other))
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+    small, small_opposite = ([_shrunk(each, size) for each in group] for group in (flows, opposite))
+    costs = []
+    for flow in small:
+        difference = np.abs(colour - fetch(other, flow)).mean(-1)
+        trip = np.min([round_trip(flow, back) for back in small_opposite], axis=0) * shrink
+        costs.append(np.minimum(difference, _CUTOFF) + _PER_PIXEL * np.minimum(trip, _FURTHEST))
+    costs = _gather(picture, costs, _RADIUS // shrink)
+    costs[0] -= _FIRST_BONUS
+    if shrink > 1:
+        whole = (flows[0].shape[1], flows[0].shape[0])
+        costs = [np.asarray(cv2.resize(cost, whole, interpolation=cv2.INTER_LINEAR), np.float32) for cost in costs]
+    best = flows[0].copy()
+    least = costs[0]
+    for flow, cost in zip(flows[1:], costs[1:]):
+        better = cost < least
+        best[better] = flow[better]
+        least = np.minimum(least, cost)
+    return median(best)
+
+
+def _shrunk(flow: Flow, size: Tuple[int, int]) -> Flow:
+    width, height = size
+    if flow.shape[:2] == (height, width):
+        return flow
+    scale = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
+    return np.asarray(cv2.resize(flow, size, interpolation=cv2.INTER_AREA) * scale, np.float32)
+
+
+def _gather(guide: Picture, costs: Sequence[Plane], radius: int) -> List[Plane]:
+    """Costs averaged over a window that keeps to one side of an edge: the guided filter (He, Sun and Tang, ECCV 2010),
+    as Hosni et al., "Fast Cost-Volume Filtering" (CVPR 2011), use it.
+    """
+    window = (2 * radius + 1, 2 * radius + 1)
+    image = guide.astype(np.float32)
+    mean = cv2.blur(image, window)
+    variance = cv2.blur(image * image, window) - mean * mean + _SOFTNESS
+    found = []
+    for cost in costs:
+        cost_mean = cv2.blur(cost, window)
+        slope = (cv2.blur(image * cost, window) - mean * cost_mean) / variance
+        level = cost_mean - slope * mean
+        found.append(np.asarray(cv2.blur(slope, window) * image + cv2.blur(level, window), np.float32))
+    return found

@@ -1,0 +1,173 @@
+"""From the motion between two frames to an in-between at one time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kairos.engines.classic.motion import Layer, PairMotion
+from kairos.engines.classic.path import Bend, bend_at
+from kairos.motion.fill import fill_holes, fill_weighted
+from kairos.motion.inbetween import Inbetween
+from kairos.motion.occlusion import clean_mask
+from kairos.motion.splat import splat
+from kairos.motion.warp import backward_warp
+
+_REACHED = 0.25
+"""Part of a pixel that must arrive for its motion to count."""
+
+_TRUSTED = 0.3
+"""Trust over which a vector may carry something onto still ground."""
+
+_SLACK, _SHARE = 1.0, 0.05
+"""Disagreement between a pixel's motion and that of the source pixel it comes from which halves its visibility:
+pixels, and part of its speed."""
+
+_FLOOR = 0.02
+"""Least say of a motion nobody vouches for, against what surrounds it."""
+
+_DOUBT = 0.05
+"""Weight of a source that does not show the pixel: where neither does, both are blended."""
+
+_SOFTENING = 3.0
+"""Visibility is decided together by the pixels within this distance, at :data:`_NOMINAL` pixels' width."""
+_NOMINAL = 640
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """A layer at the in-between's time."""
+
+    velocity: Tensor
+    trust: Tensor
+    cover: Tensor
+
+
+def between(motion: PairMotion, bend: Optional[Bend], time: float) -> Inbetween:
+    """The in-between at a time.
+
+    Args:
+        motion: of the pair.
+        bend: what the neighbouring frames tell of its acceleration, or None.
+        time: 0..1.
+    """
+    moved = [_move(layer, time) for layer in motion.layers]
+    velocity, trust = moved[0].velocity, moved[0].trust
+    top = torch.zeros_like(trust)
+    for index, upper in enumerate(moved[1:], start=1):
+        above = upper.cover > 0.5
+        velocity, trust = torch.where(above, upper.velocity, velocity), torch.where(above, upper.trust, trust)
+        top = torch.where(above, float(index), top)
+    quiet = motion.still & ~_reached(motion, time)
+    velocity = torch.where(quiet, 0.0, velocity)
+
+    seen0 = _visibility(motion.layers, top, velocity, -time, first=True)
+    seen1 = _visibility(motion.layers, top, velocity, 1 - time, first=False)
+    seen0, seen1 = torch.where(quiet, 1.0, seen0), torch.where(quiet, 1.0, seen1)
+    to_0, to_1 = velocity * -time, velocity * (1 - time)
+    if bend is not None and 0 < time < 1:
+        away = bend_at(bend, velocity, (seen0, seen1), time)
+        away = torch.where(quiet, 0.0, away)
+        to_0, to_1 = to_0 - away, to_1 - away
+    weight0, weight1 = (1 - time) * (seen0 + _DOUBT), time * (seen1 + _DOUBT)
+    return Inbetween(
+        time=time,
+        flow_to_0=to_0,
+        flow_to_1=to_1,
+        blend=weight0 / (weight0 + weight1),
+        occlusion_0=_hidden(seen0, seen1),
+        occlusion_1=_hidden(seen1, seen0),
+        confidence=torch.where(quiet, 1.0, trust * torch.maximum(seen0, seen1)).clamp(0, 1),
+    )
+
+
+def _move(layer: Layer, time: float) -> _Moved:
+    """A layer's motion at a time, from both sources by how far their vectors are to be trusted."""
+    if time == 0.0:
+        return _Moved(layer.there, layer.trust0, layer.share0)
+    if time == 1.0:
+        return _Moved(-layer.back, layer.trust1, layer.share1)
+    sides = []
+    for flow, trust, share, part, sign in (
+        (layer.there, layer.trust0, layer.share0, time, 1.0),
+        (layer.back, layer.trust1, layer.share1, 1 - time, -1.0),
+    ):
+        weight = trust * share.clamp(min=1e-3)
+        found, area = splat(torch.cat([flow * sign, trust, share]), flow * part, weight, "linear")
+        sides.append((found[:2], found[2:3] * (area > _REACHED), found[3:4], area))
+    (flow0, trust0, share0, area0), (flow1, trust1, share1, area1) = sides
+    total = trust0 + trust1
+    velocity = (flow0 * trust0 + flow1 * trust1) / total.clamp(min=1e-9)
+    velocity = fill_holes(velocity, total > 1e-4)
+    velocity = clean_mask(velocity)
+    trust = torch.maximum(trust0, trust1)
+    velocity = _filled(velocity, trust)
+    # Nearer in time knows better how much of the pixel is the layer's, if anything arrived from there.
+    say0, say1 = (1 - time) * (area0 > _REACHED), time * (area1 > _REACHED)
+    cover = (share0 * say0 + share1 * say1) / (say0 + say1).clamp(min=1e-6)
+    return _Moved(velocity, trust, cover)
+
+
+def _filled(velocity: Tensor, trust: Tensor) -> Tensor:
+    """Motion nobody vouches for gives way to what surrounds it; what is trusted fully stays exactly as it is."""
+    weight = F.avg_pool2d(F.pad(trust[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0].clamp(_FLOOR, 1.0)
+    return fill_weighted(velocity, weight)
+
+
+def _reached(motion: PairMotion, time: float) -> Tensor:
+    """(1, H, W) bool: something that moves comes near the pixel at this time."""
+    area = torch.zeros_like(motion.still, dtype=torch.float32)
+    for layer in motion.layers:
+        for flow, trust, part in ((layer.there, layer.trust0, time), (layer.back, layer.trust1, 1 - time)):
+            moves = (~motion.still & (trust > _TRUSTED)).float()
+            carried, arrived = splat(moves, flow * part)
+            area = torch.maximum(area, carried * (arrived > 0))
+    return F.max_pool2d((area > 0).float()[None], 5, 1, 2)[0] > 0
+
+
+def _visibility(layers: Tuple[Layer, ...], top: Tensor, velocity: Tensor, part: float, first: bool) -> Tensor:
+    """How far the source pixel a vector comes from moves the same way and belongs to the same layer, 0..1."""
+    to_source = velocity * part
+    seen = torch.zeros_like(top)
+    slack = _SLACK + _SHARE * velocity.square().sum(0, keepdim=True).sqrt()
+    for index, layer in enumerate(layers):
+        flow, share = (layer.there, layer.share0) if first else (-layer.back, layer.share1)
+        both = backward_warp(torch.cat([flow, share]), to_source)
+        error = (both[:2] - velocity).square().sum(0, keepdim=True) / slack.square()
+        own = 1.0 / (1.0 + error) * (both[2:] if len(layers) > 1 else 1.0)
+        seen = torch.where(top == index, own, seen)
+    seen = seen * _inside(to_source)
+    return _soften(seen)
+
+
+def _inside(flow: Tensor) -> Tensor:
+    """(1, H, W) in 0..1: the vector ends inside the frame, fading out over one pixel."""
+    height, width = flow.shape[-2:]
+    x = torch.arange(width, device=flow.device) + flow[0]
+    y = torch.arange(height, device=flow.device)[:, None] + flow[1]
+    room = torch.minimum(torch.minimum(x, width - 1 - x), torch.minimum(y, height - 1 - y))
+    return (1.0 + room).clamp(0, 1)[None]
+
+
+def _soften(mask: Tensor) -> Tensor:
+    """A Gaussian mean, computed at half size."""
+    height, width = mask.shape[-2:]
+    sigma = 0.5 * _SOFTENING * max(1.0, max(height, width) / _NOMINAL) ** 0.5
+    small = F.avg_pool2d(mask[None], 2, ceil_mode=True)
+    radius = round(3 * sigma)
+    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=mask.device) / sigma) ** 2)
+    taps = taps / taps.sum()
+    padded = F.pad(small, (radius,) * 4, mode="replicate")
+    soft = F.conv2d(F.conv2d(padded, taps.reshape(1, 1, 1, -1)), taps.reshape(1, 1, -1, 1))
+    size = (soft.shape[-2] * 2, soft.shape[-1] * 2)
+    fine = F.interpolate(soft, size, mode="bilinear", align_corners=False)[0]
+    return fine[:, :height, :width]
+
+
+def _hidden(seen: Tensor, other: Tensor) -> Tensor:
+    """Not visible in one source though it is in the other, 0..1."""
+    return ((other - seen - 0.2) / 0.4).clamp(0, 1)

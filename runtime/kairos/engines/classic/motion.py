@@ -1,0 +1,150 @@
+"""What is known of the motion between two frames, before any time between them is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional, Tuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kairos.engines.base import ShotView
+from kairos.engines.classic.fusion import fuse
+from kairos.engines.classic.flat import FLAT_REACH, Mask, settle
+from kairos.engines.classic.search import prepare
+from kairos.motion.fill import fill_holes
+from kairos.motion.occlusion import confidence, consistency
+from kairos.motion.splat import splat
+
+_STILL_REACH = 2
+"""Pixels around which both frames must be identical for a pixel to be still."""
+
+_LEAST_TRUST = 1e-3
+
+_FOREGROUND, _BACKGROUND = 0.5, 0.05
+"""Matte over which a pixel shows the foreground, and under which it shows the background alone."""
+
+_FLAT_CONTRAST = 2e-3
+"""Spread of the proxy in a window under which it shows nothing to follow: half a level of 8 bits."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One thing that moves: everything, or what a matte tells apart.
+
+    Attributes:
+        there, back: (2, H, W) pixels, from source 0's pixels to source 1 and the reverse.
+        trust0, trust1: (1, H, W) in 0..1, how far they agree, never 0.
+        share0, share1: (1, H, W) in 0..1, how much of source 0's and source 1's pixel this layer is.
+    """
+
+    there: Tensor
+    back: Tensor
+    trust0: Tensor
+    trust1: Tensor
+    share0: Tensor
+    share1: Tensor
+
+
+@dataclass(frozen=True)
+class PairMotion:
+    """Motion between two frames.
+
+    Attributes:
+        layers: furthest first.
+        still: (1, H, W) bool, both frames are identical around the pixel.
+    """
+
+    layers: Tuple[Layer, ...]
+    still: Tensor
+
+    def reversed(self) -> PairMotion:
+        """The same seen from the second frame."""
+        turned = (Layer(a.back, a.there, a.trust1, a.trust0, a.share1, a.share0) for a in self.layers)
+        return PairMotion(tuple(turned), self.still)
+
+
+def measure(shot: ShotView, first: int, second: int) -> PairMotion:
+    """Motion between two frames of a shot: given, or estimated; with a matte on both, in two layers."""
+    proxy0, proxy1 = shot.proxy(first), shot.proxy(second)
+    matte0, matte1 = shot.matte(first), shot.matte(second)
+    given = shot.given_motion(first, second), shot.given_motion(second, first)
+    still = _still(proxy0, proxy1)
+    whole = torch.ones_like(still, dtype=torch.float32)
+    if matte0 is None or matte1 is None:
+        return PairMotion((_layer(proxy0, proxy1, whole, whole, given, still),), still)
+    layers = []
+    for is_foreground in (False, True):
+        share0, share1 = ((matte if is_foreground else 1 - matte).float() for matte in (matte0, matte1))
+        limit = _FOREGROUND if is_foreground else 1 - _BACKGROUND
+        known0, known1 = share0 >= limit, share1 >= limit
+        if not (bool(known0.any()) and bool(known1.any())):
+            continue
+        # What belongs to the other layer is replaced by what surrounds it: nothing there to follow.
+        alone0, alone1 = fill_holes(proxy0, known0), fill_holes(proxy1, known1)
+        kept = _known_of(given[0], known0), _known_of(given[1], known1)
+        layers.append(_layer(alone0, alone1, share0, share1, kept, still & known0 & known1))
+    return PairMotion(tuple(layers) or (_layer(proxy0, proxy1, whole, whole, given, still),), still)
+
+
+def _known_of(flow: Optional[Tensor], known: Tensor) -> Optional[Tensor]:
+    return None if flow is None else fill_holes(flow, known)
+
+
+def _layer(
+    proxy0: Tensor,
+    proxy1: Tensor,
+    share0: Tensor,
+    share1: Tensor,
+    given: Tuple[Optional[Tensor], Optional[Tensor]],
+    still: Tensor,
+) -> Layer:
+    there, back = _flows(proxy0, proxy1, given, still)
+    trust0 = confidence(consistency(there, back), there).clamp(min=_LEAST_TRUST)
+    trust1 = confidence(consistency(back, there), back).clamp(min=_LEAST_TRUST)
+    return Layer(there, back, trust0, trust1, share0, share1)
+
+
+def _flows(
+    proxy0: Tensor, proxy1: Tensor, given: Tuple[Optional[Tensor], Optional[Tensor]], still: Tensor
+) -> Tuple[Tensor, Tensor]:
+    there, back = given
+    if there is not None and back is not None:
+        return there, back
+    if bool(still.all()):
+        zero = torch.zeros(2, *still.shape[-2:], device=still.device)
+        return zero, zero
+    forward, backward = fuse(prepare(proxy0, proxy1))
+    still_plane = still[0].cpu().numpy()
+    measured = []
+    for flow, proxy in ((forward, proxy0), (backward, proxy1)):
+        settled = settle(flow, _flat(proxy), still_plane)
+        measured.append(torch.from_numpy(np.ascontiguousarray(settled.transpose(2, 0, 1))).to(proxy0.device))
+    if there is not None:
+        return there, _inverse(there, measured[1])
+    if back is not None:
+        return _inverse(back, measured[0]), back
+    return measured[0], measured[1]
+
+
+def _inverse(flow: Tensor, otherwise: Tensor) -> Tensor:
+    """The motion of a given flow seen from where it ends; what it does not reach is taken from an estimate."""
+    carried, area = splat(-flow, flow)
+    return torch.where(area > 0.5, carried, otherwise)
+
+
+def _still(proxy0: Tensor, proxy1: Tensor) -> Tensor:
+    differs = (proxy0 != proxy1).any(0, keepdim=True).float()
+    size = 2 * _STILL_REACH + 1
+    return F.max_pool2d(differs[None], size, 1, _STILL_REACH)[0] == 0
+
+
+def _flat(proxy: Tensor) -> Mask:
+    """(H, W) bool: nothing to follow in the pixel's window."""
+    size = 2 * FLAT_REACH + 1
+    high = F.max_pool2d(proxy[None], size, 1, FLAT_REACH)
+    low = -F.max_pool2d(-proxy[None], size, 1, FLAT_REACH)
+    flat: Mask = (high - low <= _FLAT_CONTRAST).all(1)[0].cpu().numpy()
+    return flat
