@@ -13,6 +13,7 @@ from torch import Tensor
 from kairos.engines.base import ShotView
 from kairos.engines.classic.fusion import fuse
 from kairos.engines.classic.flat import FLAT_REACH, Mask, settle
+from kairos.engines.classic.highlights import move_whole
 from kairos.engines.classic.search import prepare
 from kairos.motion.fill import fill_holes
 from kairos.motion.occlusion import confidence, consistency
@@ -119,8 +120,8 @@ def _flows(
     forward, backward = fuse(prepare(proxy0, proxy1))
     still_plane = still[0].cpu().numpy()
     measured = []
-    for flow, proxy in ((forward, proxy0), (backward, proxy1)):
-        settled = settle(flow, _flat(proxy), still_plane)
+    for flow, proxy, other in ((forward, proxy0, proxy1), (backward, proxy1, proxy0)):
+        settled = move_whole(settle(flow, _flat(proxy), still_plane), proxy, other)
         measured.append(torch.from_numpy(np.ascontiguousarray(settled.transpose(2, 0, 1))).to(proxy0.device))
     if there is not None:
         return there, _inverse(there, measured[1])
