@@ -22,7 +22,7 @@ def error(clip: made.Clip, directory: Path, **settings: Any) -> float:
 
 
 def test_a_matte_keeps_object_and_ground_apart(tmp_path: Path) -> None:
-    clip = made.object_over(tmp_path / "plate", ground="texture", frames=4)
+    clip = made.object_over(tmp_path / "plate", "texture", object_velocity=(16.0, 6.0), ground_velocity=(-10.0, -4.0))
     without = error(clip, tmp_path / "without")
     assert error(clip, tmp_path / "layer", matte="matte.a") < 0.9 * without
 
@@ -35,7 +35,7 @@ def test_a_matte_may_be_a_sequence_of_its_own(tmp_path: Path) -> None:
 
 
 def test_the_renderers_vectors_are_followed_where_matching_fails(tmp_path: Path) -> None:
-    clip = made.object_over(tmp_path / "plate", ground="stripes", frames=4)
+    clip = made.object_over(tmp_path / "plate", "stripes", object_velocity=(-9.0, 3.0))
     without = error(clip, tmp_path / "without")
     assert error(clip, tmp_path / "with", vectors_in="forward:nuke") < 0.5 * without
 
