@@ -9,7 +9,7 @@ from typing import Callable, List, Tuple
 import cv2
 import numpy as np
 import numpy.typing as npt
-import OpenImageIO as oiio
+import OpenImageIO
 
 from kairos.bench.metrics import Image
 from kairos.errors import BadRequest, ImageError
@@ -94,9 +94,9 @@ def _beachball(root: Path) -> List[Image]:
 def _right_eye(file: Path) -> Tuple[npt.NDArray[np.float32], Window, Window]:
     if not file.is_file():
         raise _missing(file)
-    image = oiio.ImageInput.open(str(file))
+    image = OpenImageIO.ImageInput.open(str(file))
     if image is None:
-        raise ImageError(f"{file} cannot be read: {oiio.geterror()}", "Fetch the development data again.")
+        raise ImageError(f"{file} cannot be read: {OpenImageIO.geterror()}", "Fetch the development data again.")
     try:
         part = 0
         while image.seek_subimage(part, 0):
@@ -104,7 +104,7 @@ def _right_eye(file: Path) -> Tuple[npt.NDArray[np.float32], Window, Window]:
             if spec.getattribute("oiio:subimagename") == "rgba_right":
                 data = Window(spec.x, spec.y, spec.width, spec.height)
                 display = Window(spec.full_x, spec.full_y, spec.full_width, spec.full_height)
-                pixels = image.read_image(part, 0, 0, 3, oiio.FLOAT)
+                pixels = image.read_image(part, 0, 0, 3, OpenImageIO.FLOAT)
                 return np.asarray(pixels, np.float32), data, display
             part += 1
     finally:

@@ -34,7 +34,8 @@ def psnr(truth: Image, image: Image) -> float:
 
 def ssim(truth: Image, image: Image) -> float:
     """Structural similarity, scikit-image's uniform 7 by 7 window, mean of the channels."""
-    return float(structural_similarity(truth, image, channel_axis=2, data_range=255))
+    found = structural_similarity(truth, image, channel_axis=2, data_range=255)
+    return float(found)
 
 
 def align(truth: Image, image: Image) -> Image:

@@ -9,7 +9,6 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 import torch
-from kairos_nodes.layers import Policy
 from torch import Tensor
 
 from kairos.bench.clips import CLIPS, WITHOUT, split
@@ -18,6 +17,7 @@ from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
 from kairos.errors import BadRequest
 from kairos.motion.compose import compose
+from kairos_nodes.layers import Policy
 
 BLEND, FFMPEG = "blend", "ffmpeg mci"
 TIME = 0.5

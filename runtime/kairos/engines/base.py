@@ -108,9 +108,10 @@ class Session(Protocol):
     def at(self, pair: Pair, times: Sequence[float]) -> Iterator[Inbetween]:
         """Yields one :class:`Inbetween` per time, in order.
 
-        Times lie in 0..1. At 0 the in-between's pixels are source 0's: ``flow_to_0`` is 0 and ``flow_to_1`` is the motion
-        to source 1 (so a motion-vector job needs no second interface); at 1 the reverse.
-        Whatever does not depend on the time is computed once per pair, and what neighbouring pairs share, once per frame.
+        Times lie in 0..1. At 0 the in-between's pixels are source 0's: ``flow_to_0`` is 0 and ``flow_to_1`` is the
+        motion to source 1 (so a motion-vector job needs no second interface); at 1 the reverse.
+        Whatever does not depend on the time is computed once per pair, and what neighbouring pairs share, once per
+        frame.
         """
 
 

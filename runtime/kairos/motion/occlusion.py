@@ -69,4 +69,4 @@ _MEDIAN_OF_NINE = (
     *((1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3)),
     *((5, 8), (4, 7), (3, 6), (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2)),
 )
-"""Exchanges after which the fifth of nine values is their median (Smith, "Implementing median filters in XC4000E FPGAs")."""
+"""Exchanges after which the fifth of nine values is their median (Smith, "Implementing Median Filters", Xcell 1996)."""

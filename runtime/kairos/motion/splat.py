@@ -76,15 +76,25 @@ def _corners(flow: Tensor) -> Iterator[Tuple[Tensor, Tensor]]:
     """Of each of the four pixels around every arrival: target index, and share (bilinear; 0 outside the frame)."""
     height, width = flow.shape[-2:]
     finite = flow.isfinite().all(0)
-    u, v = torch.nan_to_num(flow, nan=0.0, posinf=FAR, neginf=-FAR).clamp(-FAR, FAR)
+    u, v = flow if bool(finite.all()) else torch.where(finite, flow, FAR)
+    u, v = u.clamp(-FAR, FAR), v.clamp(-FAR, FAR)
     left, above = torch.floor(u), torch.floor(v)
     fx, fy = u - left, v - above
     x = torch.arange(width, device=flow.device) + left.long()
     y = torch.arange(height, device=flow.device)[:, None] + above.long()
-    for down in (0, 1):
-        for across in (0, 1):
-            share = (fx if across else 1 - fx) * (fy if down else 1 - fy)
-            column, row = x + across, y + down
-            inside = finite & (column >= 0) & (column < width) & (row >= 0) & (row < height) & (share > _TINY_SHARE)
-            target = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-            yield target.reshape(-1), torch.where(inside, share, 0.0).reshape(-1)
+    # Along each axis: where it lands, and how much of it, 0 outside the frame.
+    columns = [
+        ((x + step).clamp(0, width - 1), share * _within(x + step, width)) for step, share in ((0, 1 - fx), (1, fx))
+    ]
+    rows = [
+        ((y + step).clamp(0, height - 1) * width, share * _within(y + step, height))
+        for step, share in ((0, 1 - fy), (1, fy))
+    ]
+    for row, share_down in rows:
+        for column, share_across in columns:
+            share = (share_down * share_across).reshape(-1)
+            yield (row + column).reshape(-1), share.where(share > _TINY_SHARE, 0.0)
+
+
+def _within(place: Tensor, size: int) -> Tensor:
+    return (place >= 0) & (place < size)

@@ -16,7 +16,7 @@ CHUNK_PIXELS = 1 << 18
 """Output pixels worked on at once: keeps the temporary tensors in cache and bounds memory on large frames."""
 
 FAR = float(1 << 24)
-"""Vectors are limited to this length, pixels: beyond it lies border whatever the frame, and whole numbers stay exact."""
+"""Vectors are limited to this length, pixels: beyond it lies border, and whole numbers are still exact."""
 
 
 def _linear_weights(fraction: Tensor) -> List[Tensor]:

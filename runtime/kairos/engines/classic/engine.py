@@ -8,7 +8,7 @@ from kairos.events import Listener
 
 
 class ClassicEngine:
-    """Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (ECCV 2016), as OpenCV has it, made to interpolate."""
+    """Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (ECCV 2016), in OpenCV, made to interpolate."""
 
     card = EngineCard(
         id="classic",

@@ -7,6 +7,7 @@ from typing import List, Optional, Sequence, Tuple
 import cv2
 import numpy as np
 
+from kairos.engines.classic.landmarks import landmark_motion
 from kairos.engines.classic.search import Flow, Picture, Plane, View, fetch, median, round_trip, search
 
 _LARGE = 1_000_000
@@ -25,6 +26,9 @@ _FIRST_BONUS = 1.0
 _RADIUS, _SOFTNESS = 9, 100.0
 """Window over which costs are gathered, pixels, and the contrast of an edge that they do not cross, levels squared."""
 
+_FROM_START = 2
+"""Pyramid level at which a search with a start begins: coarser ones would forget it."""
+
 _CONSISTENT = 1.0
 """Round trip, pixels, that makes a vector good enough to speak for the camera's motion."""
 
@@ -36,7 +40,9 @@ def fuse(view: View) -> Tuple[Flow, Flow]:
 
 
 def _candidates(view: View) -> Tuple[List[Flow], List[Flow]]:
-    """The same kinds of candidate both ways: by pattern, by brightness, and starting from the camera's motion."""
+    """The same kinds of candidate both ways: by pattern, by brightness, and starting from the camera's motion and from
+    that of landmarks.
+    """
     first, second = view.picture
     coarse = 1 if first.size > _LARGE else 0
     there, back = [search(first, second)], [search(second, first)]
@@ -45,7 +51,11 @@ def _candidates(view: View) -> Tuple[List[Flow], List[Flow]]:
     for flows, opposite, pictures in ((there, back, (first, second)), (back, there, (second, first))):
         camera = camera_motion(flows[0], opposite[0])
         if camera is not None:
-            flows.append(search(*pictures, finest=coarse, start=camera, coarsest=2))
+            flows.append(search(*pictures, finest=coarse, start=camera, coarsest=_FROM_START))
+    landmarks = landmark_motion(first, second)
+    if landmarks is not None:
+        there.append(search(first, second, finest=coarse, start=landmarks[0], coarsest=_FROM_START))
+        back.append(search(second, first, finest=coarse, start=landmarks[1], coarsest=_FROM_START))
     return there, back
 
 
@@ -76,7 +86,9 @@ def _choose(view: View, side: int, flows: Sequence[Flow], opposite: Sequence[Flo
     shrink = 2 if picture.size > _LARGE else 1
     size = (picture.shape[1] // shrink, picture.shape[0] // shrink)
     if shrink > 1:
-        colour, other = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (colour, other))
+        colour, other = (
+            np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA), np.float32) for each in (colour, other)
+        )
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
     small, small_opposite = ([_shrunk(each, size) for each in group] for group in (flows, opposite))
     costs = []

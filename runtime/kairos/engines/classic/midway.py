@@ -121,6 +121,8 @@ def _filled(velocity: Tensor, trust: Tensor) -> Tensor:
 def _reached(motion: PairMotion, time: float) -> Tensor:
     """(1, H, W) bool: something that moves comes near the pixel at this time."""
     area = torch.zeros_like(motion.still, dtype=torch.float32)
+    if not bool(motion.still.any()):
+        return area > 0
     for layer in motion.layers:
         for flow, trust, part in ((layer.there, layer.trust0, time), (layer.back, layer.trust1, 1 - time)):
             moves = (~motion.still & (trust > _TRUSTED)).float()

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kairos.engines.base import ShotView
-from kairos.engines.classic.fusion import fuse
 from kairos.engines.classic.flat import FLAT_REACH, Mask, settle
+from kairos.engines.classic.fusion import fuse
 from kairos.engines.classic.highlights import move_whole
 from kairos.engines.classic.search import prepare
 from kairos.motion.fill import fill_holes
@@ -137,15 +138,16 @@ def _inverse(flow: Tensor, otherwise: Tensor) -> Tensor:
 
 
 def _still(proxy0: Tensor, proxy1: Tensor) -> Tensor:
-    differs = (proxy0 != proxy1).any(0, keepdim=True).float()
+    differs = (proxy0 != proxy1).any(0, keepdim=True).float()[None]
     size = 2 * _STILL_REACH + 1
-    return F.max_pool2d(differs[None], size, 1, _STILL_REACH)[0] == 0
+    for window, padding in (((size, 1), (_STILL_REACH, 0)), ((1, size), (0, _STILL_REACH))):
+        differs = F.max_pool2d(differs, window, 1, padding)
+    return differs[0] == 0
 
 
 def _flat(proxy: Tensor) -> Mask:
     """(H, W) bool: nothing to follow in the pixel's window."""
-    size = 2 * FLAT_REACH + 1
-    high = F.max_pool2d(proxy[None], size, 1, FLAT_REACH)
-    low = -F.max_pool2d(-proxy[None], size, 1, FLAT_REACH)
-    flat: Mask = (high - low <= _FLAT_CONTRAST).all(1)[0].cpu().numpy()
-    return flat
+    planes = np.ascontiguousarray(proxy.permute(1, 2, 0).float().cpu().numpy())
+    window = np.ones((2 * FLAT_REACH + 1, 2 * FLAT_REACH + 1), np.uint8)
+    spread = np.asarray(cv2.dilate(planes, window) - cv2.erode(planes, window))
+    return np.asarray((spread <= _FLAT_CONTRAST).all(-1))

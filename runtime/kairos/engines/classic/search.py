@@ -59,8 +59,8 @@ def prepare(first: Tensor, second: Tensor) -> View:
         gain = max(gain, 1.0)
         # Only as much is moved as is needed to fit: an ordinary plate keeps its black where it is.
         black = 0.0 if gain == 1.0 else min(max(0.0, high - 0.95 / gain), low - 0.05 / gain)
-    colour = tuple((frame - black) * (gain * 255.0) for frame in frames)
-    pictures = tuple(_picture((gray - black) * gain) for gray in grays)
+    colour = [((frame - black) * (gain * 255.0)).astype(np.float32) for frame in frames]
+    pictures = [_picture(((gray - black) * gain).astype(np.float32)) for gray in grays]
     return View((colour[0], colour[1]), (pictures[0], pictures[1]))
 
 

@@ -19,7 +19,7 @@ _KEPT = 4
 
 
 class ClassicSession:
-    """See :class:`kairos.engines.base.Session`. Every answer is a function of the frames alone, whatever was asked before."""
+    """See :class:`kairos.engines.base.Session`. Answers depend on the frames alone, never on what was asked before."""
 
     def __init__(self, shot: ShotView) -> None:
         self._shot = shot

@@ -1,0 +1,80 @@
+"""A start for large motion: points found again by their looks, wherever they went."""
+
+from __future__ import annotations
+
+from typing import List, Optional, Tuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from kairos.engines.classic.search import Flow, Picture
+from kairos.motion.fill import fill_holes
+
+_SIDE = 1024
+"""Points are looked for at this size of the longer side at most, pixels."""
+
+_POINTS = 4000
+_CONTRAST = 0.02
+_RATIO = 0.8
+"""A match counts where the second best is this much worse (Lowe, "Distinctive Image Features", IJCV 2004)."""
+
+_FEWEST = 8
+
+
+def landmark_motion(first: Picture, second: Picture) -> Optional[Tuple[Flow, Flow]]:
+    """Motion both ways, smooth between the points found again; None where there are too few.
+
+    Args:
+        first, second: 8-bit pictures (H, W).
+    """
+    height, width = first.shape
+    shrink = max(1.0, max(height, width) / _SIDE)
+    size = (round(width / shrink), round(height / shrink))
+    pictures = [first, second]
+    if shrink > 1:
+        pictures = [np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA), np.uint8) for each in pictures]
+    matches = _matches(pictures[0], pictures[1])
+    if len(matches) < _FEWEST:
+        return None
+    scale = np.array([width / size[0], height / size[1]], np.float32)
+    start, end = matches[:, :2], matches[:, 2:]
+    return _spread(start, end - start, size, first.shape, scale), _spread(end, start - end, size, first.shape, scale)
+
+
+def _matches(first: Picture, second: Picture) -> npt.NDArray[np.float32]:
+    """(N, 4): x, y in the first picture and in the second."""
+    finder = cv2.SIFT.create(nfeatures=_POINTS, contrastThreshold=_CONTRAST)
+    points0, looks0 = finder.detectAndCompute(first, None)
+    points1, looks1 = finder.detectAndCompute(second, None)
+    found: List[Tuple[float, float, float, float]] = []
+    if looks0 is None or looks1 is None or min(len(points0), len(points1)) < _FEWEST:
+        return np.zeros((0, 4), np.float32)
+    matcher = cv2.BFMatcher(cv2.NORM_L2)
+    back = {match.queryIdx: match.trainIdx for match in matcher.match(looks1, looks0)}
+    for best, other in matcher.knnMatch(looks0, looks1, k=2):
+        if best.distance <= _RATIO * other.distance and back.get(best.trainIdx) == best.queryIdx:
+            (x0, y0), (x1, y1) = points0[best.queryIdx].pt, points1[best.trainIdx].pt
+            found.append((x0, y0, x1, y1))
+    return np.array(found, np.float32).reshape(-1, 4)
+
+
+def _spread(
+    points: npt.NDArray[np.float32],
+    motion: npt.NDArray[np.float32],
+    size: Tuple[int, int],
+    shape: Tuple[int, ...],
+    scale: npt.NDArray[np.float32],
+) -> Flow:
+    width, height = size
+    columns = points[:, 0].astype(int).clip(0, width - 1)
+    rows = points[:, 1].astype(int).clip(0, height - 1)
+    sparse = np.zeros((2, height, width), np.float32)
+    known = np.zeros((1, height, width), np.bool_)
+    sparse[:, rows, columns] = motion.T
+    known[:, rows, columns] = True
+    flow = fill_holes(torch.from_numpy(sparse), torch.from_numpy(known)).numpy().transpose(1, 2, 0) * scale
+    if flow.shape[:2] != shape:
+        flow = np.asarray(cv2.resize(flow, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR), np.float32)
+    return np.ascontiguousarray(flow)
