@@ -44,7 +44,7 @@ def splat(
     if mode != "average" and importance is None:
         raise ValueError(f"splatting mode {mode!r} needs an importance")
     count, height, width = len(values), *flow.shape[-2:]
-    flat = values.float().reshape(count, -1)
+    flat = values.float().reshape(count, height * width)
     corners = list(_corners(flow.float()))
 
     metric = None if importance is None or mode == "average" else importance.float().reshape(-1)

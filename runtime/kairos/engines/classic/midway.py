@@ -20,6 +20,9 @@ from kairos.motion.warp import backward_warp
 _REACHED = 0.25
 """Part of a pixel that must arrive for its motion to count."""
 
+_IN_FRONT = 20.0
+"""How much more a pixel says that is known to hide others."""
+
 _TRUSTED = 0.3
 """Trust over which a vector may carry something onto still ground."""
 
@@ -92,20 +95,20 @@ def _move(layer: Layer, time: float) -> _Moved:
     if time == 1.0:
         return _Moved(-layer.back, layer.trust1, layer.share1)
     sides = []
-    for flow, trust, share, part, sign in (
-        (layer.there, layer.trust0, layer.share0, time, 1.0),
-        (layer.back, layer.trust1, layer.share1, 1 - time, -1.0),
+    for flow, trust, front, share, part, sign in (
+        (layer.there, layer.trust0, layer.front0, layer.share0, time, 1.0),
+        (layer.back, layer.trust1, layer.front1, layer.share1, 1 - time, -1.0),
     ):
-        weight = trust * share.clamp(min=1e-3)
+        weight = trust * (1.0 + _IN_FRONT * front) * share.clamp(min=1e-3)
         found, area = splat(torch.cat([flow * sign, trust, share]), flow * part, weight, "linear")
         sides.append((found[:2], found[2:3] * (area > _REACHED), found[3:4], area))
     (flow0, trust0, share0, area0), (flow1, trust1, share1, area1) = sides
     total = trust0 + trust1
     velocity = (flow0 * trust0 + flow1 * trust1) / total.clamp(min=1e-9)
     velocity = fill_holes(velocity, total > 1e-4)
-    velocity = clean_mask(velocity)
     trust = torch.maximum(trust0, trust1)
-    velocity = _filled(velocity, trust)
+    if not layer.given:
+        velocity = _filled(clean_mask(velocity), trust)
     # Nearer in time knows better how much of the pixel is the layer's, if anything arrived from there.
     say0, say1 = (1 - time) * (area0 > _REACHED), time * (area1 > _REACHED)
     cover = (share0 * say0 + share1 * say1) / (say0 + say1).clamp(min=1e-6)

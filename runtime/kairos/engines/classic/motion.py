@@ -19,11 +19,15 @@ from kairos.engines.classic.search import prepare
 from kairos.motion.fill import fill_holes
 from kairos.motion.occlusion import confidence, consistency
 from kairos.motion.splat import splat
+from kairos.motion.warp import backward_warp
 
 _STILL_REACH = 2
 """Pixels around which both frames must be identical for a pixel to be still."""
 
 _LEAST_TRUST = 1e-3
+
+_ON_TOP = 200.0
+"""How sharply likeness decides which of two pixels covers the other, per proxy unit."""
 
 _FOREGROUND, _BACKGROUND = 0.5, 0.05
 """Matte over which a pixel shows the foreground, and under which it shows the background alone."""
@@ -39,15 +43,20 @@ class Layer:
     Attributes:
         there, back: (2, H, W) pixels, from source 0's pixels to source 1 and the reverse.
         trust0, trust1: (1, H, W) in 0..1, how far they agree, never 0.
+        front0, front1: (1, H, W) in 0..1, the pixel hides another on its way, so it is in front wherever both meet.
         share0, share1: (1, H, W) in 0..1, how much of source 0's and source 1's pixel this layer is.
+        given: the motion came with the plate: it holds where nothing in the other frame bears it out, too.
     """
 
     there: Tensor
     back: Tensor
     trust0: Tensor
     trust1: Tensor
+    front0: Tensor
+    front1: Tensor
     share0: Tensor
     share1: Tensor
+    given: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,10 @@ class PairMotion:
 
     def reversed(self) -> PairMotion:
         """The same seen from the second frame."""
-        turned = (Layer(a.back, a.there, a.trust1, a.trust0, a.share1, a.share0) for a in self.layers)
+        turned = (
+            Layer(a.back, a.there, a.trust1, a.trust0, a.front1, a.front0, a.share1, a.share0, a.given)
+            for a in self.layers
+        )
         return PairMotion(tuple(turned), self.still)
 
 
@@ -106,7 +118,9 @@ def _layer(
     there, back = _flows(proxy0, proxy1, given, still)
     trust0 = confidence(consistency(there, back), there).clamp(min=_LEAST_TRUST)
     trust1 = confidence(consistency(back, there), back).clamp(min=_LEAST_TRUST)
-    return Layer(there, back, trust0, trust1, share0, share1)
+    is_given = given[0] is not None or given[1] is not None
+    front0, front1 = _front(there, back) * trust0, _front(back, there) * trust1
+    return Layer(there, back, trust0, trust1, front0, front1, share0, share1, is_given)
 
 
 def _flows(
@@ -125,15 +139,25 @@ def _flows(
         settled = move_whole(settle(flow, _flat(proxy), still_plane), proxy, other)
         measured.append(torch.from_numpy(np.ascontiguousarray(settled.transpose(2, 0, 1))).to(proxy0.device))
     if there is not None:
-        return there, _inverse(there, measured[1])
+        return there, _inverse(there, measured[1], proxy0, proxy1)
     if back is not None:
-        return _inverse(back, measured[0]), back
+        return _inverse(back, measured[0], proxy1, proxy0), back
     return measured[0], measured[1]
 
 
-def _inverse(flow: Tensor, otherwise: Tensor) -> Tensor:
-    """The motion of a given flow seen from where it ends; what it does not reach is taken from an estimate."""
-    carried, area = splat(-flow, flow)
+def _front(flow: Tensor, back: Tensor) -> Tensor:
+    """(1, H, W) in 0..1: where a pixel goes, others arrive too."""
+    _, arrived = splat(flow[:0], flow)
+    return backward_warp((arrived - 1.0).clamp(0, 1), flow)
+
+
+def _inverse(flow: Tensor, otherwise: Tensor, source: Tensor, target: Tensor) -> Tensor:
+    """The motion of a given flow seen from where it ends; what it does not reach is taken from an estimate.
+
+    Where several pixels arrive, the one that looks like what is there (``source`` and ``target`` are proxies) is on top.
+    """
+    unlike = (backward_warp(target, flow) - source).abs().mean(0, keepdim=True)
+    carried, area = splat(-flow, flow, unlike * -_ON_TOP, "softmax")
     return torch.where(area > 0.5, carried, otherwise)
 
 
