@@ -83,18 +83,14 @@ def _corners(flow: Tensor) -> Iterator[Tuple[Tensor, Tensor]]:
     x = torch.arange(width, device=flow.device) + left.long()
     y = torch.arange(height, device=flow.device)[:, None] + above.long()
     # Along each axis: where it lands, and how much of it, 0 outside the frame.
-    columns = [
-        ((x + step).clamp(0, width - 1), share * _within(x + step, width)) for step, share in ((0, 1 - fx), (1, fx))
-    ]
-    rows = [
-        ((y + step).clamp(0, height - 1) * width, share * _within(y + step, height))
-        for step, share in ((0, 1 - fy), (1, fy))
-    ]
+    columns = [_landing(x, 1 - fx, width, 1), _landing(x + 1, fx, width, 1)]
+    rows = [_landing(y, 1 - fy, height, width), _landing(y + 1, fy, height, width)]
     for row, share_down in rows:
         for column, share_across in columns:
             share = (share_down * share_across).reshape(-1)
             yield (row + column).reshape(-1), share.where(share > _TINY_SHARE, 0.0)
 
 
-def _within(place: Tensor, size: int) -> Tensor:
-    return (place >= 0) & (place < size)
+def _landing(place: Tensor, share: Tensor, size: int, step: int) -> Tuple[Tensor, Tensor]:
+    inside = place.clamp(0, size - 1)
+    return inside * step if step > 1 else inside, share * (inside == place)

@@ -13,6 +13,9 @@ from kairos.engines.classic.search import Flow, Picture, Plane, View, fetch, med
 _LARGE = 1_000_000
 """Frames with more pixels compare candidates at half size, and search for all but the first at half size."""
 
+_STRIDE, _LARGE_STRIDE = 3, 4
+"""Distance of the search's patches, pixels, on ordinary and on large frames."""
+
 _CUTOFF = 60.0
 """Difference after which colours are no more different, grey levels of the tone-mapped frame."""
 
@@ -45,7 +48,8 @@ def _candidates(view: View) -> Tuple[List[Flow], List[Flow]]:
     """
     first, second = view.picture
     coarse = 1 if first.size > _LARGE else 0
-    there, back = [search(first, second)], [search(second, first)]
+    stride = _LARGE_STRIDE if coarse else _STRIDE
+    there, back = [search(first, second, stride=stride)], [search(second, first, stride=stride)]
     there.append(search(first, second, finest=coarse, by_brightness=True))
     back.append(search(second, first, finest=coarse, by_brightness=True))
     for flows, opposite, pictures in ((there, back, (first, second)), (back, there, (second, first))):

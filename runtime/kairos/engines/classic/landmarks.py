@@ -12,10 +12,10 @@ import torch
 from kairos.engines.classic.search import Flow, Picture
 from kairos.motion.fill import fill_holes
 
-_SIDE = 1024
+_SIDE = 800
 """Points are looked for at this size of the longer side at most, pixels."""
 
-_POINTS = 4000
+_POINTS = 2000
 _CONTRAST = 0.02
 _RATIO = 0.8
 """A match counts where the second best is this much worse (Lowe, "Distinctive Image Features", IJCV 2004)."""

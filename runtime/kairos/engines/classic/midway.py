@@ -58,7 +58,7 @@ def between(motion: PairMotion, bend: Optional[Bend], time: float) -> Inbetween:
         bend: what the neighbouring frames tell of its acceleration, or None.
         time: 0..1.
     """
-    moved = [_move(layer, time) for layer in motion.layers]
+    moved = [_move(layer, time, len(motion.layers) > 1) for layer in motion.layers]
     velocity, trust = moved[0].velocity, moved[0].trust
     top = torch.zeros_like(trust)
     for index, upper in enumerate(moved[1:], start=1):
@@ -88,7 +88,7 @@ def between(motion: PairMotion, bend: Optional[Bend], time: float) -> Inbetween:
     )
 
 
-def _move(layer: Layer, time: float) -> _Moved:
+def _move(layer: Layer, time: float, several: bool) -> _Moved:
     """A layer's motion at a time, from both sources by how far their vectors are to be trusted."""
     if time == 0.0:
         return _Moved(layer.there, layer.trust0, layer.share0)
@@ -100,8 +100,9 @@ def _move(layer: Layer, time: float) -> _Moved:
         (layer.back, layer.trust1, layer.front1, layer.share1, 1 - time, -1.0),
     ):
         weight = trust * (1.0 + _IN_FRONT * front) * share.clamp(min=1e-3)
-        found, area = splat(torch.cat([flow * sign, trust, share]), flow * part, weight, "linear")
-        sides.append((found[:2], found[2:3] * (area > _REACHED), found[3:4], area))
+        values = [flow * sign, trust, share] if several else [flow * sign, trust]
+        found, area = splat(torch.cat(values), flow * part, weight, "linear")
+        sides.append((found[:2], found[2:3] * (area > _REACHED), found[3:], area))
     (flow0, trust0, share0, area0), (flow1, trust1, share1, area1) = sides
     total = trust0 + trust1
     velocity = (flow0 * trust0 + flow1 * trust1) / total.clamp(min=1e-9)
@@ -110,6 +111,8 @@ def _move(layer: Layer, time: float) -> _Moved:
     if not layer.given:
         velocity = _filled(clean_mask(velocity), trust)
     # Nearer in time knows better how much of the pixel is the layer's, if anything arrived from there.
+    if not several:
+        return _Moved(velocity, trust, layer.share0)
     say0, say1 = (1 - time) * (area0 > _REACHED), time * (area1 > _REACHED)
     cover = (share0 * say0 + share1 * say1) / (say0 + say1).clamp(min=1e-6)
     return _Moved(velocity, trust, cover)
@@ -128,10 +131,11 @@ def _reached(motion: PairMotion, time: float) -> Tensor:
         return area > 0
     for layer in motion.layers:
         for flow, trust, part in ((layer.there, layer.trust0, time), (layer.back, layer.trust1, 1 - time)):
-            moves = (~motion.still & (trust > _TRUSTED)).float()
-            carried, arrived = splat(moves, flow * part)
-            area = torch.maximum(area, carried * (arrived > 0))
-    return F.max_pool2d((area > 0).float()[None], 5, 1, 2)[0] > 0
+            moves = ~motion.still & (trust > _TRUSTED)
+            # A vector that is not finite carries nothing.
+            area += splat(flow[:0], torch.where(moves, flow * part, torch.inf))[1]
+    near = (area > 0).float()[None]
+    return F.max_pool2d(F.max_pool2d(near, (5, 1), 1, (2, 0)), (1, 5), 1, (0, 2))[0] > 0
 
 
 def _visibility(layers: Tuple[Layer, ...], top: Tensor, velocity: Tensor, part: float, first: bool) -> Tensor:

@@ -78,6 +78,7 @@ def search(
     second: Picture,
     *,
     finest: int = 0,
+    stride: int = 3,
     by_brightness: bool = False,
     start: Optional[Flow] = None,
     coarsest: Optional[int] = None,
@@ -87,6 +88,7 @@ def search(
     Args:
         first, second: the flow goes from the one to the other.
         finest: pyramid level at which the search ends; 1 is four times as fast and a little less precise.
+        stride: distance of patches, pixels.
         by_brightness: patches are compared with their brightness, not only their pattern: right for smooth things
             that keep their shade, wrong where light changes.
         start: flow to start from.
@@ -95,8 +97,8 @@ def search(
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     dis.setFinestScale(finest)
     dis.setPatchSize(8)
-    dis.setPatchStride(3)
-    dis.setGradientDescentIterations(25)
+    dis.setPatchStride(stride)
+    dis.setGradientDescentIterations(16)
     dis.setVariationalRefinementIterations(5)
     dis.setUseMeanNormalization(not by_brightness)
     if coarsest is not None:
