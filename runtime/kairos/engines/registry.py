@@ -10,7 +10,7 @@ from kairos.errors import BadRequest, EngineError
 
 _ENGINES: Tuple[Engine, ...] = (ClassicEngine(),)
 
-MEASURED: Tuple[Tuple[str, float], ...] = (("classic", 29.7),)
+MEASURED: Tuple[Tuple[str, float], ...] = (("classic", 31.2),)
 """Engine and its mean PSNR over the clips of ``kairos bench quality``, dB, best first: the order ``auto`` tries."""
 
 
