@@ -154,7 +154,7 @@ def _front(flow: Tensor, back: Tensor) -> Tensor:
 def _inverse(flow: Tensor, otherwise: Tensor, source: Tensor, target: Tensor) -> Tensor:
     """The motion of a given flow seen from where it ends; what it does not reach is taken from an estimate.
 
-    Where several pixels arrive, the one that looks like what is there is on top (``source`` and ``target`` are proxies).
+    Where several pixels arrive, the one that looks like what is there is on top (``source``, ``target``: proxies).
     """
     unlike = (backward_warp(target, flow) - source).abs().mean(0, keepdim=True)
     carried, area = splat(-flow, flow, unlike * -_ON_TOP, "softmax")
