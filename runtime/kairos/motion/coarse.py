@@ -14,7 +14,7 @@ from torch import Tensor
 _ALLOWED = 0.01
 """Part of the blocks that need not be constant: edges of the frame are often treated differently."""
 
-_DETAIL = 0.3
+_DETAIL = 0.6
 """Part of neighbouring blocks that must differ: below it, a plane is flat and not coarse."""
 
 _PROBE_ROWS, _PROBE_ALLOWED = 32, 0.1

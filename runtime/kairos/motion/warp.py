@@ -39,13 +39,15 @@ def _cubic_weights(fraction: Tensor) -> List[Tensor]:
 def _lanczos_weights(fraction: Tensor) -> List[Tensor]:
     """Lanczos with three lobes, taps -2..3, normalised to sum 1 so that a flat area stays flat."""
     taps = []
+    # In float64, so that no bit of the answer hangs on how the pixels were shared out among vector units and threads.
+    exact = fraction.double()
     for tap in range(-2, 4):
-        distance = fraction - tap
+        distance = exact - tap
         taps.append(torch.sinc(distance) * torch.sinc(distance / 3.0))
     # At whole positions sinc is not exactly 0 in float32: those must fetch their pixel alone.
     whole = fraction == 0
     total = torch.stack(taps).sum(0)
-    return [torch.where(whole, float(tap == 0), weight / total) for tap, weight in zip(range(-2, 4), taps)]
+    return [torch.where(whole, float(tap == 0), (weight / total).float()) for tap, weight in zip(range(-2, 4), taps)]
 
 
 _KERNELS: Mapping[str, Tuple[int, Callable[[Tensor], List[Tensor]]]] = {
@@ -196,10 +198,12 @@ def warp_unmixed(planes: Tensor, flow: Tensor) -> Tensor:
         corner = padded.narrow(1, down, height + 4).narrow(2, across, width + 4)
         low, high = torch.minimum(low, corner), torch.maximum(high, corner)
     spread = high - low
-    # The least spread of the 5 by 5 cells around: on a slope as large as the cell's own, at an edge far smaller.
+    # The least spread of the 5 by 5 cells around: on a slope as large as the cell's own, at an edge far smaller. A
+    # constant cell is left to the nearest pixel, which is exact.
     calm = -F.max_pool2d(-spread[None], 5, 1)[0]
     spread = spread[:, 2:-2, 2:-2]
-    smooth = (spread <= 3.0 * calm + 1e-6 * planes.abs()).all(0).reshape(-1)
+    smooth = (spread <= 3.0 * calm + 1e-6 * planes.abs()).all(0) & (spread > 0).any(0)
+    smooth = smooth.reshape(-1)
     u, v = _safe(flow.float())
     x = (torch.arange(width, device=flow.device) + torch.floor(u).long()).clamp_(0, width - 1)
     y = (torch.arange(height, device=flow.device)[:, None] + torch.floor(v).long()).clamp_(0, height - 1)
