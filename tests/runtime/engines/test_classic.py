@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
+
 from kairos.bench.clips import read_flo, read_rgb
 from kairos.bench.metrics import endpoint_error
 from kairos.bench.quality import EncodedShot
-from support.scenes import HEIGHT, WIDTH, MemoryShot, cover, grid, inbetweens, mse, pan, plate, session, texture
-from support.shared import shared_data
-from torch import Tensor
-
 from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
 from kairos.engines.classic.path import half_acceleration
 from kairos.motion.compose import compose
 from kairos.motion.inbetween import Inbetween
 from kairos_nodes.layers import Policy
+from support.scenes import HEIGHT, WIDTH, MemoryShot, cover, grid, inbetweens, mse, pan, plate, session, texture
+from support.shared import shared_data
 
 TIMES = [0.1, 0.25, 0.5, 0.9]
 
@@ -238,31 +237,6 @@ def test_half_the_acceleration_is_the_parabolas_coefficient() -> None:
     assert torch.allclose(found, torch.full((2, 1, 1), 3.0))
 
 
-def test_the_ground_that_is_uncovered_is_marked_and_nothing_else() -> None:
-    scene = Layered((0.0, 0.0), (12.0, 0.0), (20, 20))
-    shot = MemoryShot([scene.frame(0), scene.frame(1)])
-    (answer,) = inbetweens(shot, [0.5])
-    # At half time the object is at columns 60..99; in frame 0 it was at 54..93, in frame 1 at 66..105.
-    uncovered, covered = answer.occlusion_0[0, 46:74, 55:59], answer.occlusion_1[0, 46:74, 101:105]
-    assert float(uncovered.mean()) > 0.8 and float(covered.mean()) > 0.8
-    assert float(answer.occlusion_0[0, 10:34, 20:150].max()) < 0.1
-    assert float(answer.occlusion_1[0, 46:74, 64:96].mean()) < 0.05
-    assert float(answer.confidence[0, 46:74, 66:94].mean()) > 0.9
-
-
-def test_a_plain_object_moves_as_its_outline_does() -> None:
-    ground = pan(0, 0, 7)(0)
-
-    def frame(time: float) -> Tensor:
-        there = cover((70 + 7 * time, 60), (25, 25))
-        return plate(*(ground[c].numpy() * (1 - there) + 2.0 * there for c in range(3)))
-
-    (answer,) = inbetweens(MemoryShot([frame(0), frame(1)]), [0.0])
-    inside = answer.flow_to_1[:, 45:75, 60:80]
-    assert float((inside[0] - 7).abs().max()) < 0.5 and float(inside[1].abs().max()) < 0.5
-    assert not answer.flow_to_1[:, :20].any()
-
-
 def test_a_broken_pixel_does_not_spread() -> None:
     scene = pan(6.3, 1.7)
     hurt = [scene(0), scene(1)]
@@ -298,23 +272,6 @@ def test_the_order_of_asking_changes_nothing() -> None:
         list(other.at(pair, [0.9, 0.1]))
         found = answers(next(other.at(pair, [0.5])))
         assert all(torch.equal(a, b) for a, b in zip(found, forward[pair.first]))
-
-
-def test_the_number_of_threads_changes_nothing() -> None:
-    frame, _ = mover(pan(0, 0, 7)(0), 6.5)
-    shot = MemoryShot([frame(time) for time in range(4)])
-    pair = Pair(1, 2, before=0, after=3)
-    torch_threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
-    found = []
-    try:
-        for count in (1, 2, 3):
-            torch.set_num_threads(count)
-            cv2.setNumThreads(count)
-            found.append(answers(inbetweens(shot, [0.3], pair)[0]))
-    finally:
-        torch.set_num_threads(torch_threads)
-        cv2.setNumThreads(cv_threads)
-    assert all(torch.equal(a, b) for each in found[1:] for a, b in zip(each, found[0]))
 
 
 def test_a_long_shot_is_not_kept_in_memory() -> None:

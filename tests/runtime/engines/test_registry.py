@@ -16,7 +16,7 @@ def test_every_engine_is_found_by_its_own_name_and_names_are_unique() -> None:
 
 
 def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(BadRequest, match="riffe.*classic"):
+    with pytest.raises(BadRequest, match=r"riffe.*classic"):
         engine("riffe")
 
 

@@ -8,10 +8,10 @@ from typing import Dict, List
 import pytest
 import torch
 import torch.nn.functional as F
-from kairos.bench.clips import CLIPS
-from support.shared import shared_data
 
+from kairos.bench.clips import CLIPS
 from kairos.motion.cuts import cut_score, is_cut, is_repeat
+from support.shared import shared_data
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,9 @@ def vector(x: float, y: float) -> torch.Tensor:
     return torch.tensor([float(x), float(y)])[:, None, None].expand(2, *SIZE).contiguous()
 
 
-def answer(to_0: torch.Tensor, to_1: torch.Tensor, time: float, hidden_0: float = 0.0, hidden_1: float = 0.0) -> Inbetween:
+def answer(
+    to_0: torch.Tensor, to_1: torch.Tensor, time: float, hidden_0: float = 0.0, hidden_1: float = 0.0
+) -> Inbetween:
     one = torch.ones(1, *SIZE)
     return Inbetween(time, to_0, to_1, one * 0.5, one * hidden_0, one * hidden_1, one)
 

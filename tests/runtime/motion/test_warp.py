@@ -19,7 +19,9 @@ def test_a_still_pixel_passes_bit_identical_beside_moving_ones(filter: str) -> N
     flow = noise(2, 30, 40, seed=1) * 5
     flow[:, :, :20] = 0
     moved = backward_warp(planes, flow, filter)
-    assert torch.equal(moved[:, :, :20].contiguous().view(torch.int32), planes[:, :, :20].contiguous().view(torch.int32))
+    assert torch.equal(
+        moved[:, :, :20].contiguous().view(torch.int32), planes[:, :, :20].contiguous().view(torch.int32)
+    )
     assert not torch.equal(moved[:, :, 20:], planes[:, :, 20:])
 
 
