@@ -11,6 +11,8 @@ from typing import NamedTuple, Optional, Tuple
 import torch.nn.functional as F
 from torch import Tensor
 
+from kairos.motion.tiling import resize
+
 _ALLOWED = 0.01
 """Part of the blocks that need not be constant: edges of the frame are often treated differently."""
 
@@ -73,7 +75,7 @@ def smooth_coarse(planes: Tensor) -> Tensor:
         if grid is None:
             continue
         small = to_coarse(plane[None], grid)
-        fine = F.interpolate(small[None], scale_factor=2, mode="bilinear", align_corners=False)[0]
+        fine = resize(small, small.shape[-2] * 2, small.shape[-1] * 2)
         if out is planes:
             out = planes.clone()
         out[channel] = fine[0, grid.row : grid.row + height, grid.column : grid.column + width]

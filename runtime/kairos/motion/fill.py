@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kairos.motion.tiling import resize
+
 
 def fill_holes(planes: Tensor, known: Tensor) -> Tensor:
     """Fills unknown pixels smoothly from their surroundings by a pyramid of means (push and pull).
@@ -36,8 +38,13 @@ def _pull(values: Tensor, weight: Tensor) -> Tuple[Tensor, Tensor]:
     known = (coarse_weight > 0).to(values.dtype)
     if not bool(known.all()):
         coarse, _ = _pull(coarse * known, known)
-    fine = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+    fine = _doubled(coarse, height, width)
     return torch.where(weight > 0, values, fine), torch.ones_like(weight)
+
+
+def _doubled(coarse: Tensor, height: int, width: int) -> Tensor:
+    """(1, C, h, w) at twice the size, cropped."""
+    return resize(coarse[0], coarse.shape[-2] * 2, coarse.shape[-1] * 2)[None, :, :height, :width]
 
 
 def fill_weighted(planes: Tensor, weight: Tensor) -> Tensor:
@@ -61,7 +68,7 @@ def _pull_soft(values: Tensor, weight: Tensor) -> Tensor:
     coarse_weight = F.avg_pool2d(F.pad(weight, pad), 2)
     coarse = F.avg_pool2d(F.pad(values * weight, pad), 2) / coarse_weight.clamp(min=1e-6)
     coarse = _pull_soft(coarse, (coarse_weight * 2).clamp(max=1.0))
-    fine = F.interpolate(coarse, scale_factor=2, mode="bilinear", align_corners=False)[..., :height, :width]
+    fine = _doubled(coarse, height, width)
     return torch.lerp(fine, values, weight)
 
 

@@ -52,7 +52,23 @@ def resize(planes: Tensor, height: int, width: int) -> Tensor:
     smaller = height <= planes.shape[-2] and width <= planes.shape[-1]
     if smaller:
         return F.interpolate(planes[None], (height, width), mode="area")[0]
-    return F.interpolate(planes[None], (height, width), mode="bilinear", align_corners=False)[0]
+    return _enlarge(_enlarge(planes, 1, height), 2, width)
+
+
+def _enlarge(planes: Tensor, axis: int, size: int) -> Tensor:
+    """Linear interpolation along an axis, pixel centres kept. torch's own differs in the last bit with the number of
+    threads, and a render farm must not.
+    """
+    old = planes.shape[axis]
+    place = ((torch.arange(size, device=planes.device, dtype=torch.float64) + 0.5) * (old / size) - 0.5).clamp(
+        0, old - 1
+    )
+    before = place.long()
+    shape = [1, 1, 1]
+    shape[axis] = size
+    fraction = (place - before).to(planes.dtype).reshape(shape)
+    first, second = planes.index_select(axis, before), planes.index_select(axis, (before + 1).clamp(max=old - 1))
+    return first * (1 - fraction) + second * fraction
 
 
 def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -272,6 +273,23 @@ def test_the_order_of_asking_changes_nothing() -> None:
         list(other.at(pair, [0.9, 0.1]))
         found = answers(next(other.at(pair, [0.5])))
         assert all(torch.equal(a, b) for a, b in zip(found, forward[pair.first]))
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    frame, _ = mover(pan(0, 0, 7)(0), 6.5)
+    shot = MemoryShot([frame(time) for time in range(4)])
+    pair = Pair(1, 2, before=0, after=3)
+    torch_threads, cv_threads = torch.get_num_threads(), cv2.getNumThreads()
+    found = []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            cv2.setNumThreads(count)
+            found.append(answers(inbetweens(shot, [0.3], pair)[0]))
+    finally:
+        torch.set_num_threads(torch_threads)
+        cv2.setNumThreads(cv_threads)
+    assert all(torch.equal(a, b) for each in found[1:] for a, b in zip(each, found[0]))
 
 
 def test_a_long_shot_is_not_kept_in_memory() -> None:

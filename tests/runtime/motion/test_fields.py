@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from kairos.motion.coarse import Grid, coarse_grid, from_coarse, smooth_coarse, to_coarse
 from kairos.motion.fill import fill_background, fill_holes, fill_weighted
 from kairos.motion.occlusion import clean_mask, confidence, consistency, occlusion
-from kairos.motion.tiling import resize_flow, tiled
+from kairos.motion.tiling import resize, resize_flow, tiled
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -123,3 +123,11 @@ def test_ordinary_flat_and_plain_planes_are_not_coarse() -> None:
     assert coarse_grid(shape) is None
     assert coarse_grid(noise(20, 25).repeat_interleave(4, 0).repeat_interleave(4, 1)) is None
     assert coarse_grid(noise(20, 50).repeat_interleave(2, 0)) is None
+
+
+@pytest.mark.parametrize("size", [(80, 120), (61, 97)])
+def test_enlarging_keeps_pixel_centres(size: tuple[int, int]) -> None:
+    planes = noise(2, 40, 60)
+    expected = F.interpolate(planes[None], size, mode="bilinear", align_corners=False)[0]
+    # torch finds its places in float32: off by about 60 * 2^-23 pixels.
+    assert torch.allclose(resize(planes, *size), expected, atol=2e-5)

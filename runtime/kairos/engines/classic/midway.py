@@ -15,6 +15,7 @@ from kairos.motion.fill import fill_holes, fill_weighted
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.occlusion import clean_mask
 from kairos.motion.splat import splat
+from kairos.motion.tiling import resize
 from kairos.motion.warp import backward_warp
 
 _REACHED = 0.25
@@ -172,9 +173,7 @@ def _soften(mask: Tensor) -> Tensor:
     taps = taps / taps.sum()
     padded = F.pad(small, (radius,) * 4, mode="replicate")
     soft = F.conv2d(F.conv2d(padded, taps.reshape(1, 1, 1, -1)), taps.reshape(1, 1, -1, 1))
-    size = (soft.shape[-2] * 2, soft.shape[-1] * 2)
-    fine = F.interpolate(soft, size, mode="bilinear", align_corners=False)[0]
-    return fine[:, :height, :width]
+    return resize(soft[0], soft.shape[-2] * 2, soft.shape[-1] * 2)[:, :height, :width]
 
 
 def _hidden(seen: Tensor, other: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kairos.motion.tiling import resize
 from kairos.motion.warp import backward_warp
 
 _CELLS = 80
@@ -82,4 +83,4 @@ def _gather(planes: Tensor) -> Tensor:
     taps = taps / taps.sum()
     padded = F.pad(small[:, None], (radius,) * 4, mode="replicate")
     soft = F.conv2d(F.conv2d(padded, taps.reshape(1, 1, 1, -1)), taps.reshape(1, 1, -1, 1))[:, 0]
-    return F.interpolate(soft[None], (height, width), mode="bilinear", align_corners=False)[0]
+    return resize(soft, height, width)
