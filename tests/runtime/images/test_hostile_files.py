@@ -44,7 +44,7 @@ print("peak", status.read_text().split("VmHWM:")[1].split()[0] if status.exists(
 
 
 def run_reader(files: List[Path], timeout: float) -> Dict[str, str]:
-    """Reads files in a process of its own, held to 1 GiB (where Linux can tell): what it said per file. Fails where it died."""
+    """What a process of its own says per file, held to 1 GiB where Linux can tell. Fails where it died."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("runtime", "nodes"))}
     done = subprocess.run(
         [sys.executable, "-c", READER, *map(str, files)],
