@@ -1,0 +1,36 @@
+"""Files of a training that are there whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Iterator
+
+from kairos.errors import KairosError
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path``; on leaving it is flushed to disk and takes its name.
+
+    A training is its folder's only writer, so the temporary has a fixed name and a killed run's is written over. (The
+    images' own such helper cannot serve here: training runs on machines without image libraries.)
+
+    Raises:
+        KairosError: the folder cannot be written, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise KairosError(
+            f"{path} cannot be written: {error.strerror or error}.", "Check the folder's permissions and the disk."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
