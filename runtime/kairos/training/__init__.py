@@ -1,0 +1,1 @@
+"""Training of Kairos' own networks, on data that Kairos makes."""
