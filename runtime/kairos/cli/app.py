@@ -9,13 +9,12 @@ import traceback
 from pathlib import Path
 from typing import List, Optional
 
-import platformdirs
 import typer
 
 from kairos import __version__
 from kairos.errors import KairosError
 
-from . import bench, demo, house, jobs
+from . import bench, demo, house, jobs, train
 
 log = logging.getLogger("kairos")
 
@@ -39,7 +38,7 @@ def build() -> typer.Typer:
             typer.echo(f"kairos {__version__}")
             raise typer.Exit()
 
-    for module in (demo, jobs, house, bench):
+    for module in (demo, jobs, house, bench, train):
         module.add_commands(app)
     return app
 
@@ -80,16 +79,19 @@ def _failed(error: KairosError, as_json: bool) -> int:
 
 def log_path() -> Path:
     """Where full tracebacks go."""
+    # A GPU machine on which one only trains and measures has no such library.
+    import platformdirs
+
     return Path(platformdirs.user_log_dir("kairos", appauthor=False)) / "kairos.log"
 
 
 def keep_log() -> Optional[Path]:
     """Adds the current traceback to the log; None where the log cannot be written."""
-    path = log_path()
     try:
+        path = log_path()
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as stream:
             stream.write(f"{' '.join(sys.argv)}\n{traceback.format_exc()}\n")
-    except OSError:
+    except (OSError, ImportError):
         return None
     return path
