@@ -21,6 +21,7 @@ FLOORS = {
     "color": 2,
     "motion": 3,
     "engines": 4,
+    "training": 4,
     "retime": 5,
     "vectors": 5,
     "inbetween": 5,
@@ -33,7 +34,11 @@ FLOORS = {
 }
 """DESIGN's floors of the runtime: a module imports from its own and from those below."""
 
-BARE = {"motion": {"torch", "numpy"}, "engines": {"torch", "numpy", "cv2", "safetensors", "onnxruntime"}}
+BARE = {
+    "motion": {"torch", "numpy"},
+    "engines": {"torch", "numpy", "cv2", "safetensors", "onnxruntime"},
+    "training": {"torch", "numpy", "cv2", "safetensors", "PIL", "skimage"},
+}
 """What runs on a bare GPU machine imports no other library, and of Kairos only itself and floor 1."""
 
 RUNTIME = sorted((ROOT / "runtime" / "kairos").rglob("*.py"))

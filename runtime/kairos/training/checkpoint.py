@@ -13,9 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from kairos import __version__
 from kairos.errors import BadRequest
 from kairos.training.files import written_whole
+from kairos_nodes import __version__
 
 STATE, LAST, BEST = "state.pt", "last.safetensors", "best.safetensors"
 FORMAT = 1
