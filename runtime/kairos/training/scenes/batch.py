@@ -183,8 +183,8 @@ class Scenes:
         order = torch.tensor(nearer, device=self.device)
         owners = torch.stack([own.owner for own in owns])[:, None]
         valid = torch.stack([own.valid for own in owns])[:, None]
-        time = torch.tensor(scene.time, device=self.device)
-        return (torch.stack(frames), time, *flows, *seen, valid, numbers[owners], order[owners])
+        between = torch.tensor(scene.time, device=self.device)
+        return (torch.stack(frames), between, *flows, *seen, valid, numbers[owners], order[owners])
 
     def _frame(self, index: int, time: float, truth: bool) -> Tuple[Tensor, Optional[Ownership]]:
         """One finished frame (3, H, W), and whose pixels it shows at its middle instant."""
@@ -206,7 +206,7 @@ class Scenes:
 
     def _grain(self, index: int, time: float, scene: Scene) -> Tensor:
         """(3, H, W) noise of one frame alone: a window of the bank's, anywhere and either way round."""
-        rng = np.random.default_rng([self.seed, index, int(round((time + 8.0) * 1e6))])
+        rng = np.random.default_rng([self.seed, index, round((time + 8.0) * 1e6)])
         noise = self._bank.grain_soft if scene.finish.soft else self._bank.grain
         rows, columns = rng.integers(noise.shape[1]), rng.integers(noise.shape[2])
         # Frames larger than the bank's noise repeat it.

@@ -12,7 +12,6 @@ from typing import Tuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 Numbers = npt.NDArray[np.float64]
@@ -82,7 +81,8 @@ class Paths:
 
     Attributes:
         place: (L, 2) screen pixel of each layer's centre at half time; pivot: (L, 2) point, from the centre, that it
-            turns about; half: (L, 2) half extent of each layer in pixels.
+            turns about; half: (L, 2) half extent of each layer in pixels; points: (L, N, 2) points of each layer, not a
+            number where its motion does not count.
         own: (L, 6) x, y, roll, zoom, tilt x, tilt y per interval; bend: (L, 6) acceleration, where displacement is
             f(t) = t + bend (t^2 - t), so that half way it lags by a quarter of bend.
         camera: (4,) x, y, roll, zoom; camera_bend: (4,); parallax: (L,) share of the camera's pan and zoom.
@@ -93,6 +93,7 @@ class Paths:
     place: Numbers
     pivot: Numbers
     half: Numbers
+    points: Numbers
     own: Numbers
     bend: Numbers
     camera: Numbers
@@ -120,7 +121,7 @@ class Paths:
         shake[ROLL], shake[ZOOM] = _limited(shake[ROLL], 0.05), _limited(shake[ZOOM], 0.03)
         ripples = tuple(ripple.scaled(factor) if ripple is not None else None for ripple in self.ripples)
         return Paths(
-            self.place, self.pivot, self.half, own, self.bend, camera, self.camera_bend, self.parallax,
+            self.place, self.pivot, self.half, self.points, own, self.bend, camera, self.camera_bend, self.parallax,
             shake, self.shake_rate, self.shake_start, self.centre, ripples,
         )  # fmt: skip
 
@@ -144,18 +145,14 @@ class Paths:
 
     def largest_motion(self, height: int, width: int) -> float:
         """Largest displacement from time 0 to 1, in pixels, of what lies inside the frame at either."""
-        line = np.linspace(-1.0, 1.0, 5)
-        grid = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
-        points = grid[None] * self.half[:, None]
-        ends = [_project(matrix, points) for matrix in (self.matrices(0.0), self.matrices(1.0))]
-        inside = np.zeros(points.shape[:2], bool)
+        ends = [_project(matrix, self.points) for matrix in (self.matrices(0.0), self.matrices(1.0))]
+        counts = ~np.isnan(self.points[..., 0])
+        inside = np.zeros_like(counts)
         for end in ends:
-            margin = 2.0
-            within = (end > -margin) & (end < np.array([width, height]) + margin)
-            inside |= within.all(-1)
+            inside |= counts & ((end > -1.0) & (end < np.array([width, height]))).all(-1)
         length = np.linalg.norm(ends[1] - ends[0], axis=-1)
         length = length + np.array([0.0 if r is None else r.travel() for r in self.ripples])[:, None]
-        return float(length[inside].max()) if inside.any() else float(length.max())
+        return float(length[inside if inside.any() else counts].max())
 
     def at_speed(self, pixels: float, height: int, width: int) -> Paths:
         """The same paths scaled so that the largest motion over the interval is as asked, at most."""

@@ -11,7 +11,7 @@ import torch
 from kairos.training.scenes.fields import Array, colour
 from kairos.training.scenes.layer import ADDITIVE, OPAQUE, SHADOW, TRANSPARENT, Layer, Surface
 from kairos.training.scenes.motion import Course, Numbers, Paths, Ripple
-from kairos.training.scenes.shapes import Shape, draw_shape
+from kairos.training.scenes.shapes import POINTS, Shape, draw_shape
 from kairos.training.scenes.textures import Bank, Texture
 
 Generator = np.random.Generator
@@ -132,7 +132,7 @@ def _speed(rng: Generator, reach: float) -> Tuple[str, float]:
     """Whether something is held still, and the largest motion: sub-pixel to 4, to 20, to the reach."""
     draw, place = rng.uniform(), rng.uniform()
     edges = (0.3, min(4.0, reach), min(20.0, reach), reach)
-    band = int(np.searchsorted([0.35, 0.70], draw))
+    band = int(np.searchsorted([0.25, 0.55], draw))
     speed = float(np.exp(np.log(edges[band]) + place * np.log(edges[band + 1] / edges[band])))
     chance = rng.uniform()
     if chance < 0.02:
@@ -171,7 +171,8 @@ def _surface(
     offset = base - mix @ np.array(texture.mean, np.float32)
     return Surface(
         canvas, lay, torch.from_numpy(mix.astype(np.float32)).to(device),
-        torch.from_numpy(offset.astype(np.float32)).to(device), (float(light[0]), float(light[1])), 0.0, 1.0, highlights,
+        torch.from_numpy(offset.astype(np.float32)).to(device), (float(light[0]), float(light[1])), 0.0, 1.0,
+        highlights,
     )  # fmt: skip
 
 
@@ -333,10 +334,22 @@ def _paths(rng: Generator, drafts: List[_Draft], height: int, width: int, still:
     depth = np.array([draft.depth for draft in drafts])
     return Paths(
         np.array([draft.place for draft in drafts]), rng.normal(0.0, 0.35, (count, 2)) * size[:, None],
-        np.array([draft.half for draft in drafts]), own, bend, camera, rng.uniform(-0.6, 0.6, 4) * (rng.uniform() < 0.5),
+        np.array([draft.half for draft in drafts]), np.stack([_points(draft) for draft in drafts]), own, bend, camera,
+        rng.uniform(-0.6, 0.6, 4) * (rng.uniform() < 0.5),
         1.0 - spread * depth * 0.8, shake, rng.uniform(4.0, 11.0, 4), rng.uniform(0, 6.2832, 4),
         ((width - 1) / 2, (height - 1) / 2), tuple(ripples),
     )  # fmt: skip
+
+
+def _points(draft: _Draft) -> Numbers:
+    """Where a layer's motion is measured: inside its outline, or all over the frame."""
+    if draft.kind in (SHADOW, TRANSPARENT, ADDITIVE):
+        return np.full((POINTS, 2), np.nan)
+    if draft.shape is not None:
+        return draft.shape.points
+    x, y = np.meshgrid(np.linspace(-1.0, 1.0, 6), np.linspace(-1.0, 1.0, 4))
+    grid: Numbers = np.stack([x.ravel(), y.ravel()], 1) * np.array(draft.half)
+    return grid
 
 
 def _ripple(rng: Generator, size: float) -> Ripple:

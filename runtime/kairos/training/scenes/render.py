@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from kairos.training.scenes.layer import ADDITIVE, OPAQUE, SHADOW, Layer, Window
+from kairos.training.scenes.layer import ADDITIVE, OPAQUE, SHADOW, Layer, Window, paired
 
 MIXED = 0.1
 """From this share on, what is seen through a transparent or additive layer counts as a mixture."""
@@ -125,7 +125,7 @@ def motion(layers: Sequence[Layer], start: Ownership, end: Ownership, time: floa
             continue
         to_x, to_y = layer.course.to_screen(plane_x[mine], plane_y[mine], time)
         x[mine], y[mine] = to_x, to_y
-        grid = torch.stack((to_x * (2.0 / (width - 1)) - 1.0, to_y * (2.0 / (height - 1)) - 1.0), -1)[None, None]
+        grid = paired(to_x * (2.0 / (width - 1)) - 1.0, to_y * (2.0 / (height - 1)) - 1.0)[None, None]
         clear = functional.grid_sample(end.clear[index][None, None], grid, "bilinear", "border", align_corners=True)
         inside = (to_x >= -0.5) & (to_x <= width - 0.5) & (to_y >= -0.5) & (to_y <= height - 0.5)
         seen[mine] = clear[0, 0, 0] * inside

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from kairos.training.scenes.fields import STROKES, Array, letter_segments, segment_distance
+from kairos.training.scenes.motion import Numbers
 
+POINTS = 24
 Generator = np.random.Generator
 
 
@@ -21,10 +23,12 @@ class Shape:
     Attributes:
         field: (1, 1, h, w) signed distance to the outline in pixels, positive inside.
         half: half extent (x, y) in pixels that the grid's outermost samples stand for; beyond it nothing is drawn.
+        points: (24, 2) points inside the outline, all over it.
     """
 
     field: Tensor
     half: Tuple[float, float]
+    points: Numbers
 
 
 def draw_shape(rng: Generator, kind: str, radius: float, noise: Array, device: torch.device) -> Shape:
@@ -32,7 +36,13 @@ def draw_shape(rng: Generator, kind: str, radius: float, noise: Array, device: t
     field, half = KINDS[kind](rng, radius, noise)
     # One row of outside all round, so that nothing is cut off hard.
     field = np.pad(field[1:-1, 1:-1], 1, constant_values=-8.0)
-    return Shape(torch.from_numpy(np.ascontiguousarray(field, np.float32))[None, None].to(device), half)
+    inside = np.flatnonzero(field > 0.0)
+    if len(inside) == 0:
+        inside = np.array([int(field.argmax())])
+    rows, columns = np.divmod(inside[np.linspace(0, len(inside) - 1, POINTS).astype(int)], field.shape[1])
+    scale = 2.0 / (np.array(field.shape[::-1]) - 1.0)
+    points = (np.stack([columns, rows], 1) * scale - 1.0) * np.array(half)
+    return Shape(torch.from_numpy(np.ascontiguousarray(field, np.float32))[None, None].to(device), half, points)
 
 
 def _plane(half_x: float, half_y: float, step: float) -> Tuple[Array, Array]:
@@ -76,7 +86,7 @@ def _polygon(rng: Generator, radius: float, noise: Array) -> Tuple[Array, Tuple[
     return _filled(x, y, points), (half, half)
 
 
-def _filled(x: Array, y: Array, points: Array) -> Array:
+def _filled(x: Array, y: Array, points: Numbers) -> Array:
     """Signed distance to a closed polygon by edge distance and crossing parity."""
     near = np.full(np.broadcast_shapes(x.shape, y.shape), 1e6, np.float32)
     inside = np.zeros(near.shape, bool)

@@ -46,6 +46,5 @@ def _wheel(flow: Tensor, longest: float) -> Tensor:
 
 def _objects(ids: Tensor) -> Tensor:
     shade = (ids * 0.61803398875) % 1.0
-    return torch.stack([0.5 + 0.5 * torch.cos(6.2831853 * (shade - shift)) for shift in (0.0, 0.333, 0.667)]) * (
-        0.35 + 0.65 * (ids > 0)
-    )
+    hues = torch.stack([0.5 + 0.5 * torch.cos(6.2831853 * (shade - shift)) for shift in (0.0, 0.333, 0.667)])
+    return hues.mul(0.35 + 0.65 * (ids > 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Callable, List, Tuple
 
 import numpy as np
@@ -11,13 +12,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from kairos.training.scenes.fields import (
+    STROKES,
     Array,
     colour,
     fractal,
     letter_segments,
     ramp,
     segment_distance,
-    STROKES,
 )
 
 SIZE = 704
@@ -59,6 +60,7 @@ class Bank:
     grain_soft: Tensor
 
 
+@lru_cache(maxsize=2)
 def build_bank(seed: int, device: torch.device, photographs: bool) -> Bank:
     """The bank of a seed; the photographs come after the procedural canvases, which they leave unchanged."""
     rng = np.random.default_rng([seed, 0x7E87])
@@ -89,28 +91,37 @@ def build_bank(seed: int, device: torch.device, photographs: bool) -> Bank:
 
 def _pyramid(canvas: Array, device: torch.device, natural: bool) -> Texture:
     """Levels by a binomial filter, the first lightly filtered too: it is sampled at more than its own density."""
-    current = torch.from_numpy(np.ascontiguousarray(canvas, np.float32))[None]
-    kernel = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0
-    light = torch.tensor([0.0, 1.0, 3.2, 1.0, 0.0]) / 5.2
-
-    def filtered(image: Tensor, taps: Tensor) -> Tensor:
-        padded = functional.pad(image, (2, 2, 2, 2), mode="replicate")
-        across = functional.conv2d(padded, taps.view(1, 1, 1, 5).expand(3, 1, 1, 5), groups=3)
-        return functional.conv2d(across, taps.view(1, 1, 5, 1).expand(3, 1, 5, 1), groups=3)
-
-    current = filtered(current, light)
+    current = np.ascontiguousarray(canvas, np.float32)
+    current = _filtered(current, (0.62, 0.19, 0.0))
     levels = [current]
     for _ in range(LEVELS - 1):
-        current = filtered(current, kernel)[:, :, ::2, ::2].contiguous()
+        current = np.ascontiguousarray(_filtered(current, (0.375, 0.25, 0.0625))[:, ::2, ::2])
         levels.append(current)
-    means = levels[0].mean(dim=(0, 2, 3)).tolist()
-    return Texture(tuple(level.to(device) for level in levels), (means[0], means[1], means[2]), natural)
+    means = levels[0].mean(axis=(1, 2)).tolist()
+    tensors = tuple(torch.from_numpy(level)[None].to(device) for level in levels)
+    return Texture(tensors, (means[0], means[1], means[2]), natural)
+
+
+def _filtered(image: Array, taps: Tuple[float, float, float]) -> Array:
+    """A symmetric filter of five taps, given from the middle outwards, along rows and columns."""
+    for axis in (1, 2):
+        size = image.shape[axis]
+        total = image * np.float32(taps[0])
+        for offset, tap in enumerate(taps[1:], start=1):
+            if tap:
+                steps = np.arange(size)
+                both = image.take(np.minimum(steps + offset, size - 1), axis)
+                both += image.take(np.maximum(steps - offset, 0), axis)
+                total += np.float32(tap) * both
+        image = total
+    return image
 
 
 def _photographs() -> List[Array]:
+    """Those of scikit-image's bundled pictures that are free of any claim."""
     from skimage import data
 
-    loaders: Tuple[Callable[[], npt_any], ...] = (
+    loaders: Tuple[Callable[[], Array], ...] = (
         data.astronaut,
         data.camera,
         data.brick,
@@ -128,9 +139,6 @@ def _photographs() -> List[Array]:
             picture = np.repeat(picture[..., None], 3, axis=2)
         pictures.append(np.ascontiguousarray(picture[..., :3].transpose(2, 0, 1)))
     return pictures
-
-
-npt_any = Array
 
 
 def _stops(rng: np.random.Generator, count: int) -> Array:
@@ -239,7 +247,7 @@ def _wood(rng: np.random.Generator) -> Array:
     """Grain, marble, ripples: a warped grating."""
     x, y = _grid(SIZE)
     noise = fractal(rng, SIZE, 2.0, 2)
-    field = np.sin((x * rng.uniform(0.1, 0.3) + y * 0.03 + noise[0] * rng.uniform(3, 9)))
+    field = np.sin(x * rng.uniform(0.1, 0.3) + y * 0.03 + noise[0] * rng.uniform(3, 9))
     fine = fractal(rng, SIZE, 0.9)[0]
     return ramp((0.5 + 0.22 * field + 0.05 * fine).astype(np.float32), _stops(rng, 4))
 
