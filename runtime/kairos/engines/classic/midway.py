@@ -51,6 +51,28 @@ class _Moved:
     cover: Tensor
 
 
+@dataclass(frozen=True)
+class Moment:
+    """What the motion of both frames says about one time between them.
+
+    Attributes:
+        time: 0..1.
+        velocity: (2, H, W) pixels over the whole interval.
+        trust: (1, H, W) in 0..1.
+        top: (1, H, W), index of the layer seen.
+        quiet: (1, H, W) bool, both frames are the same there and nothing passes.
+        seen0, seen1: (1, H, W) in 0..1, how far either source shows the point.
+    """
+
+    time: float
+    velocity: Tensor
+    trust: Tensor
+    top: Tensor
+    quiet: Tensor
+    seen0: Tensor
+    seen1: Tensor
+
+
 def between(motion: PairMotion, bend: Optional[Bend], time: float) -> Inbetween:
     """The in-between at a time.
 
@@ -59,6 +81,23 @@ def between(motion: PairMotion, bend: Optional[Bend], time: float) -> Inbetween:
         bend: what the neighbouring frames tell of its acceleration, or None.
         time: 0..1.
     """
+    here = moment(motion, time)
+    to_0, to_1 = paths(here, bend)
+    weight0, weight1 = weights(here)
+    seen0, seen1 = here.seen0, here.seen1
+    return Inbetween(
+        time=time,
+        flow_to_0=to_0,
+        flow_to_1=to_1,
+        blend=weight0 / (weight0 + weight1),
+        occlusion_0=hidden(seen0, seen1),
+        occlusion_1=hidden(seen1, seen0),
+        confidence=torch.where(here.quiet, 1.0, here.trust * torch.maximum(seen0, seen1)).clamp(0, 1),
+    )
+
+
+def moment(motion: PairMotion, time: float) -> Moment:
+    """What arrives at a time, and which source shows it."""
     moved = [_move(layer, time, len(motion.layers) > 1) for layer in motion.layers]
     velocity, trust = moved[0].velocity, moved[0].trust
     top = torch.zeros_like(trust)
@@ -68,25 +107,25 @@ def between(motion: PairMotion, bend: Optional[Bend], time: float) -> Inbetween:
         top = torch.where(above, float(index), top)
     quiet = motion.still & ~_reached(motion, time)
     velocity = torch.where(quiet, 0.0, velocity)
-
     seen0 = _visibility(motion.layers, top, velocity, -time, first=True)
     seen1 = _visibility(motion.layers, top, velocity, 1 - time, first=False)
     seen0, seen1 = torch.where(quiet, 1.0, seen0), torch.where(quiet, 1.0, seen1)
-    to_0, to_1 = velocity * -time, velocity * (1 - time)
-    if bend is not None and 0 < time < 1:
-        away = bend_at(bend, velocity, (seen0, seen1), time)
-        away = torch.where(quiet, 0.0, away)
+    return Moment(time, velocity, trust, top, quiet, seen0, seen1)
+
+
+def paths(here: Moment, bend: Optional[Bend]) -> Tuple[Tensor, Tensor]:
+    """The flows to both sources, (2, H, W) pixels: straight, or bent as the neighbouring frames tell."""
+    to_0, to_1 = here.velocity * -here.time, here.velocity * (1 - here.time)
+    if bend is not None and 0 < here.time < 1:
+        away = bend_at(bend, here.velocity, (here.seen0, here.seen1), here.time)
+        away = torch.where(here.quiet, 0.0, away)
         to_0, to_1 = to_0 - away, to_1 - away
-    weight0, weight1 = (1 - time) * (seen0 + _DOUBT), time * (seen1 + _DOUBT)
-    return Inbetween(
-        time=time,
-        flow_to_0=to_0,
-        flow_to_1=to_1,
-        blend=weight0 / (weight0 + weight1),
-        occlusion_0=_hidden(seen0, seen1),
-        occlusion_1=_hidden(seen1, seen0),
-        confidence=torch.where(quiet, 1.0, trust * torch.maximum(seen0, seen1)).clamp(0, 1),
-    )
+    return to_0, to_1
+
+
+def weights(here: Moment) -> Tuple[Tensor, Tensor]:
+    """(1, H, W) each: say of either source, nearer in time and seen."""
+    return (1 - here.time) * (here.seen0 + _DOUBT), here.time * (here.seen1 + _DOUBT)
 
 
 def _move(layer: Layer, time: float, several: bool) -> _Moved:
@@ -176,6 +215,6 @@ def _soften(mask: Tensor) -> Tensor:
     return resize(soft[0], soft.shape[-2] * 2, soft.shape[-1] * 2)[:, :height, :width]
 
 
-def _hidden(seen: Tensor, other: Tensor) -> Tensor:
+def hidden(seen: Tensor, other: Tensor) -> Tensor:
     """Not visible in one source though it is in the other, 0..1."""
     return ((other - seen - 0.2) / 0.4).clamp(0, 1)

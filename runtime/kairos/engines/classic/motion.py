@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import NamedTuple, Optional, Protocol, Tuple
 
 import cv2
 import numpy as np
@@ -20,6 +20,39 @@ from kairos.motion.fill import fill_holes
 from kairos.motion.occlusion import confidence, consistency
 from kairos.motion.splat import splat
 from kairos.motion.warp import backward_warp
+
+class Look(NamedTuple):
+    """A frame as an estimator sees it."""
+
+    proxy: Tensor
+    """(3, H, W)."""
+    position: Optional[int]
+    """In the shot, where the proxy is the shot's own; None where parts of it were hidden by a matte."""
+
+
+class Found(NamedTuple):
+    """An estimator's answer."""
+
+    there: Tensor
+    back: Tensor
+    """(2, H, W) pixels."""
+    hidden0: Optional[Tensor] = None
+    hidden1: Optional[Tensor] = None
+    """(1, H, W) in 0..1, not visible in the other frame, from estimators that know."""
+
+
+class Estimator(Protocol):
+    """Finds the motion between two frames, both ways."""
+
+    def __call__(self, first: Look, second: Look) -> Found: ...
+
+
+def estimate_classic(first: Look, second: Look) -> Found:
+    """Several searches and the best of them."""
+    forward, backward = fuse(prepare(first.proxy, second.proxy))
+    there, back = (torch.from_numpy(np.ascontiguousarray(flow.transpose(2, 0, 1))) for flow in (forward, backward))
+    return Found(there, back)
+
 
 _STILL_REACH = 2
 """Pixels around which both frames must be identical for a pixel to be still."""
@@ -46,6 +79,7 @@ class Layer:
         front0, front1: (1, H, W) in 0..1, the pixel hides another on its way, so it is in front wherever both meet.
         share0, share1: (1, H, W) in 0..1, how much of source 0's and source 1's pixel this layer is.
         given: the motion came with the plate: it holds where nothing in the other frame bears it out, too.
+        hidden0, hidden1: (1, H, W) in 0..1, not visible in the other frame, where the estimator knows.
     """
 
     there: Tensor
@@ -57,6 +91,8 @@ class Layer:
     share0: Tensor
     share1: Tensor
     given: bool = False
+    hidden0: Optional[Tensor] = None
+    hidden1: Optional[Tensor] = None
 
 
 @dataclass(frozen=True)
@@ -74,13 +110,16 @@ class PairMotion:
     def reversed(self) -> PairMotion:
         """The same seen from the second frame."""
         turned = (
-            Layer(a.back, a.there, a.trust1, a.trust0, a.front1, a.front0, a.share1, a.share0, a.given)
+            Layer(
+                *(a.back, a.there, a.trust1, a.trust0, a.front1, a.front0, a.share1, a.share0, a.given),
+                *(a.hidden1, a.hidden0),
+            )
             for a in self.layers
         )
         return PairMotion(tuple(turned), self.still)
 
 
-def measure(shot: ShotView, first: int, second: int) -> PairMotion:
+def measure(shot: ShotView, first: int, second: int, estimate: Estimator = estimate_classic) -> PairMotion:
     """Motion between two frames of a shot: given, or estimated; with a matte on both, in two layers."""
     proxy0, proxy1 = shot.proxy(first), shot.proxy(second)
     matte0, matte1 = shot.matte(first), shot.matte(second)
@@ -88,7 +127,7 @@ def measure(shot: ShotView, first: int, second: int) -> PairMotion:
     still = _still(proxy0, proxy1)
     whole = torch.ones_like(still, dtype=torch.float32)
     if matte0 is None or matte1 is None:
-        return PairMotion((_layer(proxy0, proxy1, whole, whole, given, still),), still)
+        return _one_layer(Look(proxy0, first), Look(proxy1, second), whole, given, still, estimate)
     layers = []
     for is_foreground in (False, True):
         share0, share1 = ((matte if is_foreground else 1 - matte).float() for matte in (matte0, matte1))
@@ -99,8 +138,22 @@ def measure(shot: ShotView, first: int, second: int) -> PairMotion:
         # What belongs to the other layer is replaced by what surrounds it: nothing there to follow.
         alone0, alone1 = fill_holes(proxy0, known0), fill_holes(proxy1, known1)
         kept = _known_of(given[0], known0), _known_of(given[1], known1)
-        layers.append(_layer(alone0, alone1, share0, share1, kept, still & known0 & known1))
-    return PairMotion(tuple(layers) or (_layer(proxy0, proxy1, whole, whole, given, still),), still)
+        looks = Look(alone0, None), Look(alone1, None)
+        layers.append(_layer(*looks, share0, share1, kept, still & known0 & known1, estimate))
+    if not layers:
+        return _one_layer(Look(proxy0, first), Look(proxy1, second), whole, given, still, estimate)
+    return PairMotion(tuple(layers), still)
+
+
+def _one_layer(
+    first: Look,
+    second: Look,
+    whole: Tensor,
+    given: Tuple[Optional[Tensor], Optional[Tensor]],
+    still: Tensor,
+    estimate: Estimator,
+) -> PairMotion:
+    return PairMotion((_layer(first, second, whole, whole, given, still, estimate),), still)
 
 
 def _known_of(flow: Optional[Tensor], known: Tensor) -> Optional[Tensor]:
@@ -108,41 +161,56 @@ def _known_of(flow: Optional[Tensor], known: Tensor) -> Optional[Tensor]:
 
 
 def _layer(
-    proxy0: Tensor,
-    proxy1: Tensor,
+    first: Look,
+    second: Look,
     share0: Tensor,
     share1: Tensor,
     given: Tuple[Optional[Tensor], Optional[Tensor]],
     still: Tensor,
+    estimate: Estimator,
 ) -> Layer:
-    there, back = _flows(proxy0, proxy1, given, still)
-    trust0 = confidence(consistency(there, back), there).clamp(min=_LEAST_TRUST)
-    trust1 = confidence(consistency(back, there), back).clamp(min=_LEAST_TRUST)
+    found = _flows(first, second, given, still, estimate)
     is_given = given[0] is not None or given[1] is not None
+    return layer_of(found, share0, share1, is_given)
+
+
+def layer_of(found: Found, share0: Tensor, share1: Tensor, given: bool = False) -> Layer:
+    """A layer from its motion: how far both ways agree, and what is in front."""
+    there, back = found.there, found.back
+    trust0 = confidence(consistency(there, back), there)
+    trust1 = confidence(consistency(back, there), back)
+    if found.hidden0 is not None and found.hidden1 is not None:
+        trust0, trust1 = trust0 * (1 - found.hidden0), trust1 * (1 - found.hidden1)
+    trust0, trust1 = trust0.clamp(min=_LEAST_TRUST), trust1.clamp(min=_LEAST_TRUST)
     front0, front1 = _front(there, back) * trust0, _front(back, there) * trust1
-    return Layer(there, back, trust0, trust1, front0, front1, share0, share1, is_given)
+    return Layer(there, back, trust0, trust1, front0, front1, share0, share1, given, found.hidden0, found.hidden1)
 
 
 def _flows(
-    proxy0: Tensor, proxy1: Tensor, given: Tuple[Optional[Tensor], Optional[Tensor]], still: Tensor
-) -> Tuple[Tensor, Tensor]:
+    first: Look,
+    second: Look,
+    given: Tuple[Optional[Tensor], Optional[Tensor]],
+    still: Tensor,
+    estimate: Estimator,
+) -> Found:
     there, back = given
     if there is not None and back is not None:
-        return there, back
+        return Found(there, back)
     if bool(still.all()):
         zero = torch.zeros(2, *still.shape[-2:], device=still.device)
-        return zero, zero
-    forward, backward = fuse(prepare(proxy0, proxy1))
+        return Found(zero, zero)
+    found = estimate(first, second)
     still_plane = still[0].cpu().numpy()
     measured = []
-    for flow, proxy, other in ((forward, proxy0, proxy1), (backward, proxy1, proxy0)):
-        settled = move_whole(settle(flow, _flat(proxy), still_plane), proxy, other)
-        measured.append(torch.from_numpy(np.ascontiguousarray(settled.transpose(2, 0, 1))).to(proxy0.device))
+    for flow, proxy, other in ((found.there, first.proxy, second.proxy), (found.back, second.proxy, first.proxy)):
+        plane = np.ascontiguousarray(flow.permute(1, 2, 0).cpu().numpy())
+        settled = move_whole(settle(plane, _flat(proxy), still_plane), proxy, other)
+        measured.append(torch.from_numpy(np.ascontiguousarray(settled.transpose(2, 0, 1))).to(proxy.device))
     if there is not None:
-        return there, _inverse(there, measured[1], proxy0, proxy1)
+        return Found(there, _inverse(there, measured[1], first.proxy, second.proxy))
     if back is not None:
-        return _inverse(back, measured[0], proxy1, proxy0), back
-    return measured[0], measured[1]
+        return Found(_inverse(back, measured[0], second.proxy, first.proxy), back)
+    return Found(measured[0], measured[1], found.hidden0, found.hidden1)
 
 
 def _front(flow: Tensor, back: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kairos.engines.base import Pair, ShotView
 from kairos.engines.classic.midway import between
-from kairos.engines.classic.motion import PairMotion, measure
+from kairos.engines.classic.motion import Estimator, PairMotion, estimate_classic, measure
 from kairos.engines.classic.path import Bend, half_acceleration
 from kairos.motion.inbetween import Inbetween
 
@@ -21,8 +21,9 @@ _KEPT = 4
 class ClassicSession:
     """See :class:`kairos.engines.base.Session`. Answers depend on the frames alone, never on what was asked before."""
 
-    def __init__(self, shot: ShotView) -> None:
+    def __init__(self, shot: ShotView, estimate: Estimator = estimate_classic) -> None:
         self._shot = shot
+        self._estimate = estimate
         self._motions: OrderedDict[Tuple[int, int], PairMotion] = OrderedDict()
 
     def at(self, pair: Pair, times: Sequence[float]) -> Iterator[Inbetween]:
@@ -31,14 +32,17 @@ class ClassicSession:
         curved = any(0 < time < 1 for time in times)
         bend = self._bend(pair, motion) if curved else None
         for time in times:
-            yield between(motion, bend, time)
+            yield self._between(pair, motion, bend, time)
+
+    def _between(self, pair: Pair, motion: PairMotion, bend: Optional[Bend], time: float) -> Inbetween:
+        return between(motion, bend, time)
 
     def _motion(self, first: int, second: int) -> PairMotion:
         key = (first, second) if first <= second else (second, first)
         if key in self._motions:
             self._motions.move_to_end(key)
         else:
-            self._motions[key] = measure(self._shot, *key)
+            self._motions[key] = measure(self._shot, *key, self._estimate)
             while len(self._motions) > _KEPT:
                 self._motions.popitem(last=False)
         motion = self._motions[key]

@@ -1,0 +1,107 @@
+"""What the meeting network is told about one time between two frames, and what becomes of its decision."""
+
+from __future__ import annotations
+
+from typing import Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kairos.engines.classic.midway import Moment, hidden, weights
+from kairos.engines.classic.motion import Layer
+from kairos.engines.swift.network import MULTIPLE, Decision, Meeting, warp
+from kairos.motion.inbetween import Inbetween
+
+_SPEED = 32.0
+"""Pixels per interval that count as 1."""
+
+_SURE = 0.02
+"""Visibility is told as a probability between this and its opposite before the network corrects it."""
+
+
+def evidence(
+    here: Moment, layer: Layer, to_0: Tensor, to_1: Tensor, first: Tensor, second: Tensor
+) -> Tuple[Tensor, Tensor]:
+    """Inputs of :class:`kairos.engines.swift.network.Meeting` for one time.
+
+    Args:
+        here: what arrives at the time.
+        layer: the motion it came from, all layers put together.
+        to_0, to_1: (2, H, W) pixels, flows to both sources.
+        first, second: (3, H, W) proxies.
+
+    Returns:
+        (1, 6, H', W') both proxies moved, and (1, INPUTS, H' / 4, W' / 4), sides padded to MULTIPLE.
+    """
+    moved = torch.cat([warp(first[None], to_0[None]), warp(second[None], to_1[None])], 1)
+    seen = torch.cat([here.seen0, here.seen1, here.trust])
+    small = F.avg_pool2d(padded(torch.cat([to_0, to_1, seen, here.velocity])[None]), Meeting.SCALE)
+    to_0, to_1, seen, velocity = small.split([2, 2, 3, 2], 1)
+    none = torch.zeros_like(layer.trust0)
+    at_0 = torch.cat([layer.there, none if layer.hidden0 is None else layer.hidden0])
+    at_1 = torch.cat([-layer.back, none if layer.hidden1 is None else layer.hidden1])
+    fetched0, fetched1 = fetch_small(at_0, to_0), fetch_small(at_1, to_1)
+    apart0, apart1 = ((each[:, :2] - velocity).square().sum(1, keepdim=True).sqrt() for each in (fetched0, fetched1))
+    known = [
+        velocity / _SPEED,
+        seen,
+        torch.full_like(seen[:, :1], here.time),
+        fetched0[:, 2:],
+        fetched1[:, 2:],
+        torch.log1p(apart0),
+        torch.log1p(apart1),
+    ]
+    return padded(moved), torch.cat(known, 1)
+
+
+def fetch_small(planes: Tensor, flow: Tensor) -> Tensor:
+    """Full-size planes (C, H, W), fetched where a flow (1, 2, h, w) of the small grid, in full-size pixels, points."""
+    height, width = planes.shape[-2:]
+    rows, columns = flow.shape[-2:]
+    x = (torch.arange(columns, device=flow.device) + 0.5) * Meeting.SCALE + flow[:, 0]
+    y = ((torch.arange(rows, device=flow.device) + 0.5) * Meeting.SCALE)[:, None] + flow[:, 1]
+    grid = torch.stack([2 * x / width - 1, 2 * y / height - 1], -1)
+    return F.grid_sample(planes[None], grid, "bilinear", "border", align_corners=False)
+
+
+def padded(planes: Tensor) -> Tensor:
+    """Planes (B, C, H, W) with sides a multiple of :data:`MULTIPLE`, border repeated."""
+    height, width = planes.shape[-2:]
+    if height % MULTIPLE == 0 and width % MULTIPLE == 0:
+        return planes
+    return F.pad(planes, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
+
+
+def base_logits(here: Moment) -> Tuple[Tensor, Tensor]:
+    """What holds without the network: logits of the first frame's weight (1, H, W), and of being hidden in either
+    frame (2, H, W).
+    """
+    weight0, weight1 = weights(here)
+    covered = torch.cat([hidden(here.seen0, here.seen1), hidden(here.seen1, here.seen0)])
+    return (weight0 / weight1).log(), torch.logit(covered.clamp(_SURE, 1 - _SURE))
+
+
+def decided(here: Moment, to_0: Tensor, to_1: Tensor, decision: Optional[Decision]) -> Inbetween:
+    """The in-between at the time, as decided. Where both frames are the same and nothing passes, nothing moves."""
+    height, width = to_0.shape[-2:]
+    weight, covered = base_logits(here)
+    residual = None
+    if decision is not None:
+        flows = torch.where(here.quiet, 0.0, decision.flows[0, :, :height, :width])
+        to_0, to_1 = to_0 + flows[:2], to_1 + flows[2:]
+        weight = weight + decision.weight[0, :, :height, :width]
+        covered = covered + decision.hidden[0, :, :height, :width]
+        residual = decision.residual[0, :, :height, :width]
+    occlusion = torch.where(here.quiet, 0.0, torch.sigmoid(covered))
+    shown = 1 - occlusion.amin(0, keepdim=True)
+    return Inbetween(
+        time=here.time,
+        flow_to_0=to_0,
+        flow_to_1=to_1,
+        blend=torch.sigmoid(weight),
+        occlusion_0=occlusion[:1],
+        occlusion_1=occlusion[1:],
+        confidence=torch.where(here.quiet, 1.0, here.trust * shown).clamp(0, 1),
+        residual=residual,
+    )

@@ -1,0 +1,37 @@
+"""Motion known before the network looks: a quick classical search."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from kairos.engines.classic.search import Flow, Picture, median, prepare
+
+_ITERATIONS, _REFINEMENTS, _STRIDE, _FINEST = 12, 5, 4, 1
+"""Of the dense inverse search: about a sixth of what ``classic`` spends."""
+
+
+def classical_prior(first: Tensor, second: Tensor) -> Tensor:
+    """Motion both ways by dense inverse search (Kroeger et al., ECCV 2016).
+
+    Args:
+        first, second: proxies (3, H, W).
+
+    Returns:
+        (2, 2, H, W) pixels, on the CPU: first to second, then second to first.
+    """
+    one, two = prepare(first, second).picture
+    flows = [median(_search(one, two)), median(_search(two, one))]
+    return torch.from_numpy(np.ascontiguousarray(np.stack(flows).transpose(0, 3, 1, 2)))
+
+
+def _search(first: Picture, second: Picture) -> Flow:
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis.setFinestScale(_FINEST)
+    dis.setPatchSize(8)
+    dis.setPatchStride(_STRIDE)
+    dis.setGradientDescentIterations(_ITERATIONS)
+    dis.setVariationalRefinementIterations(_REFINEMENTS)
+    return np.asarray(dis.calc(first, second, np.zeros((*first.shape, 2), np.float32)), np.float32)

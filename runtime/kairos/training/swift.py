@@ -1,0 +1,300 @@
+"""What ``swift`` learns, and from what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional, Tuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kairos.engines.classic.midway import Moment, moment, paths
+from kairos.engines.classic.motion import Found, PairMotion, layer_of
+from kairos.engines.swift.estimator import hidden_of
+from kairos.engines.swift.meeting import base_logits, evidence
+from kairos.engines.swift.network import Decision, Estimate, Swift, levels_of
+from kairos.engines.swift.prior import classical_prior
+from kairos.training.losses import laplacian, robust
+from kairos.training.scenes import VERSION, SceneBatch, Scenes
+from kairos.training.task import VALIDATION_SEED
+
+BATCH = 4
+
+_WITHOUT_PRIOR = 0.3
+"""Part of the steps that see no prior: the network stands alone, too."""
+_DIM = 0.3
+"""Part of the scenes that are darkened or brightened as a whole, so that no exposure is the only one known."""
+
+_UNSEEN = 0.25
+"""Weight of the motion of points that are not seen in the other frame: it can only be guessed."""
+
+_LEVEL, _FINE, _WHOLE = 0.1, 0.3, 1.0
+"""Weights of the flow's errors at each coarse scale, on the fine grid, and at every pixel."""
+_HIDDEN, _DOUBT = 0.2, 0.02
+_PICTURE, _DETAIL, _PATH, _COVERED = 8.0, 4.0, 0.5, 0.2
+
+_LARGE = 20.0
+"""Motion over this many pixels is judged by itself, too."""
+
+
+@dataclass(frozen=True)
+class SwiftBatch:
+    """Scenes, and the motion known beforehand: (2B, 2, H, W) pixels, first to second on second to first, or None."""
+
+    scenes: SceneBatch
+    prior: Optional[Tensor]
+
+
+class SwiftTask:
+    """See :class:`kairos.training.task.Task`.
+
+    Args:
+        count: scenes per step.
+    """
+
+    id = "swift"
+
+    def __init__(self, count: int = BATCH) -> None:
+        self._count = count
+        self._scenes: Dict[Tuple[int, int, str], Scenes] = {}
+
+    def model(self) -> nn.Module:
+        """A fresh network."""
+        return Swift().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def samples(self, batch: SwiftBatch) -> int:
+        """Scenes in a batch."""
+        return len(batch.scenes.time)
+
+    def provenance(self) -> Mapping[str, str]:
+        """Version of the scenes, and how many are seen at once."""
+        return {"scenes": str(VERSION), "scenes per step": str(self._count)}
+
+    def batch(self, seed: int, step: int, size: int, device: torch.device) -> SwiftBatch:
+        """Scenes number ``step * count`` and following."""
+        scenes = self._supply(seed, size, device).batch(step * self._count, self._count)
+        draw = np.random.default_rng((seed, step))
+        gain = np.where(draw.random(self._count) < _DIM, draw.uniform(0.25, 1.3, self._count), 1.0)
+        scenes.frames.mul_(torch.as_tensor(gain, dtype=torch.float32, device=device).reshape(-1, 1, 1, 1, 1))
+        prior = None if draw.random() < _WITHOUT_PRIOR else priors(scenes)
+        return SwiftBatch(scenes, prior)
+
+    def loss(self, model: nn.Module, batch: SwiftBatch, progress: float) -> Tuple[Tensor, Dict[str, float]]:
+        """Motion at every scale, then the picture at the scene's time."""
+        scenes = batch.scenes
+        estimates, flow = _motion(model, scenes, batch.prior)
+        parts = motion_losses(scenes, estimates, flow)
+        parts.update(meeting_losses(model, scenes, estimates[-1], flow))
+        total = torch.stack(list(parts.values())).sum()
+        return total, {name: float(part.detach()) for name, part in parts.items()}
+
+    def validate(self, model: nn.Module, count: int, device: torch.device) -> Dict[str, float]:
+        """PSNR at t, end-point errors, and F1 of occlusion over scenes of the validation seed. The score is the PSNR
+        less a fifth of the end-point error.
+        """
+        supply = self._supply(VALIDATION_SEED, 256, device)
+        sums: Dict[str, float] = {}
+        hits = misses = false = 0.0
+        done = 0
+        with torch.no_grad():
+            while done < count:
+                part = min(BATCH, count - done)
+                scenes = supply.batch(done, part)
+                estimates, flow = _motion(model, scenes, priors(scenes))
+                alone = _motion(model, scenes, None)[1]
+                answers = _meet(model, scenes, estimates[-1], flow)
+                for name, value in _figures(scenes, flow, alone, answers).items():
+                    sums[name] = sums.get(name, 0.0) + value
+                covered = torch.stack([torch.sigmoid(answer.covered) for answer in answers]) > 0.5
+                truth = torch.cat([scenes.visible_t0, scenes.visible_t1], 1) < 0.5
+                hits += float((covered & truth).sum())
+                misses += float((~covered & truth).sum())
+                false += float((covered & ~truth).sum())
+                done += part
+        large = max(1.0, sums.pop("large pixels"))
+        found = {
+            "psnr": sums["psnr"] / count,
+            "epe": sums["epe"] / count,
+            "epe prior": sums["epe prior"] / count,
+            "epe alone": sums["epe alone"] / count,
+            "epe large": sums["epe large"] / large,
+            "f1": 2 * hits / max(1.0, 2 * hits + misses + false),
+        }
+        found["score"] = found["psnr"] - 0.2 * found["epe"]
+        return found
+
+    def _supply(self, seed: int, size: int, device: torch.device) -> Scenes:
+        key = (seed, size, str(device))
+        if key not in self._scenes:
+            self._scenes[key] = Scenes(seed, size, size, device=device)
+        return self._scenes[key]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One scene at its time: the picture (3, H, W), flows (2, H, W) to both frames, logits (2, H, W) of being hidden in
+    them.
+    """
+
+    picture: Tensor
+    to_0: Tensor
+    to_1: Tensor
+    covered: Tensor
+
+
+def priors(scenes: SceneBatch) -> Tensor:
+    """(2B, 2, H, W): first to second of every scene, then second to first."""
+    found = [classical_prior(frames[0], frames[2]) for frames in scenes.frames]
+    both = torch.stack(found).to(scenes.frames.device)
+    return torch.cat([both[:, 0], both[:, 1]])
+
+
+def motion_losses(scenes: SceneBatch, estimates: List[Estimate], flow: Tensor) -> Dict[str, Tensor]:
+    """Errors of the motion of both ways at every scale; of what is hidden; of how well it knows its own error."""
+    truth = torch.cat([scenes.flow_01, scenes.flow_10])
+    visible = torch.cat([scenes.visible_01, scenes.visible_10])
+    valid = torch.cat([scenes.valid[:, 0], scenes.valid[:, 2]])
+    weight = valid * (_UNSEEN + (1 - _UNSEEN) * visible)
+    parts = {"flow": _WHOLE * _mean(robust(flow - truth), weight)}
+    width = truth.shape[-1]
+    doubt = coarse = hidden = truth.new_zeros(())
+    for index, estimate in enumerate(estimates):
+        # The scale of this estimate: the frame's width is a whole number of cells, or nearly.
+        stride = 2 ** round(float(np.log2(width / estimate.flow.shape[-1])))
+        target = _shrunk(truth, stride, estimate.flow)
+        share = _shrunk(weight, stride, estimate.flow)
+        apart = estimate.flow * stride - target
+        last = index == len(estimates) - 1
+        coarse = coarse + (_FINE if last else _LEVEL) * _mean(robust(apart), share)
+        length = apart.detach().square().sum(1, keepdim=True).sqrt() / stride
+        log = estimate.doubt.clamp(-6, 6)
+        doubt = doubt + _DOUBT * _mean(length * torch.exp(-log) + log, share)
+        unseen = 1 - _shrunk(visible, stride, estimate.flow)
+        wrong = F.binary_cross_entropy_with_logits(estimate.hidden, unseen, reduction="none")
+        hidden = hidden + _HIDDEN * (1.0 if last else 0.3) * wrong.mean()
+    parts.update({"scales": coarse, "hidden": hidden, "doubt": doubt})
+    return parts
+
+
+def meeting_losses(model: nn.Module, scenes: SceneBatch, estimate: Estimate, flow: Tensor) -> Dict[str, Tensor]:
+    """Errors of the picture at the scene's time, of the paths to it, and of what is hidden there."""
+    answers = _meet(model, scenes, estimate, flow)
+    truth = scenes.frames[:, 1].clamp(max=1.5)
+    picture = torch.stack([answer.picture for answer in answers]).clamp(max=1.5)
+    covered = torch.stack([answer.covered for answer in answers])
+    visible = torch.cat([scenes.visible_t0, scenes.visible_t1], 1)
+    valid = scenes.valid[:, 1]
+    wrong = F.binary_cross_entropy_with_logits(covered, 1 - visible, reduction="none")
+    paths_apart = [
+        _mean(robust(torch.stack([getattr(answer, name) for answer in answers]) - true), valid * seen)
+        for name, true, seen in (
+            ("to_0", scenes.flow_t0, scenes.visible_t0),
+            ("to_1", scenes.flow_t1, scenes.visible_t1),
+        )
+    ]
+    return {
+        "picture": _PICTURE * ((picture - truth).square() + 1e-6).sqrt().mean(),
+        "detail": _DETAIL * laplacian(picture, truth),
+        "path": _PATH * (paths_apart[0] + paths_apart[1]),
+        "covered": _COVERED * wrong.mean(),
+    }
+
+
+def _motion(model: nn.Module, scenes: SceneBatch, prior: Optional[Tensor]) -> Tuple[List[Estimate], Tensor]:
+    swift: Any = model
+    first, second = scenes.frames[:, 0], scenes.frames[:, 2]
+    levels = levels_of(first.shape[-2], first.shape[-1])
+    both = swift.motion.encoder(torch.cat([first, second]), levels)
+    one = type(both)(both.fine.chunk(2)[0], [planes.chunk(2)[0] for planes in both.coarse])
+    two = type(both)(both.fine.chunk(2)[1], [planes.chunk(2)[1] for planes in both.coarse])
+    found: Tuple[List[Estimate], Tensor] = swift.motion(one, two, prior)
+    return found
+
+
+def _meet(model: nn.Module, scenes: SceneBatch, estimate: Estimate, flow: Tensor) -> List[Answer]:
+    """What the meeting network makes of the motion; the motion itself learns nothing from it."""
+    swift: Any = model
+    count = len(scenes.time)
+    with torch.no_grad():
+        hidden = hidden_of(estimate)
+        told = [_told(scenes, flow, hidden, index, count) for index in range(count)]
+    decision = swift.meeting(torch.cat([each[3] for each in told]), torch.cat([each[4] for each in told]))
+    return [_answer(scenes, told[index], decision, index) for index in range(count)]
+
+
+_Told = Tuple[Moment, Tensor, Tensor, Tensor, Tensor]
+
+
+def _told(scenes: SceneBatch, flow: Tensor, hidden: Tensor, index: int, count: int) -> _Told:
+    there, back = flow[index].float(), flow[index + count].float()
+    whole = torch.ones_like(there[:1])
+    layer = layer_of(Found(there, back, hidden[index], hidden[index + count]), whole, whole)
+    here = moment(PairMotion((layer,), torch.zeros_like(whole, dtype=torch.bool)), float(scenes.time[index]))
+    to_0, to_1 = paths(here, None)
+    first, second = scenes.frames[index, 0], scenes.frames[index, 2]
+    return here, to_0, to_1, *evidence(here, layer, to_0, to_1, first, second)
+
+
+def _answer(scenes: SceneBatch, told: _Told, decision: Decision, index: int) -> Answer:
+    here, to_0, to_1 = told[:3]
+    height, width = to_0.shape[-2:]
+    weight, covered = base_logits(here)
+    flows = decision.flows[index, :, :height, :width]
+    to_0, to_1 = to_0 + flows[:2], to_1 + flows[2:]
+    weight = torch.sigmoid(weight + decision.weight[index, :, :height, :width])
+    covered = covered + decision.hidden[index, :, :height, :width]
+    moved0, moved1 = _cubic(scenes.frames[index, 0], to_0), _cubic(scenes.frames[index, 2], to_1)
+    unknown = torch.sigmoid(covered).amin(0, keepdim=True)
+    picture = torch.lerp(moved1, moved0, weight) + unknown * decision.residual[index, :, :height, :width]
+    return Answer(picture, to_0, to_1, covered)
+
+
+def _cubic(planes: Tensor, flow: Tensor) -> Tensor:
+    """Much like what composition does with the plate."""
+    height, width = flow.shape[-2:]
+    x = torch.arange(width, device=flow.device) + flow[0]
+    y = torch.arange(height, device=flow.device)[:, None] + flow[1]
+    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)[None]
+    return F.grid_sample(planes[None], grid, "bicubic", "border", align_corners=False)[0]
+
+
+def _figures(scenes: SceneBatch, flow: Tensor, alone: Tensor, answers: List[Answer]) -> Dict[str, float]:
+    """Sums over the scenes of a batch."""
+    truth = scenes.frames[:, 1].clamp(0, 1)
+    picture = torch.stack([answer.picture for answer in answers]).clamp(0, 1)
+    error = (picture - truth).square().mean((1, 2, 3)).clamp(min=1e-7)
+    true = torch.cat([scenes.flow_01, scenes.flow_10])
+    known = torch.cat([scenes.valid[:, 0] * scenes.visible_01, scenes.valid[:, 2] * scenes.visible_10]) > 0.5
+    apart = _length(flow - true)
+    large = known & (_length(true) > _LARGE)
+    return {
+        "psnr": float((-10 * error.log10()).sum()),
+        "epe": _sum_of_means(apart, known) / 2,
+        "epe prior": _sum_of_means(_length(priors(scenes) - true), known) / 2,
+        "epe alone": _sum_of_means(_length(alone - true), known) / 2,
+        "epe large": float(apart[large].sum()),
+        "large pixels": float(large.sum()),
+    }
+
+
+def _length(flow: Tensor) -> Tensor:
+    return flow.square().sum(1, keepdim=True).sqrt()
+
+
+def _sum_of_means(values: Tensor, mask: Tensor) -> float:
+    return float(((values * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3)).clamp(min=1)).sum())
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    return (values * weight).sum() / weight.sum().clamp(min=1.0)
+
+
+def _shrunk(planes: Tensor, stride: int, like: Tensor) -> Tensor:
+    """Means over cells; what the cells reach beyond the frame repeats its border."""
+    height, width = planes.shape[-2:]
+    down, across = like.shape[-2] * stride - height, like.shape[-1] * stride - width
+    if down or across:
+        planes = F.pad(planes, (0, across, 0, down), mode="replicate")
+    return F.avg_pool2d(planes, stride)
