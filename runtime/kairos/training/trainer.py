@@ -225,6 +225,8 @@ class _Training:
             # The first batch may have had to wait for its process to start.
             self.since = self.clock.elapsed, self.samples
         count = samples(self.task, batch)
+        # What a batch leaves in them (running statistics, say) goes with it if it has to be skipped.
+        buffers = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             loss, parts = self.task.loss(self.model, batch, progress)
         self.optimizer.zero_grad(set_to_none=True)
@@ -243,6 +245,9 @@ class _Training:
             for name, value in {**values, "steps": 1.0}.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value
         else:
+            with torch.no_grad():
+                for buffer, before in buffers:
+                    buffer.copy_(before)
             self._skip(values)
         if self.step % self.settings.log_every == 0:
             self._log_steps(factor)
