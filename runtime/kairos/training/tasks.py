@@ -12,7 +12,7 @@ def _swift(batch: Optional[int]) -> Task:
     # Only when asked: an engine and its scenes need not load for another's training.
     from kairos.training.swift import SwiftTask
 
-    return SwiftTask() if batch is None else SwiftTask(batch=batch)
+    return SwiftTask() if batch is None else SwiftTask(batch)
 
 
 TASKS: Dict[str, Callable[[Optional[int]], Task]] = {"swift": _swift}
