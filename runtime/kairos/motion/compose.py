@@ -11,10 +11,11 @@ from typing import Callable, Mapping, Optional
 import torch
 from torch import Tensor
 
+from kairos.motion import fast
 from kairos.motion.coarse import Grid, common_grid, from_coarse, to_coarse
 from kairos.motion.encode import Codec, repair
 from kairos.motion.inbetween import Inbetween
-from kairos.motion.warp import backward_warp, nearest_index, warp_unmixed
+from kairos.motion.warp import backward_warp, nearest_warp, warp_unmixed
 from kairos_nodes.layers import Policy
 
 _UNIT = 0.02
@@ -71,17 +72,11 @@ def first_dominates(inbetween: Inbetween) -> Tensor:
     return inbetween.blend >= 0.5
 
 
-def _nearest(planes: Tensor, flow: Tensor) -> Tensor:
-    """Nearest source pixels, moved as bits so that every NaN pattern and the sign of zero survive."""
-    bits = planes.contiguous().view(torch.int32).reshape(len(planes), -1)
-    return bits.index_select(1, nearest_index(flow)).reshape(planes.shape).view(torch.float32)
-
-
 _SINGLE: Mapping[Policy, Callable[[Tensor, Tensor], Tensor]] = {
     Policy.DEPTH: warp_unmixed,
     Policy.VECTOR: warp_unmixed,
-    Policy.ID: _nearest,
-    Policy.NEAREST: _nearest,
+    Policy.ID: nearest_warp,
+    Policy.NEAREST: nearest_warp,
 }
 
 
@@ -100,17 +95,23 @@ def _blend(
     if not (_finite(source0) and _finite(source1)):
         whole = _blend(repair(source0), repair(source1), inbetween, filter, codec)
         return _keep_broken(whole, source0, source1, inbetween)
-    moved0 = backward_warp(source0, inbetween.flow_to_0, filter)
-    moved1 = backward_warp(source1, inbetween.flow_to_1, filter)
-    # lerp stays within both ends; where they are equal the value is passed on, the sign of zero included.
-    mixed = torch.where(moved0 == moved1, moved0, torch.lerp(moved1, moved0, inbetween.blend))
+    mixed = _mixed(source0, source1, inbetween, filter)
     for channel, planes in enumerate(zip(source0, source1)):
         grid = common_grid(*planes)
         if grid is not None:
             mixed[channel] = _blend_coarse(mixed[channel], planes[0], planes[1], grid, inbetween, filter)
     if codec is not None:
-        mixed = torch.cat([_paint(mixed[:3], inbetween, codec), mixed[3:]])
+        _paint(mixed[:3], inbetween, codec)
     return mixed
+
+
+def _mixed(source0: Tensor, source1: Tensor, inbetween: Inbetween, filter: str) -> Tensor:
+    flows = inbetween.flow_to_0, inbetween.flow_to_1
+    if filter != "nearest" and fast.usable(source0, source1, *flows, inbetween.blend):
+        return fast.blend(source0, source1, flows, inbetween.blend, filter)
+    moved0, moved1 = backward_warp(source0, flows[0], filter), backward_warp(source1, flows[1], filter)
+    # lerp stays within both ends; where they are equal the value is passed on, the sign of zero included.
+    return torch.where(moved0 == moved1, moved0, torch.lerp(moved1, moved0, inbetween.blend))
 
 
 def _blend_coarse(
@@ -127,22 +128,30 @@ def _blend_coarse(
     return torch.where(still, mixed, coarse)
 
 
-def _paint(mixed: Tensor, inbetween: Inbetween, codec: Codec) -> Tensor:
+def _paint(mixed: Tensor, inbetween: Inbetween, codec: Codec) -> None:
+    """Brings into colour (3, H, W) what the engine painted or invented."""
     if inbetween.image is not None:
-        return codec.decode(inbetween.image)
-    if inbetween.residual is None:
-        return mixed
-    encoded = codec.encode(mixed)
-    distrust = torch.minimum(inbetween.occlusion_0, inbetween.occlusion_1)
+        mixed.copy_(codec.decode(inbetween.image))
+    if inbetween.image is not None or inbetween.residual is None:
+        return
+    # Both sources hide little of most frames: the curve is computed for that alone.
+    everywhere = torch.minimum(inbetween.occlusion_0, inbetween.occlusion_1).reshape(1, -1)
+    places = everywhere[0].nonzero()[:, 0]
+    colour = mixed.reshape(3, -1)
+    own, residual, distrust = (
+        each.index_select(1, places)[:, None] for each in (colour, inbetween.residual.reshape(3, -1), everywhere)
+    )
+    encoded = codec.encode(own)
     # A small error in log is a large one in light: nothing is invented above diffuse white.
     fade = (1.0 - (encoded.amax(0, keepdim=True) - _WHITE) / _FADE).clamp(0, 1)
     amount = distrust * fade
-    return torch.where(amount > 0, codec.decode(encoded + amount * inbetween.residual), mixed)
+    painted = torch.where(amount > 0, codec.decode(encoded + amount * residual), own)
+    colour.index_copy_(1, places, painted[:, 0])
 
 
 def _normal(source0: Tensor, source1: Tensor, inbetween: Inbetween, filter: str) -> Tensor:
     mixed = _blend(source0, source1, inbetween, filter)
-    nearest = _single(source0, source1, inbetween, _nearest)
+    nearest = _single(source0, source1, inbetween, nearest_warp)
     out = mixed.clone()
     for start in range(0, len(mixed) - 2, 3):
         vector, whole = mixed[start : start + 3], nearest[start : start + 3]
@@ -157,9 +166,10 @@ def _normal(source0: Tensor, source1: Tensor, inbetween: Inbetween, filter: str)
 
 
 def _finite(planes: Tensor) -> bool:
-    return bool(planes.isfinite().all())
+    # One pass without a plane of answers: NaN is passed on by both extremes, and Inf is one of them.
+    return planes.numel() == 0 or all(bool(extreme.isfinite()) for extreme in planes.aminmax())
 
 
 def _keep_broken(whole: Tensor, source0: Tensor, source1: Tensor, inbetween: Inbetween) -> Tensor:
-    nearest = _single(source0, source1, inbetween, _nearest)
+    nearest = _single(source0, source1, inbetween, nearest_warp)
     return torch.where(nearest.isfinite(), whole, nearest)

@@ -11,6 +11,7 @@ from typing import Iterator, Optional, Tuple
 import torch
 from torch import Tensor
 
+from kairos.motion import fast
 from kairos.motion.warp import FAR
 
 MODES = ("average", "linear", "softmax")
@@ -43,11 +44,15 @@ def splat(
         raise ValueError(f"unknown splatting mode {mode!r}; one of {', '.join(MODES)}")
     if mode != "average" and importance is None:
         raise ValueError(f"splatting mode {mode!r} needs an importance")
+    metric = None if importance is None or mode == "average" else importance
+    if fast.usable(values, flow, *(() if metric is None else (metric,))):
+        return fast.splat(values, flow, metric, mode, _TINY_SHARE)
     count, height, width = len(values), *flow.shape[-2:]
     flat = values.float().reshape(count, height * width)
     corners = list(_corners(flow.float()))
 
-    metric = None if importance is None or mode == "average" else importance.float().reshape(-1)
+    if metric is not None:
+        metric = metric.float().reshape(-1)
     greatest: Optional[Tensor] = None
     if mode == "softmax" and metric is not None:
         greatest = torch.full((height * width,), -torch.inf, device=flow.device)

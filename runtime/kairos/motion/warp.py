@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kairos.motion import fast
+
 CHUNK_PIXELS = 1 << 18
 """Output pixels worked on at once: keeps the temporary tensors in cache and bounds memory on large frames."""
 
@@ -78,6 +80,17 @@ def nearest_index(flow: Tensor, top: int = 0, bottom: int | None = None) -> Tens
     return (y * width + x).reshape(-1)
 
 
+def nearest_warp(planes: Tensor, flow: Tensor) -> Tensor:
+    """The source pixels (C, H, W) nearest to where the vectors (2, H, W) point, moved as bits: every NaN's pattern and
+    the sign of zero survive.
+    """
+    if fast.usable(planes, flow):
+        return fast.nearest(planes, flow)
+    whole = planes.contiguous().view(torch.int32) if planes.dtype is torch.float32 else planes
+    moved = whole.reshape(len(planes), -1).index_select(1, nearest_index(flow)).reshape(planes.shape)
+    return moved.view(planes.dtype)
+
+
 def backward_warp(planes: Tensor, flow: Tensor, filter: str = "bilinear", clamp: bool = True) -> Tensor:
     """Moves planes along a backward flow: ``out(x) = planes(x + flow(x))``, borders repeated.
 
@@ -102,7 +115,9 @@ def backward_warp(planes: Tensor, flow: Tensor, filter: str = "bilinear", clamp:
         raise ValueError(f"planes {tuple(planes.shape)} and flow {tuple(flow.shape)} differ in size")
     height, width = flow.shape[-2:]
     if filter == "nearest":
-        return planes.reshape(len(planes), -1).index_select(1, nearest_index(flow)).reshape(planes.shape)
+        return nearest_warp(planes, flow)
+    if fast.usable(planes, flow):
+        return fast.warp(planes, flow, filter, clamp)
     if not flow.any():
         return planes.clone()
 
