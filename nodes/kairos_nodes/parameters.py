@@ -166,7 +166,7 @@ _TABLE = (
         "What finds the motion; auto takes the best that can run here.",
         "--engine",
         "auto",
-        choices=("auto", "classic"),
+        choices=("auto", "classic", "swift"),
         accepts=r"[a-z][a-z0-9_-]*|onnx:.+",
         form="ENGINE",
         jobs=JOBS,

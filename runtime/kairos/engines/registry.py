@@ -6,9 +6,10 @@ from typing import Tuple
 
 from kairos.engines.base import Engine
 from kairos.engines.classic import ClassicEngine
+from kairos.engines.swift import SwiftEngine
 from kairos.errors import BadRequest, EngineError
 
-_ENGINES: Tuple[Engine, ...] = (ClassicEngine(),)
+_ENGINES: Tuple[Engine, ...] = (ClassicEngine(), SwiftEngine())
 
 MEASURED: Tuple[Tuple[str, float], ...] = (("classic", 31.2),)
 """Engine and its mean PSNR over the clips of ``kairos bench quality``, dB, best first: the order ``auto`` tries."""

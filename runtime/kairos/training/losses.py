@@ -18,7 +18,8 @@ def robust(difference: Tensor) -> Tensor:
     A tenth of a pixel counts on fine motion while ten pixels are still felt on large.
     """
     squared = difference.square().sum(1, keepdim=True)
-    return (squared + _SLACK**2).pow(0.25) - _SLACK**0.5
+    rounded: Tensor = (squared + _SLACK**2).pow(0.25) - _SLACK**0.5
+    return rounded
 
 
 def laplacian(picture: Tensor, truth: Tensor) -> Tensor:
@@ -26,7 +27,7 @@ def laplacian(picture: Tensor, truth: Tensor) -> Tensor:
     per pixel (Niklaus and Liu, "Softmax Splatting", CVPR 2020, use it so).
     """
     apart = picture - truth
-    total = apart.new_zeros(())
+    total: Tensor = apart.new_zeros(())
     for band in range(_BANDS):
         small = F.avg_pool2d(_soft(apart), 2)
         detail = apart - F.interpolate(small, apart.shape[-2:], mode="bilinear", align_corners=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import numpy as np
@@ -21,6 +21,12 @@ from kairos.training.scenes import VERSION, SceneBatch, Scenes
 from kairos.training.task import VALIDATION_SEED
 
 BATCH = 4
+
+_LOOKS = 2
+"""Every scene is looked at in this many steps in a row, turned over in between: making it costs as much as a step."""
+
+_MEETING_FROM = 0.55
+"""Part of a training after which the meeting network learns, too: what it learns from is the motion's mistakes."""
 
 _WITHOUT_PRIOR = 0.3
 """Part of the steps that see no prior: the network stands alone, too."""
@@ -59,10 +65,11 @@ class SwiftTask:
     def __init__(self, count: int = BATCH) -> None:
         self._count = count
         self._scenes: Dict[Tuple[int, int, str], Scenes] = {}
+        self._last: Optional[Tuple[Tuple[int, int, int, str], SceneBatch]] = None
 
     def model(self) -> nn.Module:
         """A fresh network."""
-        return Swift().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return Swift()
 
     def samples(self, batch: SwiftBatch) -> int:
         """Scenes in a batch."""
@@ -73,20 +80,22 @@ class SwiftTask:
         return {"scenes": str(VERSION), "scenes per step": str(self._count)}
 
     def batch(self, seed: int, step: int, size: int, device: torch.device) -> SwiftBatch:
-        """Scenes number ``step * count`` and following."""
-        scenes = self._supply(seed, size, device).batch(step * self._count, self._count)
+        """Scenes number ``step / _LOOKS * count`` and following, turned over for this step."""
+        scenes = turned(self._made(seed, step // _LOOKS, size, device), step)
         draw = np.random.default_rng((seed, step))
         gain = np.where(draw.random(self._count) < _DIM, draw.uniform(0.25, 1.3, self._count), 1.0)
-        scenes.frames.mul_(torch.as_tensor(gain, dtype=torch.float32, device=device).reshape(-1, 1, 1, 1, 1))
+        gains = torch.as_tensor(gain, dtype=torch.float32, device=device).reshape(-1, 1, 1, 1, 1)
+        scenes = replace(scenes, frames=scenes.frames * gains)
         prior = None if draw.random() < _WITHOUT_PRIOR else priors(scenes)
         return SwiftBatch(scenes, prior)
 
     def loss(self, model: nn.Module, batch: SwiftBatch, progress: float) -> Tuple[Tensor, Dict[str, float]]:
-        """Motion at every scale, then the picture at the scene's time."""
+        """Motion at every scale; later in the training also the picture at the scene's time."""
         scenes = batch.scenes
         estimates, flow = _motion(model, scenes, batch.prior)
         parts = motion_losses(scenes, estimates, flow)
-        parts.update(meeting_losses(model, scenes, estimates[-1], flow))
+        if progress >= _MEETING_FROM:
+            parts.update(meeting_losses(model, scenes, estimates[-1], flow))
         total = torch.stack(list(parts.values())).sum()
         return total, {name: float(part.detach()) for name, part in parts.items()}
 
@@ -125,6 +134,13 @@ class SwiftTask:
         found["score"] = found["psnr"] - 0.2 * found["epe"]
         return found
 
+    def _made(self, seed: int, number: int, size: int, device: torch.device) -> SceneBatch:
+        key = (seed, number, size, str(device))
+        if self._last is None or self._last[0] != key:
+            made = self._supply(seed, size, device).batch(number * self._count, self._count)
+            self._last = (key, made)
+        return self._last[1]
+
     def _supply(self, seed: int, size: int, device: torch.device) -> Scenes:
         key = (seed, size, str(device))
         if key not in self._scenes:
@@ -142,6 +158,19 @@ class Answer:
     to_0: Tensor
     to_1: Tensor
     covered: Tensor
+
+
+def turned(scenes: SceneBatch, step: int) -> SceneBatch:
+    """Scenes as they are on even steps, mirrored left to right on odd ones: flows turn with the picture."""
+    if step % 2 == 0:
+        return scenes
+    names = [each.name for each in fields(scenes) if each.name not in ("time", "context")]
+    over = {name: getattr(scenes, name).flip(-1) for name in names}
+    for name in names:
+        if name.startswith("flow"):
+            over[name] = torch.cat([-over[name][:, :1], over[name][:, 1:]], 1)
+    context = None if scenes.context is None else scenes.context.flip(-1)
+    return replace(scenes, context=context, **over)
 
 
 def priors(scenes: SceneBatch) -> Tensor:

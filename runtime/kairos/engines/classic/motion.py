@@ -21,6 +21,7 @@ from kairos.motion.occlusion import confidence, consistency
 from kairos.motion.splat import splat
 from kairos.motion.warp import backward_warp
 
+
 class Look(NamedTuple):
     """A frame as an estimator sees it."""
 

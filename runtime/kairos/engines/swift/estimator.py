@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -58,7 +59,7 @@ class SwiftEstimator:
             self._features.move_to_end(look.position)
             return self._features[look.position]
         image = padded(picture[None]).to(self._dtype)
-        found = self._network.motion.encoder(image, levels_of(image.shape[-2], image.shape[-1]))
+        found: Features = self._network.motion.encoder(image, levels_of(image.shape[-2], image.shape[-1]))
         if look.position is not None:
             self._features[look.position] = found
             while len(self._features) > _KEPT:
@@ -69,4 +70,3 @@ class SwiftEstimator:
 def hidden_of(estimate: Estimate) -> Tensor:
     """(2B, 1, H, W) in 0..1 at full size, not visible in the other frame."""
     return F.interpolate(torch.sigmoid(estimate.hidden.float()), scale_factor=FINE, mode="bilinear")
-

@@ -37,7 +37,7 @@ def evidence(
     moved = torch.cat([warp(first[None], to_0[None]), warp(second[None], to_1[None])], 1)
     seen = torch.cat([here.seen0, here.seen1, here.trust])
     small = F.avg_pool2d(padded(torch.cat([to_0, to_1, seen, here.velocity])[None]), Meeting.SCALE)
-    to_0, to_1, seen, velocity = small.split([2, 2, 3, 2], 1)
+    to_0, to_1, seen, velocity = small[:, :2], small[:, 2:4], small[:, 4:7], small[:, 7:]
     none = torch.zeros_like(layer.trust0)
     at_0 = torch.cat([layer.there, none if layer.hidden0 is None else layer.hidden0])
     at_1 = torch.cat([-layer.back, none if layer.hidden1 is None else layer.hidden1])

@@ -108,7 +108,7 @@ def head(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
 
 @dataclass(frozen=True)
 class Features:
-    """What is known of one frame: fine features of the picture itself, coarse ones of each of its scales, finest first."""
+    """Of one frame: fine features of the picture itself, and coarse ones of each of its scales, finest first."""
 
     fine: Tensor
     coarse: List[Tensor]
@@ -169,7 +169,7 @@ class Decoder(nn.Module):
         """first, second: features; flow, prior: cells; memory: of the coarser scale; told: its hidden and doubt."""
         parts = [first, memory, told, correlate(first, warp(second, flow), REACH), round_trip(flow)]
         parts += [*_prior_parts(first, second, flow, prior)]
-        body = self.body(torch.cat(parts, 1))
+        body = self.body(torch.cat([part.to(first.dtype) for part in parts], 1))
         found = self.answer(body).float()
         start = flow if prior is None else torch.lerp(flow, prior, torch.sigmoid(found[:, 2:3]))
         return Estimate(start + found[:, :2], found[:, 3:4], found[:, 4:5]), self.keep(body)
@@ -223,7 +223,9 @@ class Motion(nn.Module):
         self.decoder = Decoder()
         self.refiner = Refiner()
 
-    def forward(self, first: Features, second: Features, prior: Optional[Tensor] = None) -> Tuple[List[Estimate], Tensor]:
+    def forward(
+        self, first: Features, second: Features, prior: Optional[Tensor] = None
+    ) -> Tuple[List[Estimate], Tensor]:
         """Args:
             first, second: of the two frames.
             prior: (2B, 2, H, W) pixels, motion known beforehand: first to second stacked on second to first.
@@ -299,8 +301,8 @@ class Meeting(nn.Module):
 
     def forward(self, moved: Tensor, known: Tensor) -> Decision:
         """Args:
-            moved: (B, 6, H, W) both frames, fetched from where motion says.
-            known: (B, INPUTS, H / 4, W / 4), see :mod:`kairos.engines.swift.meeting`.
+        moved: (B, 6, H, W) both frames, fetched from where motion says.
+        known: (B, INPUTS, H / 4, W / 4), see :mod:`kairos.engines.swift.meeting`.
         """
         pixels = self.SCALE**2
         one = self.at_quarter(torch.cat([F.pixel_unshuffle(_squash(moved), self.SCALE), known.to(moved.dtype)], 1))
@@ -329,6 +331,8 @@ class Swift(nn.Module):
         super().__init__()
         self.motion = Motion()
         self.meeting = Meeting()
+        # Kernels in the order in which convolutions are quickest.
+        self.to(memory_format=torch.channels_last)
 
 
 def round_trip(flow: Tensor) -> Tensor:

@@ -1,0 +1,51 @@
+"""``swift`` at work on one view of one shot."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+import torch
+
+from kairos.engines.base import Pair, ShotView
+from kairos.engines.classic.midway import between, moment, paths
+from kairos.engines.classic.motion import Layer, PairMotion
+from kairos.engines.classic.path import Bend
+from kairos.engines.classic.session import ClassicSession, whole
+from kairos.engines.swift.estimator import SwiftEstimator
+from kairos.engines.swift.meeting import decided, evidence
+from kairos.engines.swift.network import Swift
+from kairos.motion.inbetween import Inbetween
+
+
+class SwiftSession(ClassicSession):
+    """See :class:`kairos.engines.base.Session`.
+
+    The network finds the motion and decides at the time asked for. What holds for any motion is shared with
+    ``classic``: mattes, given vectors, still ground, highlights, and paths bent by four frames.
+    """
+
+    def __init__(self, shot: ShotView, network: Swift, dtype: torch.dtype, use_prior: bool, scale: float) -> None:
+        super().__init__(shot, SwiftEstimator(network, dtype, use_prior, scale))
+        self._network, self._dtype = network, dtype
+
+    def _between(self, pair: Pair, motion: PairMotion, bend: Optional[Bend], time: float) -> Inbetween:
+        if time in (0.0, 1.0) or bool(motion.still.all()):
+            return between(motion, bend, time)
+        here = moment(motion, time)
+        to_0, to_1 = paths(here, bend)
+        first, second = self._shot.proxy(pair.first), self._shot.proxy(pair.second)
+        with torch.inference_mode():
+            moved, known = evidence(here, merged(motion), to_0, to_1, first, second)
+            decision = self._network.meeting(moved.to(self._dtype), known.to(self._dtype))
+            answer = decided(here, to_0, to_1, decision)
+        return answer
+
+
+def merged(motion: PairMotion) -> Layer:
+    """All layers as one."""
+    if len(motion.layers) == 1:
+        return motion.layers[0]
+    there, trust0 = whole(motion)
+    back, trust1 = whole(motion.reversed())
+    every = torch.ones_like(trust0)
+    return Layer(there, back, trust0, trust1, every * 0, every * 0, every, every)
