@@ -1,4 +1,4 @@
-"""``kairos bench quality|vectors|speed``: measured figures, printed as tables."""
+"""``kairos bench quality|vectors|speed|synthetic``: measured figures, printed as tables."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ def add_commands(app: typer.Typer) -> None:
     bench.command("quality")(quality)
     bench.command("vectors")(vectors)
     bench.command("speed")(speed)
+    bench.command("synthetic")(synthetic)
     app.add_typer(bench, name="bench")
 
 
@@ -53,3 +54,19 @@ def speed(
     from kairos.retime import run_retime
 
     print(render(measure(size or ["1920x1080"], engine or ["classic"], device, run_retime)))
+
+
+def synthetic(
+    engine: Engines = None,
+    count: Annotated[int, typer.Option("--count", help="Scenes.")] = 1000,
+    size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT.")] = "448x256",
+    device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
+) -> None:
+    """Made scenes that nothing was trained on: PSNR, end-point error, occlusion and sharpness."""
+    from kairos.bench.engine_speed import parse_size
+    from kairos.bench.synthetic import render
+    from kairos.bench.synthetic import synthetic as measure
+
+    width, height = parse_size(size)
+    told = None if count < 100 else lambda line: typer.echo(line, err=True)
+    print(render(measure(engine or ["classic"], count, width, height, device, told)))
