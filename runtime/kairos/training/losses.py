@@ -33,7 +33,7 @@ def laplacian(picture: Tensor, truth: Tensor) -> Tensor:
         detail = apart - F.interpolate(small, apart.shape[-2:], mode="bilinear", align_corners=False)
         total = total + 2**band * (detail.square() + 1e-6).sqrt().mean()
         apart = small
-    return total / 2**_BANDS
+    return total * 0.5**_BANDS
 
 
 def _soft(planes: Tensor) -> Tensor:
