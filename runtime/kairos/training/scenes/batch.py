@@ -208,11 +208,15 @@ class Scenes:
         """(3, H, W) noise of one frame alone: a window of the bank's, anywhere and either way round."""
         rng = np.random.default_rng([self.seed, index, round((time + 8.0) * 1e6)])
         noise = self._bank.grain_soft if scene.finish.soft else self._bank.grain
-        rows, columns = rng.integers(noise.shape[1]), rng.integers(noise.shape[2])
         # Frames larger than the bank's noise repeat it.
-        down = (torch.arange(self.height, device=self.device) + int(rows)) % noise.shape[1]
-        across = (torch.arange(self.width, device=self.device) + int(columns)) % noise.shape[2]
-        window = noise[:, down][:, :, across]
+        spare = (noise.shape[1] - self.height, noise.shape[2] - self.width)
+        if min(spare) > 0:
+            top, left = (int(rng.integers(room)) for room in spare)
+            window = noise[:, top : top + self.height, left : left + self.width]
+        else:
+            again = [-(-side // have) for side, have in zip((self.height, self.width), noise.shape[1:])]
+            window = noise.repeat(1, *again)[:, : self.height, : self.width]
+            window = window.roll((int(rng.integers(self.height)), int(rng.integers(self.width))), (1, 2))
         return window * (scene.finish.grain * float(rng.choice([-1.0, 1.0])))
 
 

@@ -13,6 +13,8 @@ from torch.nn import functional
 from kairos.training.scenes.motion import Course, Numbers
 from kairos.training.scenes.shapes import Shape
 
+DIFFUSE = 1.05
+"""Only highlights and added layers are brighter."""
 OPAQUE, TRANSPARENT, ADDITIVE, SHADOW = range(4)
 
 Window = Tuple[int, int, int, int]
@@ -59,7 +61,7 @@ class Surface:
         shade = (x * self.light[0] + y * self.light[1]).add_(1.0).clamp_(0.35, 1.8)
         if self.rim > 0.0 and depth is not None:
             shade = shade * (1.0 - self.rim * torch.exp(depth.clamp(min=0.0) * (-1.0 / self.rim_width)))
-        colour = colour.mul_(shade).clamp_(min=0.0)
+        colour = colour.mul_(shade).clamp_(0.0, DIFFUSE)
         for hx, hy, radius, red, green, blue in self.highlights.tolist():
             near = ((x - hx).square() + (y - hy).square()).mul_(-0.5 / (radius * radius)).exp_()
             colour = colour + near * colour.new_tensor([red, green, blue])[:, None, None]

@@ -16,7 +16,8 @@ from torch import Tensor
 
 Numbers = npt.NDArray[np.float64]
 
-X, Y, ROLL, ZOOM, TILT_X, TILT_Y = range(6)
+ROLL, ZOOM, TILT_X, TILT_Y, STRETCH, SHEAR = range(2, 8)
+PARTS = 8
 STEEPEST = 0.25
 """Largest slope of a ripple, which makes its inverse a contraction."""
 INVERSE_STEPS = 8
@@ -83,8 +84,9 @@ class Paths:
         place: (L, 2) screen pixel of each layer's centre at half time; pivot: (L, 2) point, from the centre, that it
             turns about; half: (L, 2) half extent of each layer in pixels; points: (L, N, 2) points of each layer, not a
             number where its motion does not count.
-        own: (L, 6) x, y, roll, zoom, tilt x, tilt y per interval; bend: (L, 6) acceleration, where displacement is
-            f(t) = t + bend (t^2 - t), so that half way it lags by a quarter of bend.
+        own: (L, 8) x, y, roll, zoom, tilt x, tilt y, stretch, shear per interval; bend: (L, 8) acceleration, where
+            displacement is f(t) = t + bend (t^2 - t), so that half way it lags by a quarter of bend.
+        parents: per layer the one that carries it, as an arm carries a hand; -1 for none.
         camera: (4,) x, y, roll, zoom; camera_bend: (4,); parallax: (L,) share of the camera's pan and zoom.
         shake: (4,) amplitude of a fast swing of the camera; shake_rate, shake_start: (4,).
         centre: screen centre; ripples: per layer or None.
@@ -96,6 +98,7 @@ class Paths:
     points: Numbers
     own: Numbers
     bend: Numbers
+    parents: Tuple[int, ...]
     camera: Numbers
     camera_bend: Numbers
     parallax: Numbers
@@ -116,13 +119,14 @@ class Paths:
         own[:, ZOOM] = _limited(own[:, ZOOM], 0.3)
         for tilt in (TILT_X, TILT_Y):
             own[:, tilt] = _limited(own[:, tilt] * size, 0.07) / size
+        own[:, STRETCH], own[:, SHEAR] = _limited(own[:, STRETCH], 0.15), _limited(own[:, SHEAR], 0.2)
         camera, shake = self.camera * factor, self.shake * factor
         camera[ROLL], camera[ZOOM] = _limited(camera[ROLL], 0.5), _limited(camera[ZOOM], 0.3)
         shake[ROLL], shake[ZOOM] = _limited(shake[ROLL], 0.05), _limited(shake[ZOOM], 0.03)
         ripples = tuple(ripple.scaled(factor) if ripple is not None else None for ripple in self.ripples)
         return Paths(
-            self.place, self.pivot, self.half, self.points, own, self.bend, camera, self.camera_bend, self.parallax,
-            shake, self.shake_rate, self.shake_start, self.centre, ripples,
+            self.place, self.pivot, self.half, self.points, own, self.bend, self.parents, camera,
+            self.camera_bend, self.parallax,            shake, self.shake_rate, self.shake_start, self.centre, ripples,
         )  # fmt: skip
 
     def matrices(self, time: float) -> Numbers:
@@ -132,8 +136,18 @@ class Paths:
         local = _similarity(moved[:, ROLL], moved[:, ZOOM])
         tilt = np.tile(np.eye(3), (count, 1, 1))
         tilt[:, 2, 0], tilt[:, 2, 1] = moved[:, TILT_X], moved[:, TILT_Y]
-        turned = _shift(self.pivot) @ local @ tilt @ _shift(-self.pivot)
-        there = _shift(self.place + moved[:, :2]) @ turned
+        skew = np.tile(np.eye(3), (count, 1, 1))
+        skew[:, 0, 0], skew[:, 1, 1] = np.exp(moved[:, STRETCH]), np.exp(-moved[:, STRETCH])
+        skew[:, 0, 1] = moved[:, SHEAR]
+        turned = _shift(self.pivot + moved[:, :2]) @ local @ skew @ tilt @ _shift(-self.pivot)
+        there = _shift(self.place) @ turned
+        placed = {-1}
+        while len(placed) <= count:
+            for k, parent in enumerate(self.parents):
+                if k not in placed and parent in placed:
+                    if parent >= 0:
+                        there[k] = there[parent] @ _shift((self.place[k] - self.place[parent])[None])[0] @ turned[k]
+                    placed.add(k)
 
         swing = np.sin(self.shake_rate * (time - 0.5) + self.shake_start) - np.sin(self.shake_start)
         lens = self.camera * _progress(time, self.camera_bend) + self.shake * swing

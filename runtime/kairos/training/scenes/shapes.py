@@ -12,7 +12,7 @@ from torch import Tensor
 from kairos.training.scenes.fields import STROKES, Array, letter_segments, segment_distance
 from kairos.training.scenes.motion import Numbers
 
-POINTS = 24
+POINTS = 40
 Generator = np.random.Generator
 
 
@@ -23,7 +23,7 @@ class Shape:
     Attributes:
         field: (1, 1, h, w) signed distance to the outline in pixels, positive inside.
         half: half extent (x, y) in pixels that the grid's outermost samples stand for; beyond it nothing is drawn.
-        points: (24, 2) points inside the outline, all over it.
+        points: (40, 2) points inside the outline, all over it.
     """
 
     field: Tensor
@@ -33,7 +33,32 @@ class Shape:
 
 def draw_shape(rng: Generator, kind: str, radius: float, noise: Array, device: torch.device) -> Shape:
     """A shape of one of :data:`KINDS` whose size is about a radius in pixels."""
-    field, half = KINDS[kind](rng, radius, noise)
+    return _shape(*KINDS[kind](rng, radius, noise), device)
+
+
+def limb(along: Tuple[float, float], wide: float, narrow: float, device: torch.device) -> Shape:
+    """A bone from -along / 2 to along / 2 that tapers from a half width to another; ends are round."""
+    half_x, half_y = abs(along[0]) / 2 + wide + 3, abs(along[1]) / 2 + wide + 3
+    x, y = _plane(half_x, half_y, _coarse(max(half_x, half_y)))
+    ends = (-along[0] / 2, -along[1] / 2, along[0] / 2, along[1] / 2)
+    square = max(along[0] ** 2 + along[1] ** 2, 1e-3)
+    share = np.clip((x * np.float32(along[0]) + y * np.float32(along[1])) / np.float32(square) + 0.5, 0.0, 1.0)
+    field = np.float32(wide) + share * np.float32(narrow - wide) - segment_distance(x, y, ends)
+    return _shape(np.asarray(field, np.float32), (half_x, half_y), device)
+
+
+def body(rng: Generator, radius: float, device: torch.device) -> Shape:
+    """Head and trunk, to which limbs are joined: hips at 0.15 radius below the middle, shoulders 0.4 above."""
+    half_x, half_y = 0.45 * radius + 4, 0.95 * radius + 4
+    x, y = _plane(half_x, half_y, _coarse(radius))
+    lean, stout = rng.normal(0, 0.04) * radius, rng.uniform(0.13, 0.2) * radius
+    trunk = np.float32(stout) - segment_distance(x, y, (lean, -0.32 * radius, 0.0, 0.12 * radius))
+    head = np.float32(rng.uniform(0.12, 0.17) * radius) - np.hypot(x - 1.4 * lean, (y + 0.66 * radius) * 0.85)
+    neck = np.float32(0.07 * radius) - segment_distance(x, y, (1.3 * lean, -0.6 * radius, lean, -0.4 * radius))
+    return _shape(np.maximum(np.maximum(trunk, head), neck).astype(np.float32), (half_x, half_y), device)
+
+
+def _shape(field: Array, half: Tuple[float, float], device: torch.device) -> Shape:
     # One row of outside all round, so that nothing is cut off hard.
     field = np.pad(field[1:-1, 1:-1], 1, constant_values=-8.0)
     inside = np.flatnonzero(field > 0.0)

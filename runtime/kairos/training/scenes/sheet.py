@@ -41,10 +41,12 @@ def _wheel(flow: Tensor, longest: float) -> Tensor:
     strength = (flow.norm(dim=0) / longest).clamp(max=1.0)
     angle = torch.atan2(flow[1], flow[0])
     hues = torch.stack([torch.cos(angle - shift) for shift in (0.0, 2.0943951, 4.1887902)])
-    return 0.5 + 0.5 * strength * hues
+    coloured: Tensor = 0.5 + 0.5 * strength * hues
+    return coloured
 
 
 def _objects(ids: Tensor) -> Tensor:
     shade = (ids * 0.61803398875) % 1.0
     hues = torch.stack([0.5 + 0.5 * torch.cos(6.2831853 * (shade - shift)) for shift in (0.0, 0.333, 0.667)])
-    return hues.mul(0.35 + 0.65 * (ids > 0))
+    lit: Tensor = hues * (0.35 + 0.65 * (ids > 0).float())
+    return lit
