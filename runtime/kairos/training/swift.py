@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.classic.midway import Moment, moment, paths
+from kairos.engines.classic.midway import Moment, paths
 from kairos.engines.classic.motion import Found, PairMotion, layer_of
 from kairos.engines.swift.estimator import hidden_of
-from kairos.engines.swift.meeting import base_logits, evidence
+from kairos.engines.swift.meeting import arrival, base_logits, evidence, halved
 from kairos.engines.swift.network import Decision, Estimate, Swift, levels_of
 from kairos.engines.swift.prior import classical_prior
 from kairos.training.losses import laplacian, robust
@@ -86,7 +86,7 @@ class SwiftTask:
         gain = np.where(draw.random(self._count) < _DIM, draw.uniform(0.25, 1.3, self._count), 1.0)
         gains = torch.as_tensor(gain, dtype=torch.float32, device=device).reshape(-1, 1, 1, 1, 1)
         scenes = replace(scenes, frames=scenes.frames * gains)
-        prior = None if draw.random() < _WITHOUT_PRIOR else priors(scenes)
+        prior = None if draw.random() < _WITHOUT_PRIOR else priors(scenes, int(draw.integers(2)))
         return SwiftBatch(scenes, prior)
 
     def loss(self, model: nn.Module, batch: SwiftBatch, progress: float) -> Tuple[Tensor, Dict[str, float]]:
@@ -173,9 +173,9 @@ def turned(scenes: SceneBatch, step: int) -> SceneBatch:
     return replace(scenes, context=context, **over)
 
 
-def priors(scenes: SceneBatch) -> Tensor:
-    """(2B, 2, H, W): first to second of every scene, then second to first."""
-    found = [classical_prior(frames[0], frames[2]) for frames in scenes.frames]
+def priors(scenes: SceneBatch, finest: Optional[int] = None) -> Tensor:
+    """(2B, 2, H, W): first to second of every scene, then second to first. ``finest``: level where the search ends."""
+    found = [classical_prior(frames[0], frames[2], finest) for frames in scenes.frames]
     both = torch.stack(found).to(scenes.frames.device)
     return torch.cat([both[:, 0], both[:, 1]])
 
@@ -260,7 +260,8 @@ def _told(scenes: SceneBatch, flow: Tensor, hidden: Tensor, index: int, count: i
     there, back = flow[index].float(), flow[index + count].float()
     whole = torch.ones_like(there[:1])
     layer = layer_of(Found(there, back, hidden[index], hidden[index + count]), whole, whole)
-    here = moment(PairMotion((layer,), torch.zeros_like(whole, dtype=torch.bool)), float(scenes.time[index]))
+    motion = halved(PairMotion((layer,), torch.zeros_like(whole, dtype=torch.bool)))
+    here = arrival(motion, float(scenes.time[index]), there.shape[-2], there.shape[-1])
     to_0, to_1 = paths(here, None)
     first, second = scenes.frames[index, 0], scenes.frames[index, 2]
     return here, to_0, to_1, *evidence(here, layer, to_0, to_1, first, second)

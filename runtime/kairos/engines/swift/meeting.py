@@ -2,22 +2,68 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kairos.engines.classic.midway import Moment, hidden, weights
-from kairos.engines.classic.motion import Layer
+from kairos.engines.classic.midway import Moment, hidden, moment, weights
+from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.swift.network import MULTIPLE, Decision, Meeting, warp
 from kairos.motion.inbetween import Inbetween
 
 _SPEED = 32.0
 """Pixels per interval that count as 1."""
 
+_WHITE, _FADE = 1.02, 0.1
+"""Proxy value over which corrections fade out, and within how much: display white is still corrected."""
+_NEAR = 9
+
 _SURE = 0.02
 """Visibility is told as a probability between this and its opposite before the network corrects it."""
+
+
+def halved(motion: PairMotion) -> PairMotion:
+    """The same motion on a grid of half the size, in its pixels: fine enough to tell what arrives where."""
+    layers = [
+        Layer(
+            there=_half(layer.there) / 2,
+            back=_half(layer.back) / 2,
+            trust0=_half(layer.trust0),
+            trust1=_half(layer.trust1),
+            front0=_half(layer.front0),
+            front1=_half(layer.front1),
+            share0=_half(layer.share0),
+            share1=_half(layer.share1),
+            given=layer.given,
+        )
+        for layer in motion.layers
+    ]
+    return PairMotion(tuple(layers), _half(motion.still.float()) == 1)
+
+
+def arrival(motion: PairMotion, time: float, height: int, width: int) -> Moment:
+    """What arrives at a time, at full size.
+
+    Args:
+        motion: :func:`halved`.
+        time: between 0 and 1.
+        height, width: of the frame.
+    """
+    here = moment(motion, time)
+    soft = torch.cat([here.velocity * 2, here.trust, here.seen0, here.seen1])
+    soft = F.interpolate(soft[None], scale_factor=2.0, mode="bilinear", align_corners=False)[0, :, :height, :width]
+    quiet, top = (
+        plane.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :height, :width] for plane in (here.quiet, here.top)
+    )
+    velocity = torch.where(quiet, 0.0, soft[:2])
+    seen0, seen1 = (torch.where(quiet, 1.0, soft[row : row + 1]) for row in (3, 4))
+    return Moment(time, velocity, soft[2:3], top, quiet, seen0, seen1)
+
+
+def _half(planes: Tensor) -> Tensor:
+    return F.avg_pool2d(planes[None], 2, ceil_mode=True, count_include_pad=False)[0]
 
 
 def evidence(
@@ -55,6 +101,12 @@ def evidence(
     return padded(moved), torch.cat(known, 1)
 
 
+def _calm(moved: Tensor) -> Tensor:
+    """(1, 1, H, W) in 0..1: nothing brighter than diffuse white is near."""
+    bright = F.max_pool2d(moved.amax(1, keepdim=True), _NEAR, 1, _NEAR // 2)
+    return (1.0 - (bright - _WHITE) / _FADE).clamp(0, 1)
+
+
 def fetch_small(planes: Tensor, flow: Tensor) -> Tensor:
     """Full-size planes (C, H, W), fetched where a flow (1, 2, h, w) of the small grid, in full-size pixels, points."""
     height, width = planes.shape[-2:]
@@ -82,17 +134,26 @@ def base_logits(here: Moment) -> Tuple[Tensor, Tensor]:
     return (weight0 / weight1).log(), torch.logit(covered.clamp(_SURE, 1 - _SURE))
 
 
-def decided(here: Moment, to_0: Tensor, to_1: Tensor, decision: Optional[Decision]) -> Inbetween:
-    """The in-between at the time, as decided. Where both frames are the same and nothing passes, nothing moves."""
+def decided(here: Moment, to_0: Tensor, to_1: Tensor, decision: Decision, moved: Tensor) -> Inbetween:
+    """The in-between at the time.
+
+    Where both frames are the same and nothing passes, nothing moves. Near what is brighter than diffuse white the
+    network's corrections fade out: highlights move whole, as measured.
+
+    Args:
+        here: what arrives at the time.
+        to_0, to_1: (2, H, W) pixels, flows before correction.
+        decision: the network's.
+        moved: (1, 6, H', W'), both frames along those flows.
+    """
     height, width = to_0.shape[-2:]
     weight, covered = base_logits(here)
-    residual = None
-    if decision is not None:
-        flows = torch.where(here.quiet, 0.0, decision.flows[0, :, :height, :width])
-        to_0, to_1 = to_0 + flows[:2], to_1 + flows[2:]
-        weight = weight + decision.weight[0, :, :height, :width]
-        covered = covered + decision.hidden[0, :, :height, :width]
-        residual = decision.residual[0, :, :height, :width]
+    calm = _calm(moved)[0, :, :height, :width] * ~here.quiet
+    flows = decision.flows[0, :, :height, :width] * calm
+    to_0, to_1 = to_0 + flows[:2], to_1 + flows[2:]
+    weight = weight + decision.weight[0, :, :height, :width] * calm
+    covered = covered + decision.hidden[0, :, :height, :width]
+    residual = decision.residual[0, :, :height, :width]
     occlusion = torch.where(here.quiet, 0.0, torch.sigmoid(covered))
     shown = 1 - occlusion.amin(0, keepdim=True)
     return Inbetween(

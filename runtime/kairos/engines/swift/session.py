@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 
 from kairos.engines.base import Pair, ShotView
-from kairos.engines.classic.midway import between, moment, paths
+from kairos.engines.classic.midway import between, paths
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.path import Bend
 from kairos.engines.classic.session import ClassicSession, whole
 from kairos.engines.swift.estimator import SwiftEstimator
-from kairos.engines.swift.meeting import decided, evidence
+from kairos.engines.swift.meeting import arrival, decided, evidence, halved
 from kairos.engines.swift.network import Swift
 from kairos.motion.inbetween import Inbetween
 
@@ -27,18 +27,24 @@ class SwiftSession(ClassicSession):
     def __init__(self, shot: ShotView, network: Swift, dtype: torch.dtype, use_prior: bool, scale: float) -> None:
         super().__init__(shot, SwiftEstimator(network, dtype, use_prior, scale))
         self._network, self._dtype = network, dtype
+        self._halved: Optional[Tuple[PairMotion, PairMotion]] = None
 
     def _between(self, pair: Pair, motion: PairMotion, bend: Optional[Bend], time: float) -> Inbetween:
         if time in (0.0, 1.0) or bool(motion.still.all()):
             return between(motion, bend, time)
-        here = moment(motion, time)
-        to_0, to_1 = paths(here, bend)
         first, second = self._shot.proxy(pair.first), self._shot.proxy(pair.second)
+        here = arrival(self._at_half(motion), time, first.shape[-2], first.shape[-1])
+        to_0, to_1 = paths(here, bend)
         with torch.inference_mode():
             moved, known = evidence(here, merged(motion), to_0, to_1, first, second)
             decision = self._network.meeting(moved.to(self._dtype), known.to(self._dtype))
-            answer = decided(here, to_0, to_1, decision)
-        return answer
+            return decided(here, to_0, to_1, decision, moved)
+
+    def _at_half(self, motion: PairMotion) -> PairMotion:
+        """Made once for all times of a pair."""
+        if self._halved is None or self._halved[0] is not motion:
+            self._halved = motion, halved(motion)
+        return self._halved[1]
 
 
 def merged(motion: PairMotion) -> Layer:
