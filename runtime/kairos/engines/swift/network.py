@@ -28,6 +28,9 @@ REACH = 4
 
 _STRIP = 16
 
+_FAITH = 1.5
+"""Logit of the prior among the decoder's guesses before it is trained."""
+
 _FEATURES = (24, 48)
 _HIDDEN = 24
 _KIND = 8
@@ -153,26 +156,42 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """One step at one scale: looks around where motion stands, and at what a prior says, and answers better."""
+    """One step at one scale: looks around where motion stands, and at what a prior says, and answers better.
+
+    It begins from three guesses: motion as it stands, motion moved to what looks most alike around there, and the prior.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        inputs = _FEATURES[1] + _HIDDEN + (2 * REACH + 1) ** 2 + 9 + 3 + 2 + 2
+        inputs = _FEATURES[1] + _HIDDEN + (2 * REACH + 1) ** 2 + 3 + 9 + 3 + 2 + 2
+        self.sharpness = nn.Parameter(torch.tensor(2.0).log())
         self.body = nn.Sequential(conv(inputs, 80), conv(80, 80), conv(80, 56))
         self.keep = conv(56, _HIDDEN)
-        self.answer = head(56, 5)
-        self.answer.bias.data[2] = 1.0
+        self.answer = head(56, 7)
+        self.answer.bias.data[4] = _FAITH
 
     def forward(
         self, first: Tensor, second: Tensor, flow: Tensor, memory: Tensor, told: Tensor, prior: Optional[Tensor]
     ) -> Tuple[Estimate, Tensor]:
         """first, second: features; flow, prior: cells; memory: of the coarser scale; told: its hidden and doubt."""
-        parts = [first, memory, told, correlate(first, warp(second, flow), REACH), round_trip(flow)]
+        likeness = correlate(first, warp(second, flow), REACH)
+        away, peak = self._most_alike(likeness)
+        parts = [first, memory, told, likeness, away / REACH, peak, round_trip(flow)]
         parts += [*_prior_parts(first, second, flow, prior)]
         body = self.body(torch.cat([part.to(first.dtype) for part in parts], 1))
         found = self.answer(body).float()
-        start = flow if prior is None else torch.lerp(flow, prior, torch.sigmoid(found[:, 2:3]))
-        return Estimate(start + found[:, :2], found[:, 3:4], found[:, 4:5]), self.keep(body)
+        guesses = [flow, flow + away] if prior is None else [flow, flow + away, prior]
+        shares = torch.softmax(found[:, 2 : 2 + len(guesses)], 1)
+        start = sum(guess * shares[:, index : index + 1] for index, guess in enumerate(guesses))
+        return Estimate(start + found[:, :2], found[:, 5:6], found[:, 6:7]), self.keep(body)
+
+    def _most_alike(self, likeness: Tensor) -> Tuple[Tensor, Tensor]:
+        """Expected way to what looks most alike, cells, and how clearly it stands out."""
+        shares = torch.softmax(likeness.float() * self.sharpness.float().exp(), 1)
+        steps = torch.arange(-REACH, REACH + 1, device=likeness.device, dtype=torch.float32)
+        down, across = torch.meshgrid(steps, steps, indexing="ij")
+        ways = torch.stack([across.reshape(-1), down.reshape(-1)])
+        return F.conv2d(shares, ways[:, :, None, None]), shares.amax(1, keepdim=True)
 
 
 class Refiner(nn.Module):
