@@ -10,7 +10,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from types import ModuleType
-from typing import Callable, Optional, Tuple
+from typing import Callable, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
@@ -31,16 +31,21 @@ def usable(*planes: Tensor) -> bool:
     return _kernels() is not None
 
 
+class _Kernels(NamedTuple):
+    moving: ModuleType
+    planes: ModuleType
+
+
 @lru_cache(maxsize=1)
-def _kernels() -> Optional[ModuleType]:
+def _kernels() -> Optional[_Kernels]:
     try:
-        from kairos.motion import kernels
+        from kairos.motion import kernels, plane_kernels
     except ImportError:
         return None
-    return kernels
+    return _Kernels(kernels, plane_kernels)
 
 
-def _loaded() -> ModuleType:
+def _loaded() -> _Kernels:
     kernels = _kernels()
     assert kernels is not None, "only after usable()"
     return kernels
@@ -48,7 +53,7 @@ def _loaded() -> ModuleType:
 
 def warp(planes: Tensor, flow: Tensor, filter: str, clamp: bool) -> Tensor:
     """See :func:`kairos.motion.warp.backward_warp`; filters ``bilinear``, ``cubic`` and ``lanczos``."""
-    kernels = _loaded()
+    kernels = _loaded().moving
     out = torch.empty(planes.shape)
     source, vectors, target = _array(planes), _array(flow), out.numpy()
 
@@ -66,7 +71,7 @@ def warp(planes: Tensor, flow: Tensor, filter: str, clamp: bool) -> Tensor:
 
 def blend(source0: Tensor, source1: Tensor, flows: Tuple[Tensor, Tensor], amount: Tensor, filter: str) -> Tensor:
     """Both sources (C, H, W) warped, clamped, and mixed; ``amount`` (1, H, W) is the weight of the first."""
-    kernels = _loaded()
+    kernels = _loaded().moving
     first, second = warp(source0, flows[0], filter, True), warp(source1, flows[1], filter, True)
     mixed, other, weight = first.numpy(), second.numpy(), _array(amount)
     _in_bands(lambda top, bottom: kernels.mix_rows(mixed, other, weight, top, bottom), *amount.shape[-2:])
@@ -75,7 +80,7 @@ def blend(source0: Tensor, source1: Tensor, flows: Tuple[Tensor, Tensor], amount
 
 def nearest(planes: Tensor, flow: Tensor) -> Tensor:
     """Nearest source pixels of float32 planes, moved as bits."""
-    kernels = _loaded()
+    kernels = _loaded().moving
     out = torch.empty(planes.shape)
     source, vectors, target = _array(planes).view(np.int32), _array(flow), out.numpy().view(np.int32)
     _in_bands(lambda top, bottom: kernels.nearest_rows(source, vectors, target, top, bottom), *flow.shape[-2:])
@@ -84,7 +89,7 @@ def nearest(planes: Tensor, flow: Tensor) -> Tensor:
 
 def splat(values: Tensor, flow: Tensor, importance: Optional[Tensor], mode: str, least: float) -> Tuple[Tensor, Tensor]:
     """See :func:`kairos.motion.splat.splat`; shares not above ``least`` count as none."""
-    kernels = _loaded()
+    kernels = _loaded().moving
     height, width = flow.shape[-2:]
     which = {"average": kernels.AVERAGE, "linear": kernels.LINEAR, "softmax": kernels.SOFTMAX}[mode]
     coverage, weights = torch.empty(1, height, width), np.empty(height * width, np.float32)
@@ -107,6 +112,62 @@ def splat(values: Tensor, flow: Tensor, importance: Optional[Tensor], mode: str,
 
     _in_bands(rows, height, width)
     return mean, coverage
+
+
+def unmixed(planes: Tensor, flow: Tensor) -> Tensor:
+    """See :func:`kairos.motion.warp.warp_unmixed`."""
+    moving, still = _loaded()
+    count, height, width = planes.shape
+    out, source, vectors = torch.empty(planes.shape), _array(planes), _array(flow)
+    spread, smooth = np.empty((count, height + 4, width + 4), np.float32), np.empty((height, width), np.uint8)
+    target = out.numpy()
+    _in_bands(lambda top, bottom: still.spread_rows(source, spread, top, bottom), height + 4, width)
+    _in_bands(lambda top, bottom: still.smooth_rows(source, spread, smooth, top, bottom), height, width)
+    _in_bands(lambda top, bottom: moving.unmixed_rows(source, vectors, smooth, target, top, bottom), height, width)
+    return out
+
+
+def round_trip(flow: Tensor, back: Tensor) -> Tuple[Tensor, Tensor]:
+    """See :func:`kairos.motion.occlusion.consistency`: error and inside."""
+    kernels = _loaded().moving
+    height, width = flow.shape[-2:]
+    error, inside = torch.empty(1, height, width), torch.empty(1, height, width, dtype=torch.bool)
+    there, again, far, within = _array(flow), _array(back), error.numpy(), inside.numpy()
+    _in_bands(lambda top, bottom: kernels.round_trip_rows(there, again, far, within, top, bottom), height, width)
+    return error, inside
+
+
+def median(planes: Tensor) -> Tensor:
+    """See :func:`kairos.motion.occlusion.clean_mask`."""
+    kernels = _loaded().planes
+    out = torch.empty(planes.shape)
+    source, target = _array(planes), out.numpy()
+    _in_bands(lambda top, bottom: kernels.median_rows(source, target, top, bottom), *planes.shape[-2:])
+    return out
+
+
+def halve(values: Tensor, weight: Tensor, least: float) -> Tuple[Tensor, Tensor]:
+    """Weighted means of (C, H, W) over 2 by 2 pixels and the mean of the weights (1, H, W), by which is divided, or by
+    ``least``.
+    """
+    kernels = _loaded().planes
+    height, width = (values.shape[-2] + 1) // 2, (values.shape[-1] + 1) // 2
+    coarse, left = torch.empty(len(values), height, width), torch.empty(1, height, width)
+    source, share, limit = _array(values), _array(weight), np.float32(least)
+    target, rest = coarse.numpy(), left.numpy()
+    _in_bands(lambda top, bottom: kernels.halve_rows(source, share, limit, target, rest, top, bottom), *(height, width))
+    return coarse, left
+
+
+def enlarge(planes: Tensor, rows: Tuple[Tensor, Tensor], columns: Tuple[Tensor, Tensor]) -> Tensor:
+    """Linear interpolation of (C, H, W) at rows and columns: of each the one before (int64) and the fraction after."""
+    kernels = _loaded().planes
+    height, width = len(rows[0]), len(columns[0])
+    out = torch.empty(len(planes), height, width)
+    source, target = _array(planes), out.numpy()
+    places = [each.numpy() for each in (*rows, *columns)]
+    _in_bands(lambda top, bottom: kernels.enlarge_rows(source, *places, target, top, bottom), height, width)
+    return out
 
 
 def _array(planes: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kairos.motion import fast
 from kairos.motion.tiling import resize
 
 
@@ -24,27 +25,33 @@ def fill_holes(planes: Tensor, known: Tensor) -> Tensor:
     if known.all():
         return planes
     values = torch.where(known, planes, 0.0)
-    return torch.where(known, planes, _pull(values[None], known[None].to(values.dtype))[0][0])
+    return _pull(values, known)
 
 
-def _pull(values: Tensor, weight: Tensor) -> Tuple[Tensor, Tensor]:
-    """(1, C, H, W) values filled and the weight that stood behind them, coarser levels first."""
+def _pull(values: Tensor, known: Tensor) -> Tensor:
+    """(C, H, W) values, 0 where unknown, filled: coarser levels first."""
     height, width = values.shape[-2:]
     if height == 1 and width == 1:
-        return values, weight
-    pad = (0, width % 2, 0, height % 2)
-    coarse_weight = F.avg_pool2d(F.pad(weight, pad), 2)
-    coarse = F.avg_pool2d(F.pad(values * weight, pad), 2) / coarse_weight.clamp(min=1e-12)
-    known = (coarse_weight > 0).to(values.dtype)
-    if not bool(known.all()):
-        coarse, _ = _pull(coarse * known, known)
-    fine = _doubled(coarse, height, width)
-    return torch.where(weight > 0, values, fine), torch.ones_like(weight)
+        return values
+    coarse, share = _halved(values, known.to(values.dtype), 1e-12)
+    present = share > 0
+    if not bool(present.all()):
+        coarse = _pull(coarse, present)
+    return torch.where(known, values, _doubled(coarse, height, width))
+
+
+def _halved(values: Tensor, weight: Tensor, least: float) -> Tuple[Tensor, Tensor]:
+    """Weighted means over 2 by 2 pixels and their mean weight: (C, h, w) and (1, h, w), h and w rounded up."""
+    if fast.usable(values, weight):
+        return fast.halve(values, weight, least)
+    pad = (0, values.shape[-1] % 2, 0, values.shape[-2] % 2)
+    share = F.avg_pool2d(F.pad(weight[None], pad), 2)[0]
+    return F.avg_pool2d(F.pad((values * weight)[None], pad), 2)[0] / share.clamp(min=least), share
 
 
 def _doubled(coarse: Tensor, height: int, width: int) -> Tensor:
-    """(1, C, h, w) at twice the size, cropped."""
-    return resize(coarse[0], coarse.shape[-2] * 2, coarse.shape[-1] * 2)[None, :, :height, :width]
+    """(C, h, w) at twice the size, cropped."""
+    return resize(coarse, coarse.shape[-2] * 2, coarse.shape[-1] * 2)[:, :height, :width]
 
 
 def fill_weighted(planes: Tensor, weight: Tensor) -> Tensor:
@@ -57,17 +64,15 @@ def fill_weighted(planes: Tensor, weight: Tensor) -> Tensor:
     Returns:
         (C, H, W).
     """
-    return _pull_soft(planes[None], weight[None])[0]
+    return _pull_soft(planes, weight)
 
 
 def _pull_soft(values: Tensor, weight: Tensor) -> Tensor:
     height, width = values.shape[-2:]
     if height == 1 and width == 1:
         return values
-    pad = (0, width % 2, 0, height % 2)
-    coarse_weight = F.avg_pool2d(F.pad(weight, pad), 2)
-    coarse = F.avg_pool2d(F.pad(values * weight, pad), 2) / coarse_weight.clamp(min=1e-6)
-    coarse = _pull_soft(coarse, (coarse_weight * 2).clamp(max=1.0))
+    coarse, share = _halved(values, weight, 1e-6)
+    coarse = _pull_soft(coarse, (share * 2).clamp(max=1.0))
     fine = _doubled(coarse, height, width)
     return torch.lerp(fine, values, weight)
 

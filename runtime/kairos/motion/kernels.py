@@ -1,33 +1,29 @@
 """Warping and splatting compiled for the CPU: one pass over a band of rows, no temporary planes.
 
-Imported by :mod:`kairos.motion.fast` alone, when a frame first needs it, since it costs the import of numba. Every
-kernel works on the rows it is given and needs no lock, so that bands can run on threads of their own; what a pixel
-gets does not depend on where the bands begin. All kernels are in this one file: numba's cache tells by it alone
-whether what it kept is still true.
-
-Arithmetic is float32 in the order written (no contraction, no reassociation), with the constants float32 as well:
-numba widens a float32 that meets a plain Python number.
+Imported by :mod:`kairos.motion.fast` alone, when a frame first needs it. Every kernel works on the rows it is given
+and needs no lock, so that bands can run on threads of their own; what a pixel gets does not depend on where the bands
+begin. What kernels share is in this file: numba's cache tells by it alone whether what it kept is still true.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Tuple
+from typing import Tuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-Planes = npt.NDArray[np.float32]
-"""(C, H, W), contiguous."""
+from kairos.motion.compiled import PLANES, Plane, Planes, kernel
+
 Bits = npt.NDArray[np.int32]
 """(C, H, W), contiguous."""
 
-Plane = npt.NDArray[np.float32]
-"""(H * W,), contiguous."""
+Flags = npt.NDArray[np.uint8]
+"""(H, W), contiguous."""
 Reach = npt.NDArray[np.int64]
 """(H, 2), contiguous."""
-_PLANES, _REACH = "f4[:,:,::1]", "i8[:,::1]"
+_REACH = "i8[:,::1]"
 
 AVERAGE, LINEAR, SOFTMAX = 0, 1, 2
 """Modes of :func:`splat_rows`."""
@@ -38,20 +34,6 @@ _FAR = np.float32(1 << 24)
 _TINY = np.finfo(np.float32).tiny
 _NOTHING = np.float32(-np.inf)
 _THIRD_COS, _THIRD_SIN = 0.5, math.sqrt(3.0) / 2.0
-
-
-def _kernel(signature: str) -> Callable[[Callable[..., Any]], Callable[..., None]]:
-    """Compiled for one set of types, kept on disk beside this file or, where that is read-only, with the user."""
-
-    def compiled(function: Callable[..., Any]) -> Callable[..., None]:
-        try:
-            made: Callable[..., None] = njit(signature, nogil=True, error_model="numpy", cache=True)(function)
-        except RuntimeError:
-            # Nowhere to keep it: neither folder can be written.
-            made = njit(signature, nogil=True, error_model="numpy")(function)
-        return made
-
-    return compiled
 
 
 @njit(nogil=True, error_model="numpy")
@@ -111,7 +93,7 @@ def _lanczos(fraction: np.float32, weights: npt.NDArray[np.float32]) -> None:
     weights[5] = np.float32(f / total)
 
 
-@_kernel("void(i4[:,:,::1], f4[:,:,::1], i4[:,:,::1], i8, i8)")
+@kernel(f"void(i4[:,:,::1], {PLANES}, i4[:,:,::1], i8, i8)")
 def nearest_rows(planes: Bits, flow: Planes, out: Bits, top: int, bottom: int) -> None:
     """Rows of the source pixels nearest to where the vectors point, moved as bits."""
     channels, height, width = planes.shape
@@ -125,7 +107,7 @@ def nearest_rows(planes: Bits, flow: Planes, out: Bits, top: int, bottom: int) -
                 out[channel, y, x] = planes[channel, row, column]
 
 
-@_kernel(f"void({_PLANES}, {_PLANES}, {_PLANES}, i8, i8)")
+@kernel(f"void({PLANES}, {PLANES}, {PLANES}, i8, i8)")
 def bilinear_rows(planes: Planes, flow: Planes, out: Planes, top: int, bottom: int) -> None:
     """Rows of a bilinear backward warp; a still pixel keeps its bits."""
     channels, height, width = planes.shape
@@ -147,7 +129,61 @@ def bilinear_rows(planes: Planes, flow: Planes, out: Planes, top: int, bottom: i
                 out[channel, y, x] = first * gy + second * fy
 
 
-@_kernel(f"void({_PLANES}, {_PLANES}, {_PLANES}, b1, i8, i8)")
+@kernel(f"void({PLANES}, {PLANES}, u1[:,::1], {PLANES}, i8, i8)")
+def unmixed_rows(planes: Planes, flow: Planes, smooth: Flags, out: Planes, top: int, bottom: int) -> None:
+    """Rows of a bilinear backward warp on smooth cells and of nearest pixels elsewhere; a still pixel keeps its bits.
+
+    ``smooth``: see :func:`kairos.motion.plane_kernels.smooth_rows`.
+    """
+    channels, height, width = planes.shape
+    for y in range(top, bottom):
+        for x in range(width):
+            u, v = flow[0, y, x], flow[1, y, x]
+            across, fx = _split(u)
+            down, fy = _split(v)
+            left, above = _inside(x + across, width), _inside(y + down, height)
+            if (u == _ZERO and v == _ZERO) or smooth[above, left] == 0:
+                column, row = _inside(x + _split(u + _HALF)[0], width), _inside(y + _split(v + _HALF)[0], height)
+                for channel in range(channels):
+                    out[channel, y, x] = planes[channel, row, column]
+                continue
+            right, below = _inside(x + across + 1, width), _inside(y + down + 1, height)
+            gx, gy = _ONE - fx, _ONE - fy
+            for channel in range(channels):
+                first = planes[channel, above, left] * gx + planes[channel, above, right] * fx
+                second = planes[channel, below, left] * gx + planes[channel, below, right] * fx
+                out[channel, y, x] = first * gy + second * fy
+
+
+@kernel(f"void({PLANES}, {PLANES}, {PLANES}, b1[:,:,::1], i8, i8)")
+def round_trip_rows(
+    flow: Planes, back: Planes, error: Planes, inside: npt.NDArray[np.bool_], top: int, bottom: int
+) -> None:
+    """How far from a pixel the way along ``flow`` and back ends, and whether its vector ends inside the frame: rows of
+    two planes (1, H, W).
+    """
+    _, height, width = flow.shape
+    for y in range(top, bottom):
+        for x in range(width):
+            u, v = flow[0, y, x], flow[1, y, x]
+            across, fx = _split(u)
+            down, fy = _split(v)
+            left, right = _inside(x + across, width), _inside(x + across + 1, width)
+            above, below = _inside(y + down, height), _inside(y + down + 1, height)
+            gx, gy = _ONE - fx, _ONE - fy
+            first = back[0, above, left] * gx + back[0, above, right] * fx
+            second = back[0, below, left] * gx + back[0, below, right] * fx
+            away = u + (first * gy + second * fy)
+            first = back[1, above, left] * gx + back[1, above, right] * fx
+            second = back[1, below, left] * gx + back[1, below, right] * fx
+            astray = v + (first * gy + second * fy)
+            error[0, y, x] = np.sqrt(away * away + astray * astray)
+            ends_x, ends_y = np.float32(x) + u, np.float32(y) + v
+            within_x = ends_x > -_HALF and ends_x < np.float32(width) - _HALF
+            inside[0, y, x] = within_x and ends_y > -_HALF and ends_y < np.float32(height) - _HALF
+
+
+@kernel(f"void({PLANES}, {PLANES}, {PLANES}, b1, i8, i8)")
 def cubic_rows(planes: Planes, flow: Planes, out: Planes, clamp: bool, top: int, bottom: int) -> None:
     """Rows of a Catmull-Rom backward warp, clamped to the extremes of the 16 pixels it looks at where asked to."""
     channels, height, width = planes.shape
@@ -185,7 +221,7 @@ def cubic_rows(planes: Planes, flow: Planes, out: Planes, clamp: bool, top: int,
                 out[channel, y, x] = total
 
 
-@_kernel(f"void({_PLANES}, {_PLANES}, {_PLANES}, b1, i8, i8)")
+@kernel(f"void({PLANES}, {PLANES}, {PLANES}, b1, i8, i8)")
 def lanczos_rows(planes: Planes, flow: Planes, out: Planes, clamp: bool, top: int, bottom: int) -> None:
     """Rows of a Lanczos backward warp, clamped to the extremes of the 36 pixels it looks at where asked to."""
     channels, height, width = planes.shape
@@ -224,7 +260,7 @@ def lanczos_rows(planes: Planes, flow: Planes, out: Planes, clamp: bool, top: in
                 out[channel, y, x] = total
 
 
-@_kernel(f"void({_PLANES}, {_PLANES}, {_PLANES}, i8, i8)")
+@kernel(f"void({PLANES}, {PLANES}, {PLANES}, i8, i8)")
 def mix_rows(first: Planes, second: Planes, amount: Planes, top: int, bottom: int) -> None:
     """Rows of ``first`` become ``second + amount * (first - second)``, from the nearer end; where both are equal they
     stay, sign of zero and all. ``amount`` is (1, H, W) in 0..1.
@@ -238,7 +274,7 @@ def mix_rows(first: Planes, second: Planes, amount: Planes, top: int, bottom: in
                 first[channel, y, x] = b if a == b else mixed
 
 
-@_kernel(f"void({_PLANES}, {_REACH}, i8, i8)")
+@kernel(f"void({PLANES}, {_REACH}, i8, i8)")
 def reach_rows(flow: Planes, reach: Reach, top: int, bottom: int) -> None:
     """First and last target row that something of each source row goes to; the last before the first for none."""
     height, width = flow.shape[1:]
@@ -253,7 +289,7 @@ def reach_rows(flow: Planes, reach: Reach, top: int, bottom: int) -> None:
         reach[y, 0], reach[y, 1] = first, last
 
 
-@_kernel(f"void({_PLANES}, {_PLANES}, {_REACH}, f4, f4[::1], i8, i8)")
+@kernel(f"void({PLANES}, {PLANES}, {_REACH}, f4, f4[::1], i8, i8)")
 def greatest_rows(
     flow: Planes,
     importance: Planes,
@@ -285,7 +321,7 @@ def greatest_rows(
                     greatest[place] = max(greatest[place], importance[0, y, x])
 
 
-@_kernel(f"void({_PLANES}, {_PLANES}, {_PLANES}, f4[::1], {_REACH}, i8, f4, f4[:,::1], f4[::1], f4[::1], i8, i8)")
+@kernel(f"void({PLANES}, {PLANES}, {PLANES}, f4[::1], {_REACH}, i8, f4, f4[:,::1], f4[::1], f4[::1], i8, i8)")
 def splat_rows(
     values: Planes,
     flow: Planes,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Callable
+from typing import Callable, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from kairos.motion import fast
 
 
 def tiled(fn: Callable[[Tensor], Tensor], planes: Tensor, tile: int, halo: int) -> Tensor:
@@ -52,21 +54,26 @@ def resize(planes: Tensor, height: int, width: int) -> Tensor:
     smaller = height <= planes.shape[-2] and width <= planes.shape[-1]
     if smaller:
         return F.interpolate(planes[None], (height, width), mode="area")[0]
-    return _enlarge(_enlarge(planes, 1, height), 2, width)
+    rows, columns = (_places(old, new, planes) for old, new in ((planes.shape[-2], height), (planes.shape[-1], width)))
+    if fast.usable(planes):
+        return fast.enlarge(planes, rows, columns)
+    return _enlarge(_enlarge(planes, 1, *rows), 2, *columns)
 
 
-def _enlarge(planes: Tensor, axis: int, size: int) -> Tensor:
-    """Linear interpolation along an axis, pixel centres kept. torch's own differs in the last bit with the number of
-    threads, and a render farm must not.
-    """
-    old = planes.shape[axis]
-    place = ((torch.arange(size, device=planes.device, dtype=torch.float64) + 0.5) * (old / size) - 0.5).clamp(
-        0, old - 1
-    )
+def _places(old: int, new: int, like: Tensor) -> Tuple[Tensor, Tensor]:
+    """Of each of ``new`` pixels over ``old`` ones, centres kept: the one before, and how far after it."""
+    place = ((torch.arange(new, device=like.device, dtype=torch.float64) + 0.5) * (old / new) - 0.5).clamp(0, old - 1)
     before = place.long()
+    return before, (place - before).to(like.dtype)
+
+
+def _enlarge(planes: Tensor, axis: int, before: Tensor, fraction: Tensor) -> Tensor:
+    """Linear interpolation along an axis. torch's own differs in the last bit with the number of threads, and a render
+    farm must not.
+    """
     shape = [1, 1, 1]
-    shape[axis] = size
-    fraction = (place - before).to(planes.dtype).reshape(shape)
+    shape[axis] = len(before)
+    old, fraction = planes.shape[axis], fraction.reshape(shape)
     first, second = planes.index_select(axis, before), planes.index_select(axis, (before + 1).clamp(max=old - 1))
     return first * (1 - fraction) + second * fraction
 

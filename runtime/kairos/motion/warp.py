@@ -201,6 +201,8 @@ def warp_unmixed(planes: Tensor, flow: Tensor) -> Tensor:
     Returns:
         (C, H, W); at an edge every pixel is one source pixel, all channels together.
     """
+    if fast.usable(planes, flow):
+        return fast.unmixed(planes, flow)
     height, width = flow.shape[-2:]
     nearest = nearest_index(flow)
     out = planes.reshape(len(planes), -1).index_select(1, nearest).reshape(planes.shape)

@@ -14,9 +14,12 @@ from torch import Tensor
 
 from kairos.motion import fast
 from kairos.motion.compose import compose
+from kairos.motion.fill import fill_holes, fill_weighted
 from kairos.motion.inbetween import Inbetween
+from kairos.motion.occlusion import clean_mask, consistency
 from kairos.motion.splat import MODES, splat
-from kairos.motion.warp import FILTERS, backward_warp
+from kairos.motion.tiling import resize
+from kairos.motion.warp import FILTERS, backward_warp, warp_unmixed
 from kairos_nodes.layers import Policy
 
 SIZE = (150, 210)
@@ -95,6 +98,41 @@ def test_composition_agrees_with_torch(both: Both, filter: str) -> None:
     torch.testing.assert_close(compiled, plain, rtol=1e-6, atol=3e-6)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_unmixed_warps_agree_with_torch(both: Both, channels: int) -> None:
+    rows, columns = torch.arange(SIZE[0])[:, None], torch.arange(SIZE[1])
+    # Slopes with an edge, noise, and a constant area: each of the three ways is taken.
+    planes = (rows * 0.02 + columns * 0.01).float().expand(channels, *SIZE).clone()
+    planes[:, :, 80:] += 9.0
+    planes[:, 100:] = noise(channels, SIZE[0] - 100, SIZE[1])
+    planes[:, :20, 150:] = 2.0
+    compiled, plain = both(lambda: warp_unmixed(planes, rough_flow()))
+    torch.testing.assert_close(compiled, plain, rtol=1e-6, atol=2e-6)
+
+
+def test_round_trips_agree_with_torch(both: Both) -> None:
+    there, back = rough_flow(), noise(2, *SIZE, seed=7) * 5
+    found = both(lambda: torch.cat([plane.float() for plane in consistency(there, back)]))
+    assert torch.equal(found[0][1], found[1][1])
+    torch.testing.assert_close(*found, rtol=1e-6, atol=1e-5, equal_nan=True)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (2, 2), (7, 1), (151, 83)])
+def test_medians_and_fillings_agree_with_torch(both: Both, size: tuple[int, int]) -> None:
+    planes = noise(2, *size)
+    weight = noise(1, *size, seed=2).clamp(0, 1)
+    compiled, plain = both(lambda: clean_mask(planes))
+    assert torch.equal(compiled, plain)
+    for fill in (lambda: fill_holes(planes, weight > 0.7), lambda: fill_weighted(planes, weight)):
+        torch.testing.assert_close(*both(fill), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (151, 211), (300, 420), (223, 100)])
+def test_sizes_agree_with_torch(both: Both, size: tuple[int, int]) -> None:
+    compiled, plain = both(lambda: resize(noise(2, *SIZE), *size))
+    assert torch.equal(compiled, plain)
+
+
 def test_the_number_of_threads_changes_no_bit() -> None:
     planes, flow, importance = noise(3, *SIZE), rough_flow(), noise(1, *SIZE, seed=3).abs()
     threads, found = torch.get_num_threads(), []
@@ -102,8 +140,11 @@ def test_the_number_of_threads_changes_no_bit() -> None:
         for count in (1, 2, 3, 8):
             torch.set_num_threads(count)
             warps = [backward_warp(planes, flow, filter) for filter in FILTERS]
+            others = [warp_unmixed(planes, flow), clean_mask(planes), consistency(flow, -flow).error]
+            others += [fill_holes(planes, importance > 1), fill_weighted(planes, importance.clamp(max=1))]
+            others += [resize(planes, 300, 420)]
             splats = [plane for mode in MODES for plane in splat(planes, flow, importance, mode)]
-            found.append([plane.view(torch.int32) for plane in (*warps, *splats)])
+            found.append([plane.view(torch.int32) for plane in (*warps, *others, *splats)])
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(*pair) for other in found[1:] for pair in zip(found[0], other))
@@ -165,7 +206,7 @@ def test_without_numba_torch_does_the_work() -> None:
 
 
 def test_kernels_work_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    from kairos.motion import kernels
+    from kairos.motion import compiled
 
     kept: list[bool] = []
 
@@ -175,6 +216,6 @@ def test_kernels_work_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch)
             raise RuntimeError("cannot cache function: no locator available")
         return lambda function: function
 
-    monkeypatch.setattr(kernels, "njit", njit)
-    made: Optional[Callable[[], None]] = kernels._kernel("void()")(lambda: None)
+    monkeypatch.setattr(compiled, "njit", njit)
+    made: Optional[Callable[[], None]] = compiled.kernel("void()")(lambda: None)
     assert made is not None and kept == [True, False]
