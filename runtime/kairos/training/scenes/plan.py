@@ -60,7 +60,7 @@ def draw_scene(rng: Generator, bank: Bank, height: int, width: int, reach: float
         reach: largest motion over the interval, pixels.
     """
     time = 0.5 if rng.uniform() < 0.4 else float(rng.uniform(0.1, 0.9))
-    still, speed = _speed(rng, reach)
+    still, speed = draw_speed(rng, reach)
     look = Look(
         rng.uniform(), rng.uniform(0.05, 0.6), rng.uniform(0.25, 0.65),
         colour(rng, rng.uniform(0.45, 0.75), rng.uniform(0.0, 0.4), rng.uniform(0.4, 0.85)),
@@ -99,7 +99,7 @@ def draw_scene(rng: Generator, bank: Bank, height: int, width: int, reach: float
     return Scene(layers, _finish(rng, speed), time, speed)
 
 
-def _speed(rng: Generator, reach: float) -> Tuple[str, float]:
+def draw_speed(rng: Generator, reach: float) -> Tuple[str, float]:
     """Whether something is held still, and the largest motion: sub-pixel to 4, to 20, to the reach."""
     draw, place = rng.uniform(), rng.uniform()
     edges = (0.3, min(4.0, reach), min(20.0, reach), reach)

@@ -85,7 +85,7 @@ def build_bank(seed: int, device: torch.device, photographs: bool) -> Bank:
     )
     soft = soft / soft.std()
     if photographs:
-        textures += [_pyramid(picture, device, natural=True) for picture in _photographs()]
+        textures += [_pyramid(picture, device, natural=True) for picture in free_photographs()]
     return Bank(tuple(textures), noise, white.to(device), soft.to(device))
 
 
@@ -117,7 +117,7 @@ def _filtered(image: Array, taps: Tuple[float, float, float]) -> Array:
     return image
 
 
-def _photographs() -> List[Array]:
+def free_photographs() -> List[Array]:
     """Those of scikit-image's bundled pictures that are free of any claim."""
     from skimage import data
 
