@@ -11,11 +11,13 @@ Tensors are (B, C, H, W); flows are in pixels of their own grid, x right, y down
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from kairos.motion.tiling import tiled
 
 FINE, COARSE = 4, 8
 """Strides of the two kinds of features, pixels of the picture they are computed from."""
@@ -40,10 +42,13 @@ _CELLS = 4
 _MOST_LEVELS = 7
 _ROUNDS = 2
 """Decodings at the coarsest level, where nothing is known yet."""
+_STEP = 4
+_REFINER_HALO, _MEETING_HALO = 4, 24
+"""Cells that an answer depends on beyond its own: a tile's margin."""
 _ROUND_TRIP = 4.0
 """Disagreement of both ways is told up to this many cells."""
 
-MULTIPLE = 8
+MULTIPLE = 16
 
 
 def levels_of(height: int, width: int) -> int:
@@ -158,7 +163,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """One step at one scale: looks around where motion stands, and at what a prior says, and answers better.
 
-    It begins from three guesses: motion as it stands, motion moved to what looks most alike around there, and the prior.
+    It begins from three guesses: motion as it stands, motion moved to what looks most alike around, and the prior.
     """
 
     def __init__(self) -> None:
@@ -207,10 +212,19 @@ class Refiner(nn.Module):
         self.share = head(width, 9 * FINER * FINER, 1)
 
     def forward(
-        self, first: Tensor, second: Tensor, flow: Tensor, memory: Tensor, told: Tensor, prior: Optional[Tensor]
+        self,
+        first: Tensor,
+        second: Tensor,
+        flow: Tensor,
+        memory: Tensor,
+        told: Tensor,
+        prior: Optional[Tensor],
+        tile: Optional[int],
     ) -> Tuple[Estimate, Tensor, Tensor]:
-        """Like the decoder's; prior (2B, 2, H, W) in pixels of the full grid. Answers with the estimate on the fine
-        grid, the full-size flow and the full-size share of the prior in it.
+        """Like the decoder's; prior (2B, 2, H, W) in pixels of the full grid.
+
+        Returns:
+            The estimate on the fine grid, the weights of :func:`mixed`, and the share of the prior in the estimate.
         """
         moved = warp(second, flow)
         if prior is None:
@@ -224,13 +238,16 @@ class Refiner(nn.Module):
             unlike = (warp(torch.cat([back, there]), small) - kind).abs()
             known, apart = torch.ones_like(flow[:, :1]), small - flow
         parts = [first, moved, memory, told, unlike, apart.clamp(-8, 8), known, round_trip(flow)]
-        body = self.body(torch.cat([part.to(first.dtype) for part in parts], 1))
-        found = self.answer(body).float()
+        told_all = torch.cat([part.to(first.dtype) for part in parts], 1)
+        found, weights = in_tiles(self._answers, told_all, tile and tile // FINE, _REFINER_HALO).split([5, 36], 1)
         share = torch.sigmoid(found[:, 2:3]) * known.float()
         start = flow if small is None else torch.lerp(flow, small, share)
         estimate = Estimate(start + found[:, :2], found[:, 3:4], found[:, 4:5])
-        weights = self.share(body).float()
         return estimate, weights, share
+
+    def _answers(self, parts: Tensor) -> Tensor:
+        body = self.body(parts)
+        return torch.cat([self.answer(body), self.share(body)], 1).float()
 
 
 class Motion(nn.Module):
@@ -243,11 +260,14 @@ class Motion(nn.Module):
         self.refiner = Refiner()
 
     def forward(
-        self, first: Features, second: Features, prior: Optional[Tensor] = None
+        self, first: Features, second: Features, prior: Optional[Tensor] = None, tile: Optional[int] = None
     ) -> Tuple[List[Estimate], Tensor]:
-        """Args:
+        """Motion at every scale and at every pixel.
+
+        Args:
             first, second: of the two frames.
             prior: (2B, 2, H, W) pixels, motion known beforehand: first to second stacked on second to first.
+            tile: side of the tiles, pixels, in which the fine grid is worked on; the coarse scales are small.
 
         Returns:
             Estimates coarse to fine, the last on the fine grid, and the flow (2B, 2, H, W) in pixels.
@@ -275,7 +295,7 @@ class Motion(nn.Module):
         one, two = torch.cat([first.fine, second.fine]), torch.cat([second.fine, first.fine])
         size = (one.shape[-2], one.shape[-1])
         memory, told = (F.interpolate(each, size, mode="bilinear") for each in (memory, told))
-        estimate, weights, share = self.refiner(one, two, enlarge_flow(flow, size), memory, told, prior)
+        estimate, weights, share = self.refiner(one, two, enlarge_flow(flow, size), memory, told, prior, tile)
         estimates.append(estimate)
         if prior is None:
             return estimates, _enlarged(mixed(estimate.flow * FINE, weights))
@@ -318,18 +338,18 @@ class Meeting(nn.Module):
         self.up_quarter = conv(56 + 40, 48)
         self.answer = head(48, 4 + pixels + 2 * pixels // 4 + 3)
 
-    def forward(self, moved: Tensor, known: Tensor) -> Decision:
-        """Args:
-        moved: (B, 6, H, W) both frames, fetched from where motion says.
-        known: (B, INPUTS, H / 4, W / 4), see :mod:`kairos.engines.swift.meeting`.
+    def forward(self, moved: Tensor, known: Tensor, tile: Optional[int] = None) -> Decision:
+        """What to do at one time.
+
+        Args:
+            moved: (B, 6, H, W) both frames, fetched from where motion says.
+            known: (B, INPUTS, H / 4, W / 4), see :mod:`kairos.engines.swift.meeting`.
+            tile: side of the tiles, pixels, in which it is worked out.
         """
         pixels = self.SCALE**2
-        one = self.at_quarter(torch.cat([F.pixel_unshuffle(_squash(moved), self.SCALE), known.to(moved.dtype)], 1))
-        two = self.at_eighth(one)
-        three = self.at_sixteenth(two)
-        two = self.up_eighth(torch.cat([_to_size_of(three, two), two], 1))
-        one = self.up_quarter(torch.cat([_to_size_of(two, one), one], 1))
-        flows, weight, hidden, residual = self.answer(one).float().split([4, pixels, pixels // 2, 3], 1)
+        told = torch.cat([F.pixel_unshuffle(_squash(moved), self.SCALE), known.to(moved.dtype)], 1)
+        found = in_tiles(self._answers, told, tile and tile // self.SCALE, _MEETING_HALO)
+        flows, weight, hidden, residual = found.split([4, pixels, pixels // 2, 3], 1)
         size = (moved.shape[-2], moved.shape[-1])
         return Decision(
             F.interpolate(flows, size, mode="bilinear"),
@@ -337,6 +357,24 @@ class Meeting(nn.Module):
             F.interpolate(F.pixel_shuffle(hidden, self.SCALE // 2), size, mode="bilinear"),
             F.interpolate(residual, size, mode="bilinear"),
         )
+
+    def _answers(self, told: Tensor) -> Tensor:
+        one = self.at_quarter(told)
+        two = self.at_eighth(one)
+        three = self.at_sixteenth(two)
+        two = self.up_eighth(torch.cat([_to_size_of(three, two), two], 1))
+        one = self.up_quarter(torch.cat([_to_size_of(two, one), one], 1))
+        return self.answer(one).float()
+
+
+def in_tiles(fn: Callable[[Tensor], Tensor], planes: Tensor, tile: Optional[int], halo: int) -> Tensor:
+    """``fn`` of planes (B, C, H, W), worked out tile by tile where a tile's side is given; see
+    :func:`kairos.motion.tiling.tiled`. Sides and margins are multiples of :data:`_STEP`, as the networks halve twice.
+    """
+    if tile is None:
+        return fn(planes)
+    side = max(_STEP, tile // _STEP * _STEP)
+    return torch.stack([tiled(lambda part: fn(part[None])[0], each, side, halo) for each in planes])
 
 
 def _to_size_of(planes: Tensor, other: Tensor) -> Tensor:
