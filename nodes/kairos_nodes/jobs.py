@@ -82,6 +82,8 @@ class RetimeJob(Job):
     device: str = "auto"
     precision: str = "auto"
     scale: str = "auto"
+    weights: str = ""
+    tta: bool = False
     tile: str = "auto"
     proxy: str = "1"
     vectors: str = "none"
@@ -133,6 +135,8 @@ class VectorsJob(Job):
     device: str = "auto"
     precision: str = "auto"
     scale: str = "auto"
+    weights: str = ""
+    tta: bool = False
     tile: str = "auto"
     proxy: str = "1"
     vectors: str = "nuke"
@@ -168,6 +172,8 @@ class InbetweenJob(Job):
     device: str = "auto"
     precision: str = "auto"
     scale: str = "auto"
+    weights: str = ""
+    tta: bool = False
     tile: str = "auto"
     proxy: str = "1"
     vectors: str = "none"

@@ -207,6 +207,25 @@ _TABLE = (
         jobs=JOBS,
     ),
     Parameter(
+        "weights",
+        "path",
+        "Weights",
+        "Weights of the engine in place of those that come with Kairos, for instance those that kairos adapt made for "
+        "this shot.",
+        "--weights",
+        "",
+        jobs=JOBS,
+    ),
+    Parameter(
+        "tta",
+        "bool",
+        "Average flipped",
+        "Average over the flipped picture too: slower, steadier.",
+        "--tta/--no-tta",
+        False,
+        jobs=JOBS,
+    ),
+    Parameter(
         "tile",
         "choice",
         "Tile",

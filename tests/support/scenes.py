@@ -28,6 +28,7 @@ class MemoryShot:
         self.frames, self._mattes, self._motion = frames, mattes, motion
         self.exposure = measure_exposure(frames)
         self.size = (int(frames[0].shape[1]), int(frames[0].shape[2]))
+        self.count = len(frames)
         self.device = torch.device("cpu")
 
     def proxy(self, position: int) -> Tensor:

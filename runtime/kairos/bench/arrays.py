@@ -43,6 +43,11 @@ class ArrayShot:
         return int(height), int(width)
 
     @property
+    def count(self) -> int:
+        """How many frames there are."""
+        return len(self._frames)
+
+    @property
     def device(self) -> torch.device:
         """Where proxies live."""
         return self._device

@@ -30,6 +30,7 @@ class EncodedShot:
         self._frames = frames
         self.device = device or torch.device("cpu")
         self.size = (int(frames[0].shape[0]), int(frames[0].shape[1]))
+        self.count = len(frames)
 
     def proxy(self, position: int) -> Tensor:
         """(3, H, W) in 0..1."""

@@ -76,6 +76,10 @@ class ShotView(Protocol):
         """Height and width of every proxy, pixels."""
 
     @property
+    def count(self) -> int:
+        """How many frames the shot has; positions are 0 to one less."""
+
+    @property
     def device(self) -> torch.device:
         """Where proxies live and answers are expected."""
 
@@ -123,8 +127,17 @@ class Engine(Protocol):
     def unavailable(self) -> str:
         """Why the engine cannot run here, in one line with the remedy; empty where it can."""
 
-    def weights_hash(self) -> str:
-        """SHA-256 of the weights in use, empty without weights: part of every frame's fingerprint."""
+    def weights_hash(self, settings: EngineSettings = EngineSettings()) -> str:
+        """SHA-256 of the weights in use with these settings, empty without weights: part of every frame's fingerprint.
+
+        Raises BadRequest where the settings name weights that are not there.
+        """
+
+    def settle(self, shot: ShotView, settings: EngineSettings) -> EngineSettings:
+        """The settings with every automatic choice made, from the whole shot: part of every frame's fingerprint.
+
+        The same whichever frames of the shot are asked for. ``open`` chooses likewise where it was not called.
+        """
 
     def open(self, shot: ShotView, settings: EngineSettings, listener: Listener) -> Session:
         """A session on the shot. Raises EngineError where it cannot run."""

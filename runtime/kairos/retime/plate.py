@@ -95,6 +95,11 @@ class PlateView:
         return canvas.height, canvas.width
 
     @property
+    def count(self) -> int:
+        """How many frames the shot has."""
+        return len(self._plate.shot)
+
+    @property
     def device(self) -> torch.device:
         """Where proxies live."""
         return self._plate.device

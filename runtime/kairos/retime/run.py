@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import torch
 
@@ -32,7 +32,7 @@ from .maker import FrameMaker, Look, Request
 from .outputs import MovieOutput, Output, SequenceOutput, SequencePattern, WriteSettings, is_movie
 from .paths import Paths
 from .plate import Plate
-from .settle import DEFAULT_RATE, output_rate, settle_device, settle_requests
+from .settle import DEFAULT_RATE, output_rate, settle_device, settle_engine, settle_requests
 from .structure import READ_AFTER, READ_BEFORE, Structure
 
 AHEAD = 2
@@ -152,11 +152,13 @@ class _Run:
     def run(self) -> Outcome:
         job, shot = self._job, self._shot
         engine = engine_named(job.engine)
+        asked = settle_engine(job, engine)
         layout = read_layout(shot, job.layer_policy, job.channels)
         requests = settle_requests(job, shot)
         write = self._write_settings()
         plate = self._plate = self._open_plate(layout, write)
-        digest = self._digest(engine, plate, write)
+        settled = {view: engine.settle(plate.view(view), asked) for view in layout.views}
+        digest = self._digest(engine, settled, plate, write)
         prints = {request.number: self._fingerprint(digest, request) for request in requests}
         output = self._output or self._open_output(requests, write, prints)
         skipped = [request.number for request in requests if output.finished(request.number, prints[request.number])]
@@ -177,7 +179,7 @@ class _Run:
             )
         try:
             if todo:
-                self._render(engine, plate, todo, output, prints)
+                self._render(engine, settled, plate, todo, output, prints)
             output.close()
         except BaseException:
             output.abort()
@@ -210,10 +212,13 @@ class _Run:
             hints=open_hints(job, self._shot, layout, self._config),
         )
 
-    def _digest(self, engine: Engine, plate: Plate, write: WriteSettings) -> str:
+    def _digest(self, engine: Engine, settled: Mapping[str, EngineSettings], plate: Plate, write: WriteSettings) -> str:
         passive = {"input", "output", "range", "frames", "start", "device", "overwrite", "engine", "exposure", "json"}
         settings = {name: value for name, value in self._job.to_dict().items() if name not in passive}
-        settings.update(engine=engine.card.id, weights=engine.weights_hash(), exposure=plate.exposure)
+        # Of the weights what they are counts, not where they lie.
+        hashes = {engine.weights_hash(each) for each in settled.values()}
+        settings.update(engine=engine.card.id, weights=sorted(hashes), exposure=plate.exposure)
+        settings.update(scale=[each.scale for each in settled.values()])
         settings.update(version=__version__, colorspace=write.colorspace, source_colorspace=self._shot.colorspace)
         return settings_digest(settings)
 
@@ -250,23 +255,24 @@ class _Run:
         return SequenceOutput(pattern, write, self._config, inputs, bool(job.overwrite), self._finished)
 
     def _render(
-        self, engine: Engine, plate: Plate, todo: Sequence[Request], output: Output, prints: Dict[int, str]
+        self,
+        engine: Engine,
+        settled: Mapping[str, EngineSettings],
+        plate: Plate,
+        todo: Sequence[Request],
+        output: Output,
+        prints: Dict[int, str],
     ) -> None:
         job = self._job
         structure = Structure(
             len(self._shot), self._cut_finder(plate), self._repeat_finder(plate), frozenset(self._shot.missing)
-        )
-        settings = EngineSettings(
-            precision="fp32" if job.precision == "auto" else job.precision,
-            scale=None if job.scale == "auto" else float(job.scale),
-            tile=None if job.tile in ("auto", "off") else int(job.tile),
         )
         needs = [self._positions(request) for request in todo]
         plate.want(self._read_order(needs, 0))
         paths = {}
         for view in plate.layout.views:
             canvas = plate.layout.canvases[view]
-            session = engine.open(plate.view(view), settings, self._listener)
+            session = engine.open(plate.view(view), settled[view], self._listener)
             paths[view] = Paths(session, structure, (canvas.height, canvas.width), self.device)
         maker = FrameMaker(
             plate, structure, paths, Look(job.filter, job.vectors, bool(job.masks), output_rate(job, self._shot))

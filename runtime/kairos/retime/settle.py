@@ -1,13 +1,15 @@
-"""From a job's words to what is to be rendered: device, rate, and one request per output frame."""
+"""From a job's words to what is to be rendered: device, engine settings, rate, and one request per output frame."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 
+from kairos.engines import engines
+from kairos.engines.base import Engine, EngineSettings
 from kairos.errors import BadRequest, EngineError
 from kairos_nodes.jobs import RetimeJob
 from kairos_nodes.ranges import parse_frames
@@ -92,6 +94,25 @@ def settle_device(name: str) -> torch.device:
     if kind == "mps" and not torch.backends.mps.is_available():
         raise EngineError("There is no Metal device here.", "Use --device cpu.")
     return torch.device(name)
+
+
+def settle_engine(job: RetimeJob, engine: Engine) -> EngineSettings:
+    """How the job wants its engine to run.
+
+    Raises:
+        BadRequest: a knob that this engine does not have.
+    """
+    options: Dict[str, Any] = {name: value for name, value in (("weights", job.weights), ("tta", job.tta)) if value}
+    for name in options:
+        if name not in engine.card.parameters:
+            able = " or ".join(f"--engine {each.card.id}" for each in engines() if name in each.card.parameters)
+            raise BadRequest(f"--{name}: the engine {engine.card.id} has no such knob.", f"Use {able}.")
+    return EngineSettings(
+        precision="fp32" if job.precision == "auto" else job.precision,
+        scale=None if job.scale == "auto" else float(job.scale),
+        tile=None if job.tile in ("auto", "off") else int(job.tile),
+        options=options,
+    )
 
 
 def _samples(job: RetimeJob, mapping: TimeMap, index: int, first: int) -> Tuple[Fraction, ...]:

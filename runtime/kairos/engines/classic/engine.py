@@ -21,9 +21,13 @@ class ClassicEngine:
         """Always empty: OpenCV is part of every installation."""
         return ""
 
-    def weights_hash(self) -> str:
+    def weights_hash(self, settings: EngineSettings = EngineSettings()) -> str:  # noqa: B008  immutable
         """Empty: there are no weights."""
         return ""
+
+    def settle(self, shot: ShotView, settings: EngineSettings) -> EngineSettings:
+        """The settings as they are: nothing is left to be chosen."""
+        return settings
 
     def open(self, shot: ShotView, settings: EngineSettings, listener: Listener) -> Session:
         """A session on the shot."""

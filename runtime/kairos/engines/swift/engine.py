@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from kairos.engines.base import EngineCard, EngineSettings, Session, ShotView
+from kairos.engines.swift.ensemble import TURNS
 from kairos.engines.swift.loading import SHIPPED, file_hash, load_network
 from kairos.engines.swift.network import MULTIPLE, Swift
+from kairos.engines.swift.scale import automatic_scale
 from kairos.engines.swift.session import SwiftSession
 from kairos.errors import BadRequest
 from kairos.events import Listener
@@ -18,7 +21,12 @@ _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class SwiftEngine:
-    """A compact network, coarse to fine, that begins from a quick classical search and decides at any time."""
+    """A compact network, coarse to fine, that begins from a quick classical search and decides at any time.
+
+    Motion is found at full size, or at a part of it (``scale``; :mod:`kairos.engines.swift.scale` says what ``auto``
+    takes); what becomes of it at a time is decided at full size. With ``tta`` both are the mean of the answers on the
+    picture as it is and turned over left to right, top to bottom and both ways.
+    """
 
     card = EngineCard(
         id="swift",
@@ -31,6 +39,7 @@ class SwiftEngine:
         parameters={
             "prior": "classical (default) or none: what the network begins from",
             "weights": "file of weights in place of those that come with Kairos",
+            "tta": "true: average over the flipped picture too",
         },
     )
 
@@ -38,9 +47,18 @@ class SwiftEngine:
         """Why the engine cannot run, where its weights are missing."""
         return "" if SHIPPED.is_file() else f"its weights {SHIPPED.name} are missing. Install Kairos again."
 
-    def weights_hash(self) -> str:
-        """SHA-256 of the weights that come with Kairos."""
-        return file_hash(SHIPPED) if SHIPPED.is_file() else ""
+    def weights_hash(self, settings: EngineSettings = EngineSettings()) -> str:  # noqa: B008  immutable
+        """SHA-256 of the file of weights: those that come with Kairos, or those that the settings name.
+
+        Raises:
+            BadRequest: the file that the settings name is missing.
+        """
+        path = _weights(settings)
+        return file_hash(path) if path.is_file() or path != SHIPPED else ""
+
+    def settle(self, shot: ShotView, settings: EngineSettings) -> EngineSettings:
+        """The settings with the scale made certain."""
+        return settings if settings.scale is not None else replace(settings, scale=automatic_scale(shot))
 
     def open(self, shot: ShotView, settings: EngineSettings, listener: Listener) -> Session:
         """A session on the shot.
@@ -53,11 +71,15 @@ class SwiftEngine:
         prior = settings.options.get("prior", "classical")
         if prior not in ("classical", "none"):
             raise BadRequest(f"swift knows no prior {prior!r}.", "Use classical or none.")
-        path = Path(settings.options.get("weights") or SHIPPED)
-        dtype = _DTYPES[settings.precision]
-        network = _network(path, file_hash(path) if path.is_file() else "", shot.device, dtype)
-        scale = 1.0 if settings.scale is None else settings.scale
-        return SwiftSession(shot, network, dtype, prior == "classical", scale)
+        dtype, path = _DTYPES[settings.precision], _weights(settings)
+        network = _network(path, file_hash(path), shot.device, dtype)
+        scale = self.settle(shot, settings).scale
+        turns = TURNS if settings.options.get("tta") else TURNS[:1]
+        return SwiftSession(shot, network, dtype, prior == "classical", 1.0 if scale is None else scale, turns)
+
+
+def _weights(settings: EngineSettings) -> Path:
+    return Path(settings.options.get("weights") or SHIPPED)
 
 
 @lru_cache(maxsize=2)

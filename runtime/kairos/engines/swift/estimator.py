@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from kairos.engines.classic.motion import Found, Look
+from kairos.engines.swift.ensemble import TURNS, Turn, mean
 from kairos.engines.swift.meeting import padded
 from kairos.engines.swift.network import FINE, Estimate, Features, Swift, levels_of
 from kairos.engines.swift.prior import classical_prior
@@ -16,6 +18,11 @@ from kairos.motion.tiling import resize, resize_flow
 
 _KEPT = 4
 """Frames whose features are kept."""
+
+_LEAST = 64
+"""Sides of the smallest picture that is searched, pixels: the classical search fails on smaller ones. What a frame
+lacks repeats its border.
+"""
 
 
 class SwiftEstimator:
@@ -26,45 +33,61 @@ class SwiftEstimator:
         dtype: of the network's arithmetic; places are float32 throughout.
         use_prior: begin from a quick classical search.
         scale: size at which motion is found, part of the frame's.
+        turns: ways of turning the picture over whose answers are averaged.
     """
 
-    def __init__(self, network: Swift, dtype: torch.dtype, use_prior: bool, scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        network: Swift,
+        dtype: torch.dtype,
+        use_prior: bool,
+        scale: float = 1.0,
+        turns: Tuple[Turn, ...] = TURNS[:1],
+    ) -> None:
         self._network, self._dtype = network, dtype
-        self._use_prior, self._scale = use_prior, scale
-        self._features: OrderedDict[int, Features] = OrderedDict()
+        self._use_prior, self._scale, self._turns = use_prior, scale, turns
+        self._features: OrderedDict[Tuple[int, Turn], Features] = OrderedDict()
 
     def __call__(self, first: Look, second: Look) -> Found:
         """(2, H, W) pixels both ways, and what is hidden."""
         height, width = first.proxy.shape[-2:]
-        one, two = self._picture(first.proxy), self._picture(second.proxy)
-        size = (one.shape[-2], one.shape[-1])
+        rows, columns = (max(1, round(side * self._scale)) for side in (height, width))
+        one, two = (_grown(resize(look.proxy, rows, columns)) for look in (first, second))
         with torch.inference_mode():
-            prior = None
-            if self._use_prior:
-                prior = padded(classical_prior(one, two).to(one.device))
-            estimates, flow = self._network.motion(self._features_of(first, one), self._features_of(second, two), prior)
-            hidden = hidden_of(estimates[-1])
-        there, back = (resize_flow(each[:, : size[0], : size[1]], height, width) for each in flow.float())
-        hidden0, hidden1 = (resize(each[:, : size[0], : size[1]], height, width) for each in hidden)
+            answers = [self._answer(turn, (first, one), (second, two)) for turn in self._turns]
+            flow, hidden = (mean([answer[part] for answer in answers]) for part in (0, 1))
+        there, back = (resize_flow(each[:, :rows, :columns], height, width) for each in flow.float())
+        hidden0, hidden1 = (resize(each[:, :rows, :columns], height, width) for each in hidden)
         return Found(there.clone(), back.clone(), hidden0.clone(), hidden1.clone())
 
-    def _picture(self, proxy: Tensor) -> Tensor:
-        if self._scale == 1.0:
-            return proxy
-        height, width = proxy.shape[-2:]
-        return resize(proxy, max(1, round(height * self._scale)), max(1, round(width * self._scale)))
+    def _answer(self, turn: Turn, first: Tuple[Look, Tensor], second: Tuple[Look, Tensor]) -> Tuple[Tensor, Tensor]:
+        """(2, 2, H, W) flows and (2, 1, H, W) hidden of both ways, found on pictures turned over, turned back."""
+        one, two = (turn.planes(picture).contiguous() for _, picture in (first, second))
+        height, width = one.shape[-2:]
+        prior = padded(classical_prior(one, two).to(one.device)) if self._use_prior else None
+        features = self._features_of(first[0], turn, one), self._features_of(second[0], turn, two)
+        estimates, flow = self._network.motion(*features, prior)
+        hidden = hidden_of(estimates[-1])[..., :height, :width]
+        return turn.vectors(flow[..., :height, :width], 1), turn.planes(hidden)
 
-    def _features_of(self, look: Look, picture: Tensor) -> Features:
-        if look.position is not None and look.position in self._features:
-            self._features.move_to_end(look.position)
-            return self._features[look.position]
+    def _features_of(self, look: Look, turn: Turn, picture: Tensor) -> Features:
+        key = None if look.position is None else (look.position, turn)
+        if key is not None and key in self._features:
+            self._features.move_to_end(key)
+            return self._features[key]
         image = padded(picture[None]).to(self._dtype)
         found: Features = self._network.motion.encoder(image, levels_of(image.shape[-2], image.shape[-1]))
-        if look.position is not None:
-            self._features[look.position] = found
-            while len(self._features) > _KEPT:
+        if key is not None:
+            self._features[key] = found
+            while len(self._features) > _KEPT * len(self._turns):
                 self._features.popitem(last=False)
         return found
+
+
+def _grown(picture: Tensor) -> Tensor:
+    """A picture (3, H, W) with sides of at least :data:`_LEAST`, border repeated."""
+    down, across = (max(0, _LEAST - side) for side in picture.shape[-2:])
+    return F.pad(picture[None], (0, across, 0, down), mode="replicate")[0] if down or across else picture
 
 
 def hidden_of(estimate: Estimate) -> Tensor:

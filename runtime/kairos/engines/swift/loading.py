@@ -16,6 +16,8 @@ from kairos.errors import BadRequest
 
 SHIPPED = Path(__file__).parent / "weights" / "swift.safetensors"
 
+_REMEDY = "Give weights made by kairos train or kairos adapt."
+
 
 def load_network(path: Path, device: torch.device) -> Swift:
     """The network with weights from a file, for use, in float32.
@@ -23,17 +25,16 @@ def load_network(path: Path, device: torch.device) -> Swift:
     Raises:
         BadRequest: the file is missing, damaged, or holds another network's weights.
     """
-    remedy = "Give weights made by kairos train or kairos adapt."
     if not path.is_file():
-        raise BadRequest(f"There are no weights {path}.", remedy)
+        raise BadRequest(f"There are no weights {path}.", _REMEDY)
     network = Swift()
     try:
         tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
     except (SafetensorError, OSError, ValueError) as error:
-        raise BadRequest(f"{path} is damaged or holds no weights.", remedy) from error
+        raise BadRequest(f"{path} is damaged or holds no weights.", _REMEDY) from error
     problem = mismatch(network.state_dict(), tensors)
     if problem:
-        raise BadRequest(f"{path} does not hold weights of swift: {problem}.", remedy)
+        raise BadRequest(f"{path} does not hold weights of swift: {problem}.", _REMEDY)
     network.load_state_dict(tensors)
     network.eval().requires_grad_(False)
     return network.to(device)
@@ -52,8 +53,11 @@ def mismatch(wanted: Dict[str, torch.Tensor], found: Dict[str, torch.Tensor]) ->
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file, read again where the file has changed."""
-    status = path.stat()
+    """SHA-256 of a file, read again where the file has changed. Raises BadRequest where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        raise BadRequest(f"There are no weights {path}.", _REMEDY) from None
     return _hash(path, status.st_mtime_ns, status.st_size)
 
 

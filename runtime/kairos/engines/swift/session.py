@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Optional, Tuple
 
 import torch
+from torch import Tensor
 
 from kairos.engines.base import Pair, ShotView
 from kairos.engines.classic.midway import between, paths
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.path import Bend
 from kairos.engines.classic.session import ClassicSession, whole
+from kairos.engines.swift.ensemble import TURNS, Turn, mean_decision
 from kairos.engines.swift.estimator import SwiftEstimator
 from kairos.engines.swift.meeting import arrival, decided, evidence, halved
-from kairos.engines.swift.network import Swift
+from kairos.engines.swift.network import Decision, Swift
 from kairos.motion.inbetween import Inbetween
 
 
@@ -24,9 +26,17 @@ class SwiftSession(ClassicSession):
     ``classic``: mattes, given vectors, still ground, highlights, and paths bent by four frames.
     """
 
-    def __init__(self, shot: ShotView, network: Swift, dtype: torch.dtype, use_prior: bool, scale: float) -> None:
-        super().__init__(shot, SwiftEstimator(network, dtype, use_prior, scale))
-        self._network, self._dtype = network, dtype
+    def __init__(
+        self,
+        shot: ShotView,
+        network: Swift,
+        dtype: torch.dtype,
+        use_prior: bool,
+        scale: float,
+        turns: Tuple[Turn, ...] = TURNS[:1],
+    ) -> None:
+        super().__init__(shot, SwiftEstimator(network, dtype, use_prior, scale, turns))
+        self._network, self._dtype, self._turns = network, dtype, turns
         self._halved: Optional[Tuple[PairMotion, PairMotion]] = None
 
     def _between(self, pair: Pair, motion: PairMotion, bend: Optional[Bend], time: float) -> Inbetween:
@@ -37,8 +47,16 @@ class SwiftSession(ClassicSession):
         to_0, to_1 = paths(here, bend)
         with torch.inference_mode():
             moved, known = evidence(here, merged(motion), to_0, to_1, first, second)
-            decision = self._network.meeting(moved.to(self._dtype), known.to(self._dtype))
-            return decided(here, to_0, to_1, decision, moved)
+            return decided(here, to_0, to_1, self._decision(moved, known), moved)
+
+    def _decision(self, moved: Tensor, known: Tensor) -> Decision:
+        """What the network decides on the evidence: the mean over all ways of turning it over."""
+        decisions = []
+        for turn in self._turns:
+            # Of what is known, the velocity alone has a direction; it comes first.
+            told = turn.planes(moved).to(self._dtype), turn.vectors(known, 1).to(self._dtype)
+            decisions.append(turn.decision(self._network.meeting(*told)))
+        return mean_decision(decisions)
 
     def _at_half(self, motion: PairMotion) -> PairMotion:
         """Made once for all times of a pair."""
