@@ -73,9 +73,9 @@ class SwiftEngine:
             raise BadRequest(f"swift knows no prior {prior!r}.", "Use classical or none.")
         dtype, path = _DTYPES[settings.precision], _weights(settings)
         network = _network(path, file_hash(path), shot.device, dtype)
-        scale = self.settle(shot, settings).scale
+        scale = self.settle(shot, settings).scale or 1.0
         turns = TURNS if settings.options.get("tta") else TURNS[:1]
-        return SwiftSession(shot, network, dtype, prior == "classical", 1.0 if scale is None else scale, turns)
+        return SwiftSession(shot, network, dtype, prior == "classical", scale, turns, settings.tile)
 
 
 def _weights(settings: EngineSettings) -> Path:

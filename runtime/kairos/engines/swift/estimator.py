@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +34,7 @@ class SwiftEstimator:
         use_prior: begin from a quick classical search.
         scale: size at which motion is found, part of the frame's.
         turns: ways of turning the picture over whose answers are averaged.
+        tile: side of the tiles that a picture is worked on in, pixels, or None.
     """
 
     def __init__(
@@ -43,9 +44,10 @@ class SwiftEstimator:
         use_prior: bool,
         scale: float = 1.0,
         turns: Tuple[Turn, ...] = TURNS[:1],
+        tile: Optional[int] = None,
     ) -> None:
         self._network, self._dtype = network, dtype
-        self._use_prior, self._scale, self._turns = use_prior, scale, turns
+        self._use_prior, self._scale, self._turns, self._tile = use_prior, scale, turns, tile
         self._features: OrderedDict[Tuple[int, Turn], Features] = OrderedDict()
 
     def __call__(self, first: Look, second: Look) -> Found:
@@ -66,7 +68,7 @@ class SwiftEstimator:
         height, width = one.shape[-2:]
         prior = padded(classical_prior(one, two).to(one.device)) if self._use_prior else None
         features = self._features_of(first[0], turn, one), self._features_of(second[0], turn, two)
-        estimates, flow = self._network.motion(*features, prior)
+        estimates, flow = self._network.motion(*features, prior, self._tile)
         hidden = hidden_of(estimates[-1])[..., :height, :width]
         return turn.vectors(flow[..., :height, :width], 1), turn.planes(hidden)
 

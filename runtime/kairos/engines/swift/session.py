@@ -34,9 +34,10 @@ class SwiftSession(ClassicSession):
         use_prior: bool,
         scale: float,
         turns: Tuple[Turn, ...] = TURNS[:1],
+        tile: Optional[int] = None,
     ) -> None:
-        super().__init__(shot, SwiftEstimator(network, dtype, use_prior, scale, turns))
-        self._network, self._dtype, self._turns = network, dtype, turns
+        super().__init__(shot, SwiftEstimator(network, dtype, use_prior, scale, turns, tile))
+        self._network, self._dtype, self._turns, self._tile = network, dtype, turns, tile
         self._halved: Optional[Tuple[PairMotion, PairMotion]] = None
 
     def _between(self, pair: Pair, motion: PairMotion, bend: Optional[Bend], time: float) -> Inbetween:
@@ -55,7 +56,7 @@ class SwiftSession(ClassicSession):
         for turn in self._turns:
             # Of what is known, the velocity alone has a direction; it comes first.
             told = turn.planes(moved).to(self._dtype), turn.vectors(known, 1).to(self._dtype)
-            decisions.append(turn.decision(self._network.meeting(*told)))
+            decisions.append(turn.decision(self._network.meeting(*told, self._tile)))
         return mean_decision(decisions)
 
     def _at_half(self, motion: PairMotion) -> PairMotion:
