@@ -9,16 +9,17 @@ from torch import Tensor
 _SLACK = 0.1
 """Pixels below which a flow's error counts as its square."""
 
+_LENGTH = 0.02
+
 _BANDS = 4
 
 
 def robust(difference: Tensor) -> Tensor:
-    """Square root of the length of vectors (B, 2, H, W), rounded off at 0: (B, 1, H, W).
-
-    A tenth of a pixel counts on fine motion while ten pixels are still felt on large.
+    """Square root of the length of vectors (B, 2, H, W), rounded off at 0, and a little of the length itself:
+    (B, 1, H, W). A tenth of a pixel counts on fine motion while tens of pixels are still felt on large.
     """
-    squared = difference.square().sum(1, keepdim=True)
-    rounded: Tensor = (squared + _SLACK**2).pow(0.25) - _SLACK**0.5
+    squared = difference.square().sum(1, keepdim=True) + _SLACK**2
+    rounded: Tensor = squared.pow(0.25) - _SLACK**0.5 + _LENGTH * (squared.sqrt() - _SLACK)
     return rounded
 
 

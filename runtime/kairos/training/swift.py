@@ -25,7 +25,7 @@ BATCH = 4
 _LOOKS = 2
 """Every scene is looked at in this many steps in a row, turned over in between: making it costs as much as a step."""
 
-_MEETING_FROM = 0.55
+_MEETING_FROM = 0.7
 """Part of a training after which the meeting network learns, too: what it learns from is the motion's mistakes."""
 
 _WITHOUT_PRIOR = 0.3

@@ -170,6 +170,7 @@ class Decoder(nn.Module):
         super().__init__()
         inputs = _FEATURES[1] + _HIDDEN + (2 * REACH + 1) ** 2 + 3 + 9 + 3 + 2 + 2
         self.sharpness = nn.Parameter(torch.tensor(2.0).log())
+        self.belief = nn.Parameter(torch.tensor(1.5).log())
         self.body = nn.Sequential(conv(inputs, 80), conv(80, 80), conv(80, 56))
         self.keep = conv(56, _HIDDEN)
         self.answer = head(56, 7)
@@ -180,23 +181,27 @@ class Decoder(nn.Module):
     ) -> Tuple[Estimate, Tensor]:
         """first, second: features; flow, prior: cells; memory: of the coarser scale; told: its hidden and doubt."""
         likeness = correlate(first, warp(second, flow), REACH)
-        away, peak = self._most_alike(likeness)
+        away, peak, matched = self._most_alike(likeness)
         parts = [first, memory, told, likeness, away / REACH, peak, round_trip(flow)]
-        parts += [*_prior_parts(first, second, flow, prior)]
+        about, apart = _prior_parts(first, second, flow, prior)
+        parts += [about, apart]
         body = self.body(torch.cat([part.to(first.dtype) for part in parts], 1))
         found = self.answer(body).float()
         guesses = [flow, flow + away] if prior is None else [flow, flow + away, prior]
-        shares = torch.softmax(found[:, 2 : 2 + len(guesses)], 1)
+        # Where nothing else is known, the guess that looks most alike around is the best.
+        looks = _around(torch.cat([_centre(likeness), matched.to(likeness.dtype), _centre(about)], 1)).float()
+        shares = torch.softmax((found[:, 2:5] + self.belief.float().exp() * looks)[:, : len(guesses)], 1)
         start = sum(guess * shares[:, index : index + 1] for index, guess in enumerate(guesses))
         return Estimate(start + found[:, :2], found[:, 5:6], found[:, 6:7]), self.keep(body)
 
-    def _most_alike(self, likeness: Tensor) -> Tuple[Tensor, Tensor]:
-        """Expected way to what looks most alike, cells, and how clearly it stands out."""
+    def _most_alike(self, likeness: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+        """Expected way to what looks most alike, cells; how clearly it stands out; and how alike it looks."""
         shares = torch.softmax(likeness.float() * self.sharpness.float().exp(), 1)
         steps = torch.arange(-REACH, REACH + 1, device=likeness.device, dtype=torch.float32)
         down, across = torch.meshgrid(steps, steps, indexing="ij")
         ways = torch.stack([across.reshape(-1), down.reshape(-1)])
-        return F.conv2d(shares, ways[:, :, None, None]), shares.amax(1, keepdim=True)
+        alike = (shares * likeness.float()).sum(1, keepdim=True)
+        return F.conv2d(shares, ways[:, :, None, None]), shares.amax(1, keepdim=True), alike
 
 
 class Refiner(nn.Module):
@@ -206,6 +211,7 @@ class Refiner(nn.Module):
         super().__init__()
         two, width = _FEATURES[0], 48
         self.kind = nn.Conv2d(two, _KIND, 1)
+        self.belief = nn.Parameter(torch.tensor(2.0).log())
         self.body = nn.Sequential(conv(2 * two + _HIDDEN + _KIND + 3 + 2 + 2, width), conv(width, width))
         self.answer = head(width, 5)
         self.answer.bias.data[2] = 2.0
@@ -229,18 +235,20 @@ class Refiner(nn.Module):
         moved = warp(second, flow)
         if prior is None:
             small, unlike = None, torch.zeros_like(first[:, :_KIND])
-            known = torch.zeros_like(flow[:, :1])
+            better = known = torch.zeros_like(flow[:, :1])
             apart = torch.zeros_like(flow)
         else:
             small = F.avg_pool2d(prior, FINE) / FINE
             kind = self.kind(first)
             there, back = kind.chunk(2)
             unlike = (warp(torch.cat([back, there]), small) - kind).abs()
+            worse = (self.kind(moved) - kind).abs()
+            better = _around((worse - unlike).mean(1, keepdim=True)).float()
             known, apart = torch.ones_like(flow[:, :1]), small - flow
         parts = [first, moved, memory, told, unlike, apart.clamp(-8, 8), known, round_trip(flow)]
         told_all = torch.cat([part.to(first.dtype) for part in parts], 1)
         found, weights = in_tiles(self._answers, told_all, tile and tile // FINE, _REFINER_HALO).split([5, 36], 1)
-        share = torch.sigmoid(found[:, 2:3]) * known.float()
+        share = torch.sigmoid(found[:, 2:3] + self.belief.float().exp() * better) * known.float()
         start = flow if small is None else torch.lerp(flow, small, share)
         estimate = Estimate(start + found[:, :2], found[:, 3:4], found[:, 4:5])
         return estimate, weights, share
@@ -433,12 +441,23 @@ def _bilinear_shares(device: torch.device) -> Tensor:
     return shares.reshape(9, FINER * FINER).clamp(min=1e-4).log()
 
 
-def _prior_parts(first: Tensor, second: Tensor, flow: Tensor, prior: Optional[Tensor]) -> List[Tensor]:
+def _prior_parts(first: Tensor, second: Tensor, flow: Tensor, prior: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+    """Likeness around where the prior points (9 planes), and how far it is from the flow, with whether there is one."""
     if prior is None:
-        return [torch.zeros_like(first[:, :12])]
+        return torch.zeros_like(first[:, :9]), torch.zeros_like(first[:, :3])
     likeness = correlate(first, warp(second, prior), 1)
     apart = (prior - flow).clamp(-8, 8).to(first.dtype)
-    return [likeness, apart, torch.ones_like(apart[:, :1])]
+    return likeness, torch.cat([apart, torch.ones_like(apart[:, :1])], 1)
+
+
+def _centre(likeness: Tensor) -> Tensor:
+    middle = likeness.shape[1] // 2
+    return likeness[:, middle : middle + 1]
+
+
+def _around(planes: Tensor) -> Tensor:
+    """The mean over 3 by 3 cells."""
+    return F.avg_pool2d(planes, 3, 1, 1, count_include_pad=False)
 
 
 def _shrunk(prior: Tensor, stride: int, size: Tuple[int, int]) -> Tensor:
