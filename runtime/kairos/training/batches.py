@@ -104,7 +104,7 @@ class Ahead:
 
     def close(self) -> None:
         """Ends the other process."""
-        self._process.terminate()
+        self._process.kill()
         self._process.join()
         self._queue.close()
         self._queue.cancel_join_thread()
@@ -112,8 +112,9 @@ class Ahead:
 
 def _make_ahead(line: Any, task: bytes, seed: int, first: int, size: int, threads: int) -> None:
     """The second process' work."""
-    # Ctrl-C reaches every process of the terminal; the training one decides.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C, and on some systems a request to end, reaches both processes; the training one decides.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     torch.set_num_threads(threads)
     parent = multiprocessing.parent_process()
     try:

@@ -137,7 +137,7 @@ def put_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) ->
 
 def machine_record(device: torch.device) -> Dict[str, str]:
     """Which code and machine: ``kairos``, ``torch``, ``device``, and ``commit`` where Kairos runs from a repository."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
     record = {
         "kairos": __version__,
         "torch": str(torch.__version__),
@@ -163,6 +163,15 @@ def history(record: Mapping[str, str]) -> list[Any]:
         earlier = []
     own = {name: value for name, value in record.items() if name not in ("history", "format")}
     return [*(earlier if isinstance(earlier, list) else []), own] if own else []
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    named = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return named or platform.processor() or platform.machine()
 
 
 def _commit() -> str:

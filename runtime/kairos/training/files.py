@@ -28,9 +28,14 @@ def written_whole(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise KairosError(
-            f"{path} cannot be written: {error.strerror or error}.", "Check the folder's permissions and the disk."
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> KairosError:
+    """The error for a file that could not be written."""
+    return KairosError(
+        f"{path} cannot be written: {error.strerror or error}.", "Check the folder's permissions and the disk."
+    )

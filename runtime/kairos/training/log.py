@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any, Dict, List, Mapping
 
-from kairos.training.files import written_whole
+from kairos.training.files import unwritable, written_whole
 
 NAME = "log.jsonl"
 
@@ -30,9 +30,12 @@ class Log:
             temporary.write_text("".join(_text(line) for line in kept), encoding="utf-8")
 
     def add(self, kind: str, step: int, seconds: float, values: Mapping[str, Any]) -> None:
-        """Adds a line; it is on its way to disk when this returns."""
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(_text({"kind": kind, "step": step, "seconds": round(seconds, 3), **values}))
+        """Adds a line; it is on its way to disk when this returns. Raises KairosError where it cannot be written."""
+        try:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(_text({"kind": kind, "step": step, "seconds": round(seconds, 3), **values}))
+        except OSError as error:
+            raise unwritable(self.path, error) from error
 
 
 def read_log(path: Path) -> List[Dict[str, Any]]:

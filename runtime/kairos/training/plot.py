@@ -14,6 +14,9 @@ from kairos.training.log import NAME, read_log
 CURVE = "curve.png"
 
 _WIDTH, _PANEL, _LEFT, _RIGHT, _TOP, _BOTTOM = 960, 320, 84, 24, 36, 40
+_POINTS = 400
+"""Points of a curve, at most: neighbours are averaged, so that what is seen is the trend and not the scenes' noise."""
+
 _INK, _GREY, _LOSS, _SCORE = (32, 32, 32), (216, 216, 216), (36, 92, 168), (190, 84, 24)
 
 Points = Sequence[Tuple[float, float]]
@@ -62,7 +65,10 @@ def ticks(low: float, high: float, logarithmic: bool) -> List[float]:
 
 def _series(lines: Sequence[Mapping[str, Any]], kind: str, name: str) -> List[Tuple[float, float]]:
     values = [(line["step"], line.get(name)) for line in lines if line.get("kind") == kind]
-    return [(float(step), float(value)) for step, value in values if isinstance(value, (int, float))]
+    points = [(float(step), float(value)) for step, value in values if isinstance(value, (int, float))]
+    many = math.ceil(len(points) / _POINTS)
+    groups = [points[start : start + many] for start in range(0, len(points), max(1, many))]
+    return [(group[-1][0], sum(value for _, value in group) / len(group)) for group in groups]
 
 
 def _panel(

@@ -242,7 +242,8 @@ class _Training:
             self.optimizer.step()
             self.ema.update(self.model)
             self.in_a_row = 0
-            for name, value in {**values, "steps": 1.0}.items():
+            clipped = float(values["gradient"] > self.settings.clip)
+            for name, value in {**values, "clipped": clipped, "steps": 1.0}.items():
                 self.sums[name] = self.sums.get(name, 0.0) + value
         else:
             with torch.no_grad():
