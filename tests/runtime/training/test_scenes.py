@@ -190,7 +190,7 @@ def test_the_time_between_is_half_in_four_scenes_of_ten(plain: Scenes) -> None:
     times = np.array([plain.scene(k).time for k in range(120)])
     # 0.4 with a deviation of 0.045 in 120 draws.
     assert float((times == 0.5).mean()) == pytest.approx(0.4, abs=0.15)
-    assert 0.1 <= times.min() and times.max() <= 0.9
+    assert times.min() >= 0.1 and times.max() <= 0.9
 
 
 def test_the_photographs_are_free_and_come_in_colour() -> None:
@@ -198,7 +198,7 @@ def test_the_photographs_are_free_and_come_in_colour() -> None:
     pictures = textures.free_photographs()
     assert len(pictures) == 9
     for picture in pictures:
-        assert picture.shape[0] == 3 and 0.0 <= picture.min() and picture.max() <= 1.0
+        assert picture.shape[0] == 3 and picture.min() >= 0.0 and picture.max() <= 1.0
 
 
 def test_a_contact_sheet_has_a_row_for_every_scene(full: Scenes) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kairos.training.scenes.layer import OPAQUE, Layer, Surface
-from kairos.training.scenes.motion import PARTS, ROLL, Course, Paths, Ripple
+from kairos.training.scenes.motion import PARTS, ROLL, Paths, Ripple, courses
 from kairos.training.scenes.render import motion, picture
 from kairos.training.scenes.shapes import KINDS, Shape, draw_shape
 
@@ -48,8 +48,9 @@ def _two_layers(shift: Tuple[float, float]) -> Tuple[Layer, Layer]:
     own = np.zeros((2, PARTS))
     own[1, :2] = shift
     paths = _paths(own, np.zeros((2, PARTS)), (None, None), (-1, -1)).scaled(1.0)
-    ground = Layer(OPAQUE, 0, _surface(0.5), None, 1.0, 1.0, Course(paths, 0))
-    return ground, Layer(OPAQUE, 7, _surface(1.0), _square(), 1.0, 1.0, Course(paths, 1))
+    still, moving = courses(paths)
+    ground = Layer(OPAQUE, 0, _surface(0.5), None, 1.0, 1.0, still)
+    return ground, Layer(OPAQUE, 7, _surface(1.0), _square(), 1.0, 1.0, moving)
 
 
 @pytest.mark.parametrize("shift", [(8.0, 0.0), (-5.0, 12.0)], ids=str)
@@ -98,7 +99,7 @@ def test_a_layer_is_found_again_to_a_thousandth_of_a_pixel(seed: int, time: floa
         waves, rng.uniform(0, 6, 3), rng.normal(0, 1, (3, 2)), rng.uniform(0.6, 2.6, 3), rng.normal(0, 1, 3)
     )
     own = rng.normal(0.0, 1.0, (1, PARTS)) * [1, 1, 0.05, 0.02, 0.01, 0.01, 0.02, 0.02]
-    course = Course(_paths(own, rng.uniform(-0.8, 0.8, (1, PARTS)), (ripple,), (-1,)).scaled(10.0), 0)
+    course = courses(_paths(own, rng.uniform(-0.8, 0.8, (1, PARTS)), (ripple,), (-1,)).scaled(10.0))[0]
     x, y = torch.meshgrid(torch.arange(0.0, SIDE), torch.arange(0.0, SIDE), indexing="xy")
     back_x, back_y = course.to_screen(*course.to_plane(x, y, time), time)
     assert float(torch.maximum((back_x - x).abs().max(), (back_y - y).abs().max())) < 1e-3

@@ -7,8 +7,10 @@ the two frames; any other time, before and after as well, is as good.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Tuple
+from functools import lru_cache
+from typing import Callable, List, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +22,8 @@ ROLL, ZOOM, TILT_X, TILT_Y, STRETCH, SHEAR = range(2, 8)
 PARTS = 8
 STEEPEST = 0.25
 """Largest slope of a ripple, which makes its inverse a contraction."""
-INVERSE_STEPS = 8
-"""0.25^8 of the ripple's few pixels is below a thousandth."""
+CLOSE = 2e-4
+"""Pixels by which a ripple's inverse may be wrong."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ class Ripple:
     def reach(self) -> float:
         """Largest displacement at any time, pixels."""
         return float(np.linalg.norm(self.sway, axis=1).sum())
+
+    def steps(self) -> int:
+        """Fixed-point steps that invert it: each shrinks the error by the slope."""
+        slope = float((np.linalg.norm(self.sway, axis=1) * np.linalg.norm(self.waves, axis=1)).sum())
+        return 1 + max(0, math.ceil(math.log(CLOSE / max(self.reach(), CLOSE)) / math.log(max(min(slope, 0.5), 1e-6))))
 
     def at(self, x: Tensor, y: Tensor, time: float) -> Tuple[Tensor, Tensor]:
         """D at points of the layer's plane."""
@@ -134,9 +141,9 @@ class Paths:
         moved = self.own * _progress(time, self.bend)
         count = len(self)
         local = _similarity(moved[:, ROLL], moved[:, ZOOM])
-        tilt = np.tile(np.eye(3), (count, 1, 1))
+        tilt = _identity(count)
         tilt[:, 2, 0], tilt[:, 2, 1] = moved[:, TILT_X], moved[:, TILT_Y]
-        skew = np.tile(np.eye(3), (count, 1, 1))
+        skew = _identity(count)
         skew[:, 0, 0], skew[:, 1, 1] = np.exp(moved[:, STRETCH]), np.exp(-moved[:, STRETCH])
         skew[:, 0, 1] = moved[:, SHEAR]
         turned = _shift(self.pivot + moved[:, :2]) @ local @ skew @ tilt @ _shift(-self.pivot)
@@ -187,16 +194,16 @@ class Paths:
 class Course:
     """One layer's motion at one speed: screen to plane and back, at any time."""
 
-    def __init__(self, paths: Paths, layer: int) -> None:
-        self._paths = paths
+    def __init__(self, matrices: Callable[[float], Numbers], layer: int, ripple: Ripple | None) -> None:
+        self._matrices = matrices
         self._layer = layer
-        self.ripple = paths.ripples[layer]
+        self.ripple = ripple
         self._known: dict[float, Tuple[Numbers, Numbers]] = {}
 
     def matrix(self, time: float) -> Tuple[Numbers, Numbers]:
         """The plane-to-screen map and its inverse, (3, 3) each."""
         if time not in self._known:
-            forth = self._paths.matrices(time)[self._layer]
+            forth = self._matrices(time)[self._layer]
             self._known[time] = (forth, np.linalg.inv(forth))
         return self._known[time]
 
@@ -212,10 +219,16 @@ class Course:
         """Screen pixels where points of the layer's plane are seen; the ripple is inverted by fixed point."""
         px, py = x, y
         if self.ripple is not None:
-            for _ in range(INVERSE_STEPS):
+            for _ in range(self.ripple.steps()):
                 dx, dy = self.ripple.at(px, py, time)
                 px, py = x - dx, y - dy
         return _mapped(self.matrix(time)[0], px, py)
+
+
+def courses(paths: Paths) -> List[Course]:
+    """Of every layer."""
+    matrices = lru_cache(maxsize=64)(paths.matrices)
+    return [Course(matrices, layer, ripple) for layer, ripple in enumerate(paths.ripples)]
 
 
 def _mapped(matrix: Numbers, x: Tensor, y: Tensor) -> Tuple[Tensor, Tensor]:
@@ -249,8 +262,14 @@ def _similarity(roll: Numbers, zoom: Numbers) -> Numbers:
     return answer
 
 
+def _identity(count: int) -> Numbers:
+    answer = np.zeros((count, 3, 3))
+    answer[:, 0, 0] = answer[:, 1, 1] = answer[:, 2, 2] = 1.0
+    return answer
+
+
 def _shift(offset: Numbers) -> Numbers:
-    answer = np.tile(np.eye(3), (len(offset), 1, 1))
+    answer = _identity(len(offset))
     answer[:, :2, 2] = offset
     return answer
 

@@ -10,7 +10,7 @@ import torch
 
 from kairos.training.scenes.fields import colour
 from kairos.training.scenes.layer import ADDITIVE, TRANSPARENT, Layer
-from kairos.training.scenes.motion import Course
+from kairos.training.scenes.motion import courses
 from kairos.training.scenes.moves import draw_paths
 from kairos.training.scenes.objects import background, film, person, ridge, thing
 from kairos.training.scenes.surfaces import Look
@@ -93,8 +93,8 @@ def draw_scene(rng: Generator, bank: Bank, height: int, width: int, reach: float
             number += 1
     paths = draw_paths(rng, drafts, height, width, still).at_speed(speed, height, width)
     layers = tuple(
-        Layer(d.kind, d.number, d.surface, d.shape, d.softness, d.opacity, Course(paths, k))
-        for k, d in enumerate(drafts)
+        Layer(d.kind, d.number, d.surface, d.shape, d.softness, d.opacity, course)
+        for d, course in zip(drafts, courses(paths))
     )
     return Scene(layers, _finish(rng, speed), time, speed)
 

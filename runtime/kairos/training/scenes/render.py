@@ -21,14 +21,14 @@ class Ownership:
 
     Attributes:
         owner: (H, W) int64 index of the layer, the topmost opaque one that covers more than half of the pixel.
-        plane_x, plane_y: (H, W) point of the owner's plane.
+        members: per opaque layer that owns any: its index, its pixels (N,) counted row by row, and the points (N,)
+            of its plane seen there, x and y.
         clear: per opaque layer index, (H, W) share of it that nothing in front hides.
         valid: (H, W) 1 where one surface makes up the pixel.
     """
 
     owner: Tensor
-    plane_x: Tensor
-    plane_y: Tensor
+    members: List[Tuple[int, Tensor, Tensor, Tensor]]
     clear: Dict[int, Tensor]
     valid: Tensor
 
@@ -86,7 +86,22 @@ def picture(
     if not truth:
         return rgb, None
     valid = (1.0 - mixed) * (weight > 0.45)
-    return rgb, Ownership(owner, plane_x, plane_y, _clear(layers, covers, height, width, device), valid)
+    return rgb, Ownership(
+        owner, _members(layers, owner, plane_x, plane_y), _clear(layers, covers, height, width, device), valid
+    )
+
+
+def _members(
+    layers: Sequence[Layer], owner: Tensor, plane_x: Tensor, plane_y: Tensor
+) -> List[Tuple[int, Tensor, Tensor, Tensor]]:
+    flat, x, y = owner.reshape(-1), plane_x.reshape(-1), plane_y.reshape(-1)
+    members = []
+    for index, layer in enumerate(layers):
+        if layer.kind == OPAQUE:
+            mine = (flat == index).nonzero()[:, 0]
+            if len(mine):
+                members.append((index, mine, x.index_select(0, mine), y.index_select(0, mine)))
+    return members
 
 
 def _clear(
@@ -113,23 +128,17 @@ def motion(layers: Sequence[Layer], start: Ownership, end: Ownership, time: floa
         end: the same of the second, which is at ``time``.
     """
     height, width = start.owner.shape
-    owner = start.owner.reshape(-1)
-    plane_x, plane_y = start.plane_x.reshape(-1), start.plane_y.reshape(-1)
-    x, y = torch.empty_like(plane_x), torch.empty_like(plane_y)
-    seen = torch.empty_like(plane_x)
-    for index, layer in enumerate(layers):
-        if layer.kind != OPAQUE:
-            continue
-        mine = (owner == index).nonzero()[:, 0]
-        if len(mine) == 0:
-            continue
-        to_x, to_y = layer.course.to_screen(plane_x[mine], plane_y[mine], time)
-        x[mine], y[mine] = to_x, to_y
+    device = start.owner.device
+    x, y, seen = torch.empty(3, height * width, device=device)
+    for index, mine, plane_x, plane_y in start.members:
+        to_x, to_y = layers[index].course.to_screen(plane_x, plane_y, time)
+        x.index_copy_(0, mine, to_x)
+        y.index_copy_(0, mine, to_y)
         grid = paired(to_x * (2.0 / (width - 1)) - 1.0, to_y * (2.0 / (height - 1)) - 1.0)[None, None]
         clear = functional.grid_sample(end.clear[index][None, None], grid, "bilinear", "border", align_corners=True)
         inside = (to_x >= -0.5) & (to_x <= width - 0.5) & (to_y >= -0.5) & (to_y <= height - 0.5)
-        seen[mine] = clear[0, 0, 0] * inside
-    columns = torch.arange(width, dtype=torch.float32, device=owner.device)[None, :]
-    rows = torch.arange(height, dtype=torch.float32, device=owner.device)[:, None]
+        seen.index_copy_(0, mine, clear[0, 0, 0] * inside)
+    columns = torch.arange(width, dtype=torch.float32, device=device)[None, :]
+    rows = torch.arange(height, dtype=torch.float32, device=device)[:, None]
     flow = torch.stack((x.reshape(height, width) - columns, y.reshape(height, width) - rows))
     return flow, seen.reshape(1, height, width)
