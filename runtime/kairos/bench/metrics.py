@@ -24,6 +24,8 @@ class Score(NamedTuple):
     ssim: float
     aligned: float
     """PSNR after the frame was warped to the truth by a smooth flow: what is left when timing is forgiven, dB."""
+    detail: float
+    """Gradient energy, part of the truth's: under 1 is softer."""
 
 
 def psnr(truth: Image, image: Image) -> float:
@@ -53,8 +55,15 @@ def align(truth: Image, image: Image) -> Image:
 
 
 def score(truth: Image, image: Image) -> Score:
-    """All three figures of one frame."""
-    return Score(psnr(truth, image), ssim(truth, image), psnr(truth, align(truth, image)))
+    """All figures of one frame."""
+    sharp = gradient_energy(image) / max(gradient_energy(truth), 1e-9)
+    return Score(psnr(truth, image), ssim(truth, image), psnr(truth, align(truth, image)), sharp)
+
+
+def gradient_energy(image: Image) -> float:
+    """Mean squared difference of neighbouring pixels, both ways."""
+    planes = image.astype(np.float32)
+    return float(np.square(np.diff(planes, axis=0)).mean() + np.square(np.diff(planes, axis=1)).mean())
 
 
 def mean(scores: list[Score]) -> Score:

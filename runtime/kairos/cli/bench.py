@@ -24,12 +24,15 @@ Engines = Annotated[Optional[List[str]], typer.Option("--engine", help="Engine t
 def quality(
     root: Annotated[Path, typer.Argument(metavar="CLIPS", help="Folder of the development clips.")],
     engine: Engines = None,
+    weights: Annotated[
+        Optional[Path], typer.Option("--weights", help="Weights of swift, in place of those that come with Kairos.")
+    ] = None,
 ) -> None:
-    """Drop every odd frame, rebuild it, compare with the truth: PSNR, SSIM and aligned PSNR per clip."""
+    """Drop every odd frame, rebuild it, compare with the truth: PSNR, SSIM, aligned PSNR and detail per clip."""
     from kairos.bench.quality import quality as measure
     from kairos.bench.quality import render
 
-    print(render(measure(root, engine or ["classic"])))
+    print(render(measure(root, engine or ["classic"], weights=weights)))
 
 
 def vectors(

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kairos.bench.baselines import splat_and_warp
 from kairos.bench.clips import CLIPS, Clip, split
-from kairos.bench.metrics import Score, align, mean, psnr, score
+from kairos.bench.metrics import Image, Score, align, mean, psnr, score
 from kairos.bench.quality import BLEND, Report, blend, quality, rebuild, render
 from kairos.errors import BadRequest
 from support.shared import shared_data
@@ -59,8 +60,8 @@ def test_aligning_forgives_a_shift() -> None:
 
 
 def test_the_report_prints_both_means() -> None:
-    scores = {clip.name: {BLEND: Score(20.0, 0.5, 21.0)} for clip in CLIPS}
-    scores["beachball"] = {BLEND: Score(31.0, 0.5, 21.0)}
+    scores = {clip.name: {BLEND: Score(20.0, 0.5, 21.0, 1.0)} for clip in CLIPS}
+    scores["beachball"] = {BLEND: Score(31.0, 0.5, 21.0, 1.0)}
     report = Report((BLEND,), scores)
     assert report.mean(BLEND).psnr == pytest.approx(21.0)
     assert report.mean(BLEND, without="beachball").psnr == pytest.approx(20.0)
@@ -73,3 +74,25 @@ def test_a_missing_folder_is_refused_in_one_line(tmp_path: Path) -> None:
         quality(tmp_path / "nowhere")
     with pytest.raises(BadRequest, match="beachball"):
         quality(tmp_path)
+
+
+def test_softness_shows_in_the_gradient_energy() -> None:
+    truth = np.random.default_rng(2).integers(0, 256, (40, 50, 3)).astype(np.uint8)
+    soft = ((truth[1:].astype(np.uint16) + truth[:-1]) // 2).astype(np.uint8)
+    assert score(truth, truth).detail == 1.0
+    # Averaging two rows halves the noise's energy across columns, and more down them.
+    assert score(truth[1:], soft).detail < 0.6
+
+
+def test_splat_and_warp_rebuilds_a_pan_that_blending_doubles() -> None:
+    columns, rows = np.meshgrid(np.arange(160), np.arange(120))
+
+    def frame(shift: float) -> Image:
+        wave = np.sin((columns - shift) / 5) * np.cos(rows / 7)
+        plane = (127 + 60 * wave + 40 * np.sin((columns - shift + rows) / 11)).astype(np.uint8)
+        return np.repeat(plane[..., None], 3, -1)
+
+    kept = [frame(0), frame(8)]
+    inner = (slice(10, -10), slice(16, -16))
+    found, doubled = (psnr(frame(4)[inner], way(kept)[0][inner]) for way in (splat_and_warp, blend))
+    assert found > 35 and found > doubled + 8
