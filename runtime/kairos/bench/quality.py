@@ -19,6 +19,7 @@ from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
 from kairos.errors import BadRequest
 from kairos.motion.compose import compose
+from kairos.motion.encode import Codec
 from kairos_nodes.layers import Policy
 
 BLEND, FFMPEG = "blend", "ffmpeg mci"
@@ -66,7 +67,7 @@ def rebuild(
             after=first + 2 if first + 2 < len(kept) else None,
         )
         (found,) = session.at(pair, [TIME])
-        planes = compose(shot.proxy(first), shot.proxy(first + 1), found, Policy.BLEND, filter)
+        planes = compose(shot.proxy(first), shot.proxy(first + 1), found, Policy.BLEND, filter, Codec())
         made.append((planes * 255.0).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy())
     return made
 
