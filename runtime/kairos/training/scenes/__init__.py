@@ -21,8 +21,8 @@ How scenes are spread, in parts of all:
   layer, so that single pixels can move somewhat further. 0.02 stand quite still, in 0.02 one thing alone moves.
 - the camera stands in 0.3. Half of the layers accelerate: half way, they are off the even path by up to a fifth.
 - t is 1/2 in 0.4, else even in 0.1..0.9.
-- in 0.10 there is a layer to be seen through (glass, smoke), in 0.08 one that is added (glow, reflection); 0.3 of things
-  throw a soft shadow that slips against them. 0.3 have a focus, with soft layers in front of it or behind.
+- 0.10 hold a layer to be seen through (glass, smoke), 0.08 one that is added (glow, reflection); 0.3 of things throw a
+  soft shadow that slips against them. 0.3 of scenes have a focus, with soft layers in front of it or behind.
 - glints up to several times white on a quarter of the smooth things; they stay on the surface.
 - a shutter in 0.25, averaged over five instants, as long as these do not show apart; truth is that of the middle one.
 - grain in 0.4, deviation 0.003 to 0.03, white or with a film's short correlation; brightness changes in 0.1.
