@@ -22,8 +22,10 @@ from kairos.training.task import VALIDATION_SEED
 
 BATCH = 4
 
-_LOOKS = 2
-"""Every scene is looked at in this many steps in a row, turned over in between: making it costs as much as a step."""
+_LOOKS = 4
+"""Every scene is looked at in this many steps in a row, each time turned over another way: making it costs more than
+looking at it.
+"""
 
 _MEETING_FROM = 0.7
 """Part of a training after which the meeting network learns, too: what it learns from is the motion's mistakes."""
@@ -161,15 +163,18 @@ class Answer:
 
 
 def turned(scenes: SceneBatch, step: int) -> SceneBatch:
-    """Scenes as they are on even steps, mirrored left to right on odd ones: flows turn with the picture."""
-    if step % 2 == 0:
+    """Scenes as they are, left to right, top to bottom, or both, by the step: flows turn with the picture."""
+    across, down = bool(step & 1), bool(step & 2)
+    axes = [axis for axis, turns in ((-1, across), (-2, down)) if turns]
+    if not axes:
         return scenes
     names = [each.name for each in fields(scenes) if each.name not in ("time", "context")]
-    over = {name: getattr(scenes, name).flip(-1) for name in names}
+    over = {name: getattr(scenes, name).flip(axes) for name in names}
+    signs = torch.tensor([-1.0 if across else 1.0, -1.0 if down else 1.0], device=scenes.time.device)
     for name in names:
         if name.startswith("flow"):
-            over[name] = torch.cat([-over[name][:, :1], over[name][:, 1:]], 1)
-    context = None if scenes.context is None else scenes.context.flip(-1)
+            over[name] = over[name] * signs[:, None, None]
+    context = None if scenes.context is None else scenes.context.flip(axes)
     return replace(scenes, context=context, **over)
 
 
