@@ -6,8 +6,12 @@ processor's vectors. Constants of kernels have to be float32 too: numba widens a
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any, Callable
 
+import llvmlite.binding as llvm  # type: ignore[import-untyped]
+import numba
 import numpy as np
 import numpy.typing as npt
 from numba import njit
@@ -23,15 +27,34 @@ PLANES = "f4[:,:,::1]"
 """Signature of :data:`Planes`."""
 
 
+def _folder() -> str:
+    """Where what is compiled is kept: beside this file, apart for every kind of processor. Machines of a farm that
+    share an installation and compile at the same moment must not be handed one another's code.
+    """
+    features = str(llvm.get_host_cpu_features().flatten())
+    kind = f"{llvm.get_host_cpu_name()}-{hashlib.sha256(features.encode()).hexdigest()[:8]}"
+    return str(Path(__file__).parent / "__pycache__" / kind)
+
+
+_FOLDER = _folder()
+_CONFIG: Any = numba.config
+
+
 def kernel(signature: str) -> Callable[[Callable[..., Any]], Callable[..., None]]:
-    """Compiles for one set of types, and keeps that beside the module or, where it is read-only, with the user."""
+    """Compiles for one set of types, and keeps that on disk: where NUMBA_CACHE_DIR says, else beside this file, else,
+    where that is read-only, with the user.
+    """
 
     def compiled(function: Callable[..., Any]) -> Callable[..., None]:
+        chosen = _CONFIG.CACHE_DIR
+        _CONFIG.CACHE_DIR = chosen or _FOLDER
         try:
             made: Callable[..., None] = njit(signature, nogil=True, error_model="numpy", cache=True)(function)
         except RuntimeError:
-            # Nowhere to keep it: neither folder can be written.
+            # Nowhere to keep it: no folder can be written.
             made = njit(signature, nogil=True, error_model="numpy")(function)
+        finally:
+            _CONFIG.CACHE_DIR = chosen
         return made
 
     return compiled
