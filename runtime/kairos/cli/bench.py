@@ -1,4 +1,4 @@
-"""``kairos bench quality|vectors|speed|synthetic``: measured figures, printed as tables."""
+"""``kairos bench quality|vectors|speed|synthetic|adapt``: measured figures, printed as tables."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ def add_commands(app: typer.Typer) -> None:
     bench.command("vectors")(vectors)
     bench.command("speed")(speed)
     bench.command("synthetic")(synthetic)
+    bench.command("adapt")(adapt)
     app.add_typer(bench, name="bench")
 
 
@@ -73,3 +74,18 @@ def synthetic(
     width, height = parse_size(size)
     told = None if count < 100 else lambda line: typer.echo(line, err=True)
     print(render(measure(engine or ["classic"], count, width, height, device, told)))
+
+
+def adapt(
+    root: Annotated[Path, typer.Argument(metavar="CLIPS", help="Folder of the development clips.")],
+    minutes: Annotated[float, typer.Option("--minutes", help="Time spent fitting to each clip.")] = 1.5,
+    steps: Annotated[Optional[int], typer.Option("--steps", help="Length in steps instead.")] = None,
+    weights: Annotated[Optional[Path], typer.Option("--weights", help="Weights to begin with.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
+) -> None:
+    """Fit swift to half of what a clip shows of itself, judge it on the rest and on frames that nothing has seen."""
+    from kairos.bench.adapt import measure, render
+    from kairos.training.adapt import AdaptSettings
+
+    settings = AdaptSettings(minutes=minutes, steps=steps)
+    print(render(measure(root, settings, weights, device, lambda line: typer.echo(line, err=True))))
