@@ -69,6 +69,10 @@ class SwiftTask:
         self._scenes: Dict[Tuple[int, int, str], Scenes] = {}
         self._last: Optional[Tuple[Tuple[int, int, int, str], SceneBatch]] = None
 
+    def __getstate__(self) -> Dict[str, Any]:
+        """Another process makes its own scenes."""
+        return {**self.__dict__, "_scenes": {}, "_last": None}
+
     def model(self) -> nn.Module:
         """A fresh network."""
         return Swift()
