@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -40,8 +40,8 @@ from kairos_nodes.layers import Policy
 LEAST_FRAMES = 5
 """Three triplets: two to learn from, one to judge by."""
 
-MOST_TRIPLETS = 24
-"""Spread over the shot; all of them in a shot of 26 frames or fewer."""
+MOST_TRIPLETS = 20
+"""Spread over the shot; all of them in a shot of 22 frames or fewer."""
 
 HALF_WAY = 0.5
 
@@ -59,7 +59,7 @@ _SCENE_SIZE, _SCENE_SEED = 256, 20_071
 _SHARE = 0.25
 """Part of every batch that made scenes are."""
 
-_BATCH = 4
+_BATCH = 2
 _WARM_UP = 20
 _DECAY = 0.98
 _WEIGHT_DECAY = 1e-4
@@ -166,9 +166,9 @@ def adapt(
         BadRequest: too few frames, too few of them between cuts, or frames too small.
         Cancelled: ``cancelled`` said so.
     """
-    triplets = usable(shot)
-    fit, held = triplets[0::2], triplets[1::2]
     run = _Run(shot, network, settings, listener, cancelled)
+    triplets = usable(shot, lambda done, total: run.tell("look", done, total))
+    fit, held = triplets[0::2], triplets[1::2]
     fitted = run.fit(run.examples(fit))
     gains = run.judge(fitted, held)
     kept, why = verdict(gains)
@@ -176,8 +176,10 @@ def adapt(
     return Adapted(fitted, kept, why, tuple(gains), tuple(each.first + 1 for each in fit), run.steps, run.clock.elapsed)
 
 
-def usable(shot: ShotView) -> List[Pair]:
+def usable(shot: ShotView, tell: Callable[[int, int], None] = lambda done, total: None) -> List[Pair]:
     """Frames two apart with one between that differs from both, on one side of every cut: spread over the shot.
+
+    ``tell`` hears how many places are looked at, of how many.
 
     Raises:
         BadRequest: there are fewer than two.
@@ -189,12 +191,23 @@ def usable(shot: ShotView) -> List[Pair]:
         )
     last = shot.count - 3
     spread = np.linspace(0, last, min(last + 1, MOST_TRIPLETS)).round().astype(int)
+    cuts: Dict[int, bool] = {}
+
+    def cut(position: int) -> bool:
+        if position not in cuts:
+            cuts[position] = is_cut(shot.proxy(position), shot.proxy(position + 1))
+        return cuts[position]
+
+    def moves_on(position: int) -> bool:
+        return not (is_repeat(shot.proxy(position), shot.proxy(position + 1)) or cut(position))
+
     found = []
-    for first in map(int, spread):
-        if not all(_moves_on(shot, position) for position in (first, first + 1)):
+    for index, first in enumerate(map(int, spread)):
+        tell(index, len(spread))
+        if not (moves_on(first) and moves_on(first + 1)):
             continue
-        before = first - 2 if first > 1 and not any(_cut(shot, first - back) for back in (1, 2)) else None
-        after = first + 4 if first + 4 < shot.count and not any(_cut(shot, first + on) for on in (2, 3)) else None
+        before = first - 2 if first > 1 and not (cut(first - 1) or cut(first - 2)) else None
+        after = first + 4 if first + 4 < shot.count and not (cut(first + 2) or cut(first + 3)) else None
         found.append(Pair(first, first + 2, before, after))
     if len(found) < 2:
         raise BadRequest(
@@ -366,12 +379,3 @@ def _answer(meeting: Meeting, told: Told) -> Inbetween:
 
 def _session(shot: ShotView, network: Swift) -> SwiftSession:
     return SwiftSession(shot, network, torch.float32, use_prior=True, scale=automatic_scale(shot))
-
-
-def _moves_on(shot: ShotView, position: int) -> bool:
-    """The frame after a position shows another moment of the same scene."""
-    return not (_cut(shot, position) or is_repeat(shot.proxy(position), shot.proxy(position + 1)))
-
-
-def _cut(shot: ShotView, position: int) -> bool:
-    return is_cut(shot.proxy(position), shot.proxy(position + 1))
