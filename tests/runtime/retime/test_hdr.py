@@ -11,31 +11,35 @@ from support import made
 from support.exr import read_exr, rgb_of
 from support.jobs import frame_at, retime
 
+ENGINES = ("classic", "swift")
 
-def test_a_still_hdr_plate_is_bit_identical_at_every_fractional_time(tmp_path: Path) -> None:
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_still_hdr_plate_is_bit_identical_at_every_fractional_time(engine: str, tmp_path: Path) -> None:
     clip = made.still_hdr(tmp_path / "plate", frames=3)
     plate = rgb_of(read_exr(clip.files[0]))
     assert plate.min() == -8 and plate.max() == 65504
     for repeats in ("auto", "keep"):
-        ran = retime(clip, tmp_path / repeats, speed="2/7", repeats=repeats)
+        ran = retime(clip, tmp_path / repeats, speed="2/7", repeats=repeats, engine=engine)
         assert len(ran.files()) == 8
         for file in ran.files():
             assert np.array_equal(rgb_of(read_exr(file)), plate), (repeats, file.name)
 
 
-def test_pixels_that_a_moving_object_never_nears_are_bit_identical(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_pixels_that_a_moving_object_never_nears_are_bit_identical(engine: str, tmp_path: Path) -> None:
     clip = made.still_with_mover(tmp_path / "plate", frames=4)
     plate = rgb_of(read_exr(clip.files[0]))
-    ran = retime(clip, tmp_path / "out", between=3)
+    ran = retime(clip, tmp_path / "out", between=3, engine=engine)
     assert clip.quiet is not None
     for file in ran.files():
         assert np.array_equal(rgb_of(read_exr(file))[:, clip.quiet], plate[:, clip.quiet]), file.name
 
 
-@pytest.mark.parametrize("width", [7.0, 12.0])
-def test_a_flat_moving_highlight_keeps_peak_and_energy(width: float, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("width", "engine"), [(7.0, "classic"), (12.0, "classic"), (7.0, "swift"), (12.0, "swift")])
+def test_a_flat_moving_highlight_keeps_peak_and_energy(width: float, engine: str, tmp_path: Path) -> None:
     clip = made.highlight(tmp_path / "plate", width=width, value=5000.0)
-    ran = retime(clip, tmp_path / "out", between=3)
+    ran = retime(clip, tmp_path / "out", between=3, engine=engine)
     source = read_exr(clip.files[1])["G"].astype(np.float64)
     energy = source[source > 1].sum()
     for k in range(1, 16):
@@ -44,10 +48,11 @@ def test_a_flat_moving_highlight_keeps_peak_and_energy(width: float, tmp_path: P
         assert plane[plane > 1].sum() == pytest.approx(energy, rel=0.02), k
 
 
-def test_an_edge_against_black_rings_neither_under_nor_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_edge_against_black_rings_neither_under_nor_over(engine: str, tmp_path: Path) -> None:
     clip = made.hard_edge(tmp_path / "plate")
     sources = [rgb_of(read_exr(file)) for file in clip.files]
-    ran = retime(clip, tmp_path / "out", between=3)
+    ran = retime(clip, tmp_path / "out", between=3, engine=engine)
     for file in ran.files():
         rgb = rgb_of(read_exr(file))
         assert rgb.min() >= 0, file.name
