@@ -21,8 +21,8 @@ from kairos.motion.tiling import resize
 FULL, HALF = 1.0, 0.5
 
 LARGEST = 700_000
-"""Pixels of a frame above which motion is found at half size: between 960x540 and 1280x720. On a 2K plate half size lost
-nothing; on frames of 0.45 and 0.5 megapixels, up to a tenth of a decibel.
+"""Pixels of a frame above which motion is found at half size: between 960x540 and 1280x720. On a 2K plate half size
+lost nothing; on frames of 0.45 and 0.5 megapixels, up to a tenth of a decibel.
 """
 SMALLEST = 200_000
 """Pixels of a frame below which there is nothing to be taken away."""
