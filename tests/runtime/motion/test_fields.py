@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from kairos.motion.coarse import Grid, coarse_grid, from_coarse, smooth_coarse, to_coarse
-from kairos.motion.fill import fill_background, fill_holes, fill_weighted
+from kairos.motion.fill import fill_holes, fill_weighted
 from kairos.motion.occlusion import clean_mask, confidence, consistency, occlusion
 from kairos.motion.tiling import resize, resize_flow, tiled
 
@@ -75,14 +75,6 @@ def test_full_weight_keeps_a_pixel_exactly() -> None:
     weight[weight > 0.5] = 1.0
     kept = (weight == 1).expand(2, -1, -1)
     assert torch.equal(fill_weighted(planes, weight)[kept], planes[kept])
-
-
-def test_disoccluded_ground_takes_the_slower_motion() -> None:
-    flow = torch.zeros(2, 20, 40)
-    flow[0, :, 20:] = 9.0
-    known = torch.ones(1, 20, 40, dtype=torch.bool)
-    known[:, :, 15:20] = False
-    assert not fill_background(flow, known)[0, :, 15:20].any()
 
 
 @pytest.mark.parametrize("tile", [7, 16, 100])
