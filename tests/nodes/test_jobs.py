@@ -14,8 +14,8 @@ from kairos_nodes.layers import Policy
 from kairos_nodes.parameters import JOBS, PARAMETERS, parameters_of, parse_layer_policy
 
 SAMPLES = (
-    RetimeJob("in.%04d.exr", "out.%04d.exr", speed="1/3", frames="1-4,9", shutter=180.0, exposure=0.18),
-    VectorsJob("in.mov", "out.%04d.exr", range="1001-1048", masks=False),
+    RetimeJob("in.%04d.exr", "out.%04d.exr", speed="1/3", frames="1-4,9", shutter=180.0, tta=True, exposure=0.18),
+    VectorsJob("in.mov", "out.%04d.exr", range="1001-1048", masks=False, weights="shot.safetensors"),
     InbetweenJob("a.exr", "b.exr", "out.%04d.exr", 3, engine="classic"),
 )
 
@@ -113,6 +113,8 @@ def test_a_retime_needs_exactly_one_timing() -> None:
         ("channels", "rgba,depth", "rgba,depth"),
         ("compression", "dwaa:45", "dwaa:45"),
         ("masks", "yes", True),
+        ("tta", "on", True),
+        ("weights", None, ""),
         ("fps", None, None),
         ("speed", "", None),
         ("filter", None, "cubic"),
@@ -150,6 +152,8 @@ def test_values_are_brought_into_canonical_form(name: str, given: Any, expected:
         ("cuts", "9-1"),
         ("compression", "zipp"),
         ("masks", "maybe"),
+        ("tta", "twice"),
+        ("weights", 5),
         ("matte", 5),
         ("colorspace", "a\0b"),
     ],

@@ -98,7 +98,7 @@ def measure(
 
 def render(rows: Sequence[Row]) -> str:
     """The table."""
-    columns = ("clip", "steps", "held back", "fitted", "kept", "gain", "odd frames", "with it", "gain", "worst")
+    columns = ("clip", "steps", "held back", "fitted", "part", "kept", "gain", "odd frames", "with it", "gain", "worst")
     lines = [_line(columns)]
     for row in rows:
         odd = np.array(row.odd_after) - np.array(row.odd_before)
@@ -109,6 +109,7 @@ def render(rows: Sequence[Row]) -> str:
                     row.clip,
                     str(row.result.steps),
                     *(f"{figure:.2f}" for figure in figures),
+                    f"{row.result.part:g}",
                     "yes" if row.result.kept else "no",
                     f"{row.held_gain:+.3f}",
                     f"{np.mean(row.odd_before):.2f}",

@@ -191,6 +191,7 @@ def _write(path: Path, result: Adapted, shot: Shot, base: Path, device: Any) -> 
         "hours": f"{result.seconds / 3600:.8g}",
         "fitted": json.dumps([shot.numbers[position] for position in result.fitted]),
         "held": json.dumps(held),
+        "part": str(result.part),
         "gain": f"{result.after - result.before:.4f}",
         "history": json.dumps(checkpoint.history(checkpoint.load_weights(base)[1])),
     }
@@ -204,6 +205,7 @@ def _figures(result: Adapted) -> Dict[str, Any]:
         "before": round(result.before, 3),
         "after": round(result.after, 3),
         "worst": round(min(gain.difference for gain in result.held), 3),
+        "part": result.part,
         "steps": result.steps,
     }
 

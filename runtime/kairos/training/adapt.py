@@ -3,7 +3,10 @@
 Frames two apart predict the one between them. Half of these triplets are learned from, the other half is held back and
 decides whether the fitted weights are any better. What is fitted is the meeting network: how sure either frame is of a
 pixel in *this* shot, with its grain, its blur and its way of moving. The motion itself stays, so that all it needs is
-looked at once. Made scenes are mixed in, so that what the shot does not show is not forgotten.
+looked at once. (Fitted along with it, the motion's last step learned its few triplets by heart and helped no other
+frame.) Made scenes are mixed in, more than half: so that what the shot does not show is not forgotten, and against
+learning by heart. Of what was learned as much is taken over as serves the held-back frames best: all, a half, a
+quarter, or nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -27,21 +30,15 @@ from kairos.engines.swift.session import SwiftSession, Told
 from kairos.errors import BadRequest, Cancelled
 from kairos.events import Event, Listener
 from kairos.motion.compose import compose
-from kairos.motion.cuts import is_cut, is_repeat
 from kairos.motion.encode import Codec
 from kairos.motion.inbetween import Inbetween
 from kairos.training.ema import Ema
 from kairos.training.losses import laplacian
 from kairos.training.scenes import Scenes
 from kairos.training.schedule import Clock, rate
+from kairos.training.triplets import usable
 from kairos.training.windows import Example, TwoFrames, picture_of, window
 from kairos_nodes.layers import Policy
-
-LEAST_FRAMES = 5
-"""Three triplets: two to learn from, one to judge by."""
-
-MOST_TRIPLETS = 20
-"""Spread over the shot; all of them in a shot of 22 frames or fewer."""
 
 HALF_WAY = 0.5
 
@@ -53,11 +50,14 @@ WORST = 0.3
 """No held-back frame may lose more than this, dB."""
 
 _WINDOW = 256
-_WINDOWS = 96
-"""Of all triplets together, about: a third of a gigabyte."""
+_WINDOWS = 64
+"""Of all triplets together, about: half a gigabyte."""
 _SCENE_SIZE, _SCENE_SEED = 256, 20_071
-_SHARE = 0.25
-"""Part of every batch that made scenes are."""
+_SHARE = 0.6
+"""Part of what is learned from that made scenes are."""
+
+PARTS = (1.0, 0.5, 0.25)
+"""Of the change from the weights as they were, tried on the held-back frames."""
 
 _BATCH = 2
 _WARM_UP = 20
@@ -90,7 +90,7 @@ class AdaptSettings:
     steps: Optional[int] = None
     lr: float = 1e-4
     seed: int = 0
-    scenes: int = 8
+    scenes: int = 12
 
     def __post_init__(self) -> None:
         for name, value in (("minutes", self.minutes), ("lr", self.lr)):
@@ -123,6 +123,7 @@ class Adapted:
         kept: better than before by the held-back frames.
         why: in one line, for people.
         held: the held-back frames.
+        part: how much of what was learned is in the network, one of :data:`PARTS`.
         fitted: positions of the frames that were learned from.
         steps, seconds: spent fitting.
     """
@@ -131,6 +132,7 @@ class Adapted:
     kept: bool
     why: str
     held: Tuple[Gain, ...]
+    part: float
     fitted: Tuple[int, ...]
     steps: int
     seconds: float
@@ -169,52 +171,28 @@ def adapt(
     run = _Run(shot, network, settings, listener, cancelled)
     triplets = usable(shot, lambda done, total: run.tell("look", done, total))
     fit, held = triplets[0::2], triplets[1::2]
-    fitted = run.fit(run.examples(fit))
-    gains = run.judge(fitted, held)
+    learned = run.fit(run.examples(fit))
+    variants = [mixed(network, learned, part) for part in PARTS]
+    tried = run.judge(variants, held)
+    # One that may be kept comes before one that may not, then the greater gain counts.
+    best = max(range(len(PARTS)), key=lambda index: (verdict(tried[index])[0], _mean_gain(tried[index])))
+    gains = tried[best]
     kept, why = verdict(gains)
     run.tell("done", len(held), len(held), score=float(np.mean([gain.after for gain in gains])))
-    return Adapted(fitted, kept, why, tuple(gains), tuple(each.first + 1 for each in fit), run.steps, run.clock.elapsed)
+    frames = tuple(pair.first + 1 for pair in fit)
+    return Adapted(variants[best], kept, why, tuple(gains), PARTS[best], frames, run.steps, run.clock.elapsed)
 
 
-def usable(shot: ShotView, tell: Callable[[int, int], None] = lambda done, total: None) -> List[Pair]:
-    """Frames two apart with one between that differs from both, on one side of every cut: spread over the shot.
+def mixed(base: Swift, learned: Swift, part: float) -> Swift:
+    """A network with a part of the way from one's weights to the other's behind it."""
+    network, ends = copy.deepcopy(learned), base.state_dict()
+    network.load_state_dict({name: torch.lerp(ends[name], end, part) for name, end in learned.state_dict().items()})
+    return network
 
-    ``tell`` hears how many places are looked at, of how many.
 
-    Raises:
-        BadRequest: there are fewer than two.
-    """
-    if shot.count < LEAST_FRAMES:
-        raise BadRequest(
-            f"The shot has {shot.count} frames; weights cannot be fitted to fewer than {LEAST_FRAMES}.",
-            "Give a longer --range, or use the weights as they are.",
-        )
-    last = shot.count - 3
-    spread = np.linspace(0, last, min(last + 1, MOST_TRIPLETS)).round().astype(int)
-    cuts: Dict[int, bool] = {}
-
-    def cut(position: int) -> bool:
-        if position not in cuts:
-            cuts[position] = is_cut(shot.proxy(position), shot.proxy(position + 1))
-        return cuts[position]
-
-    def moves_on(position: int) -> bool:
-        return not (is_repeat(shot.proxy(position), shot.proxy(position + 1)) or cut(position))
-
-    found = []
-    for index, first in enumerate(map(int, spread)):
-        tell(index, len(spread))
-        if not (moves_on(first) and moves_on(first + 1)):
-            continue
-        before = first - 2 if first > 1 and not (cut(first - 1) or cut(first - 2)) else None
-        after = first + 4 if first + 4 < shot.count and not (cut(first + 2) or cut(first + 3)) else None
-        found.append(Pair(first, first + 2, before, after))
-    if len(found) < 2:
-        raise BadRequest(
-            "Cuts and repeated frames leave fewer than two places to learn from.",
-            "Give a --range without cuts, or use the weights as they are.",
-        )
-    return found
+def _mean_gain(gains: Sequence[Gain]) -> float:
+    mean = float(np.mean([gain.difference for gain in gains]))
+    return mean if math.isfinite(mean) else -math.inf
 
 
 def verdict(gains: Sequence[Gain]) -> Tuple[bool, str]:
@@ -298,18 +276,21 @@ class _Run:
         meeting.load_state_dict(ema.model.state_dict())
         return fitted.eval().requires_grad_(False)
 
-    def judge(self, fitted: Swift, held: Sequence[Pair]) -> List[Gain]:
-        """Rebuilds the held-back frames with the network as it was and as fitted."""
-        gains = []
+    def judge(self, variants: Sequence[Swift], held: Sequence[Pair]) -> List[List[Gain]]:
+        """Rebuilds the held-back frames with the network as it was and with each of the others: gains of each.
+
+        They share the motion, which is found once.
+        """
+        gains: List[List[Gain]] = [[] for _ in variants]
         for index, pair in enumerate(held):
             self.tell("judge", index, len(held))
             truth = self._shot.proxy(pair.first + 1)
             with torch.inference_mode():
                 told = self._session.told(pair, HALF_WAY)
-                scores = [
-                    self._score(pair, _answer(network.meeting, told), truth) for network in (self._network, fitted)
-                ]
-            gains.append(Gain(pair.first + 1, *scores))
+                networks = [self._network, *variants]
+                before, *after = (self._score(pair, _answer(each.meeting, told), truth) for each in networks)
+            for own, score in zip(gains, after):
+                own.append(Gain(pair.first + 1, before, score))
         return gains
 
     def tell(self, stage: str, done: int, total: int, **more: object) -> None:

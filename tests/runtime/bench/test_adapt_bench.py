@@ -10,13 +10,14 @@ from kairos.bench.adapt import NAMES, Row, measure, render
 from kairos.bench.clips import CLIPS, split
 from kairos.engines.swift.network import Swift
 from kairos.errors import BadRequest
-from kairos.training.adapt import LEAST_FRAMES, Adapted, AdaptSettings, Gain
+from kairos.training.adapt import Adapted, AdaptSettings, Gain
+from kairos.training.triplets import LEAST_FRAMES
 from support.shared import shared_data
 
 
 def row(kept: bool, odd_after: float) -> Row:
     held = (Gain(2, 30.0, 30.5), Gain(4, 31.0, 31.3))
-    result = Adapted(Swift(), kept, "because", held, (1, 3), 100, 60.0)
+    result = Adapted(Swift(), kept, "because", held, 1.0, (1, 3), 100, 60.0)
     return Row("clip", result, [28.0, 29.0], [28.0, odd_after])
 
 

@@ -23,17 +23,18 @@ from kairos.errors import BadRequest, Cancelled
 from kairos.events import Event
 from kairos.images import open_shot
 from kairos.training import adapt as adaptation
+from kairos.training import triplets
 from kairos.training.adapt import (
-    LEAST_FRAMES,
     NOISE,
     WORST,
     AdaptSettings,
     Gain,
     adapt,
-    usable,
+    mixed,
     verdict,
 )
 from kairos.training.checkpoint import load_weights
+from kairos.training.triplets import LEAST_FRAMES, usable
 from kairos.training.windows import picture_of, window
 from support import made
 from support.jobs import kairos, retime
@@ -114,7 +115,7 @@ def test_repeated_frames_teach_no_timing() -> None:
 
 
 def test_a_long_shot_is_sampled_from_end_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adaptation, "MOST_TRIPLETS", 6)
+    monkeypatch.setattr(triplets, "MOST_TRIPLETS", 6)
     firsts = [pair.first for pair in usable(panning(50, size=(32, 48)))]
     # 48 places for a triplet, the first and the last among them.
     assert firsts == [0, 9, 19, 28, 38, 47]
@@ -146,12 +147,22 @@ def test_a_network_that_is_off_is_put_right_and_kept() -> None:
     # 1 px of error on a texture with wavelengths from 5 px up; without it the search is right to a few hundredths.
     assert result.kept and result.after - result.before > 3.0
     assert result.fitted == (1, 3, 5) and [gain.position for gain in result.held] == [2, 4]
-    assert result.steps == QUICK.steps
+    assert result.steps == QUICK.steps and result.part == 1.0
     assert all(torch.equal(tensor, before[name]) for name, tensor in base.state_dict().items())
     assert same(result.network.motion, base.motion)
     stages = [event.data["stage"] for event in events]
     assert list(dict.fromkeys(stages)) == ["look", "fit", "judge", "done"]
     assert events[-1].data["score"] == pytest.approx(result.after)
+
+
+def test_only_as_much_is_taken_over_as_serves_the_held_back_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    learned, base = network(-1.0), network(1.0)
+    assert float(mixed(base, learned, 0.25).meeting.answer.bias[0]) == 0.5
+    # All of the way from 1 px off to 1 px off the other way is no better; half of it is right.
+    monkeypatch.setattr(adaptation._Run, "fit", lambda run, examples: learned)
+    result = adapt(panning(5), base, QUICK, deaf)
+    assert result.kept and result.part == 0.5
+    assert float(result.network.meeting.answer.bias[0]) == 0.0
 
 
 def test_what_gains_nothing_is_not_kept() -> None:
