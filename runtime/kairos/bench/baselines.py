@@ -42,7 +42,7 @@ def splat_and_warp(kept: Sequence[Image]) -> List[Image]:
 
 def _average(first: Image, second: Image) -> Image:
     planes = [torch.from_numpy(frame).permute(2, 0, 1).float() / 255 for frame in (first, second)]
-    flows = list(classical_prior(planes[0], planes[1], finest=0))
+    flows = list(classical_prior(planes[0], planes[1]))
     arrived, shares, velocities = [], [], []
     for own, other, flow, back in ((0, 1, flows[0], flows[1]), (1, 0, flows[1], flows[0])):
         unlike = (backward_warp(planes[other], flow) - planes[own]).abs().mean(0, keepdim=True)

@@ -7,7 +7,11 @@ chooses among its checkpoints, at another size.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache, partial
 from typing import Callable, Dict, List, Optional, Sequence
 
 import torch
@@ -28,8 +32,19 @@ from kairos_nodes.layers import Policy
 BLEND = "blend"
 """The plain mean of the two frames by time: what there is to beat."""
 
+STRAIGHT, TRUTH = "true, straight", "true, curved"
+"""The in-between of true motion and true visibility: on straight paths at even speed, which is all that two frames can
+tell, and on the paths as they are. What there is to be reached.
+"""
+
+_UNSEEN = 0.05
+"""Say of a frame that does not show the point: where neither does, both are blended."""
+
 LARGE = 20.0
 """Motion over the pair's interval above which an error also counts as one of large motion, pixels."""
+
+_PORTION, _TOLD = 25, 100
+"""Scenes that are measured at a time, and after which a line is told."""
 
 _LEAST = 1e-7
 """Mean square error under which a frame counts as perfect: 70 dB."""
@@ -55,6 +70,10 @@ class Tally:
     false: float = 0.0
     gradient: float = 0.0
     gradient_true: float = 0.0
+
+    def __add__(self, other: Tally) -> Tally:
+        """Of the scenes of both."""
+        return Tally(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(Tally)})
 
     @property
     def psnr(self) -> float:
@@ -84,7 +103,9 @@ class Tally:
 
 @dataclass(frozen=True)
 class Report:
-    """Figures by engine, in the order asked for, after the plain blend's; and what they were measured on."""
+    """Figures by engine, in the order asked for, between the plain blend's and the truth's; and what they were measured
+    on.
+    """
 
     tallies: Dict[str, Tally]
     count: int
@@ -99,6 +120,7 @@ def synthetic(
     height: int = 256,
     device: str = "auto",
     listener: Optional[Callable[[str], None]] = None,
+    workers: int = 1,
 ) -> Report:
     """Runs the bench.
 
@@ -108,19 +130,44 @@ def synthetic(
         width, height: of the scenes, pixels.
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
         listener: told one line every hundred scenes.
+        workers: processes among which the scenes are shared out, each on one thread of the CPU; 1 does all here.
 
     Raises:
-        BadRequest: an unknown engine or device, no scenes, or scenes under 32 pixels.
+        BadRequest: an unknown engine or device, no scenes, no workers, or scenes under 32 pixels.
         EngineError: an engine cannot run here.
     """
     if count < 1 or min(width, height) < 32:
         raise BadRequest(f"{count} scenes of {width}x{height} measure nothing.", "Ask for 1 or more, at least 32x32.")
-    where = choose_device(device)
+    if workers < 1:
+        raise BadRequest(f"--workers {workers} is too small.", "Give 1 or more.")
+    # Asked for here first: an engine or a device that is not there is said at once.
+    names = [engine(id).card.id for id in engines]
+    where = str(choose_device(device))
+    parts = [range(start, min(start + _PORTION, count)) for start in range(0, count, _PORTION)]
+    total = Report({}, 0, width, height)
+    work = partial(_measured, names, width, height, where)
+    with nullcontext() if workers == 1 else _pool(workers) as pool:
+        for tallies in map(work, parts) if pool is None else pool.map(work, parts):
+            total = _added(total, tallies)
+            if listener is not None and total.count % _TOLD == 0:
+                told = (f"{id} {tally.psnr:.2f} dB" for id, tally in total.tallies.items())
+                listener(f"{total.count} of {count} scenes: {', '.join(told)}")
+    return total
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,))
+
+
+def _measured(engines: Sequence[str], width: int, height: int, device: str, numbers: Sequence[int]) -> Dict[str, Tally]:
+    """Tallies of some scenes, the plain blend's first."""
+    where = torch.device(device)
     chosen = [engine(id) for id in engines]
-    tallies = {BLEND: Tally(), **{each.card.id: Tally() for each in chosen}}
-    supply = Scenes(VALIDATION_SEED, height, width, device=where)
+    tallies = {name: Tally() for name in (BLEND, *engines, STRAIGHT, TRUTH)}
+    supply = _scenes(width, height, device)
     with torch.inference_mode():
-        for index in range(count):
+        for index in numbers:
             scene = supply.batch(index, 1)
             sharp = supply.scene(index).finish.grain == 0.0
             time = float(scene.time[0])
@@ -133,10 +180,33 @@ def synthetic(
                 picture = compose(first, last, found, Policy.BLEND, codec=Codec())
                 add_picture(tallies[each.card.id], picture, scene, sharp)
                 add_motion(tallies[each.card.id], found, scene)
-            if listener is not None and (index + 1) % 100 == 0:
-                told = (f"{id} {tally.psnr:.2f} dB" for id, tally in tallies.items())
-                listener(f"{index + 1} of {count} scenes: {', '.join(told)}")
-    return Report(tallies, count, width, height)
+            for name, straight in ((STRAIGHT, True), (TRUTH, False)):
+                picture = compose(first, last, true_answer(scene, straight), Policy.BLEND, codec=Codec())
+                add_picture(tallies[name], picture, scene, sharp)
+    return tallies
+
+
+@lru_cache(maxsize=1)
+def _scenes(width: int, height: int, device: str) -> Scenes:
+    return Scenes(VALIDATION_SEED, height, width, device=torch.device(device))
+
+
+def true_answer(scene: SceneBatch, straight: bool) -> Inbetween:
+    """The in-between of one scene at its time from the truth; see :data:`STRAIGHT`."""
+    time = float(scene.time[0])
+    to_0, to_1 = scene.flow_t0[0], scene.flow_t1[0]
+    if straight:
+        way = to_1 - to_0
+        to_0, to_1 = way * -time, way * (1 - time)
+    say0 = (1 - time) * (scene.visible_t0[0] + _UNSEEN)
+    say1 = time * (scene.visible_t1[0] + _UNSEEN)
+    hidden0, hidden1 = 1 - scene.visible_t0[0], 1 - scene.visible_t1[0]
+    return Inbetween(time, to_0, to_1, say0 / (say0 + say1), hidden0, hidden1, torch.ones_like(hidden0))
+
+
+def _added(report: Report, more: Dict[str, Tally]) -> Report:
+    tallies = {id: report.tallies.get(id, Tally()) + tally for id, tally in more.items()}
+    return replace(report, tallies=tallies, count=next(iter(tallies.values())).scenes)
 
 
 def add_picture(tally: Tally, picture: Tensor, scene: SceneBatch, sharp: bool) -> None:

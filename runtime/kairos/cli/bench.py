@@ -65,6 +65,7 @@ def synthetic(
     count: Annotated[int, typer.Option("--count", help="Scenes.")] = 1000,
     size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT.")] = "448x256",
     device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
+    workers: Annotated[int, typer.Option("--workers", help="Processes that share the scenes out.")] = 1,
 ) -> None:
     """Made scenes that nothing was trained on: PSNR, end-point error, occlusion and sharpness."""
     from kairos.bench.engine_speed import parse_size
@@ -73,7 +74,7 @@ def synthetic(
 
     width, height = parse_size(size)
     told = None if count < 100 else lambda line: typer.echo(line, err=True)
-    print(render(measure(engine or ["classic"], count, width, height, device, told)))
+    print(render(measure(engine or ["classic"], count, width, height, device, told, workers)))
 
 
 def adapt(

@@ -30,6 +30,9 @@ def train(
     ] = None,
     seed: Annotated[Optional[int], typer.Option("--seed", help="Of network and scenes. Default: 0.")] = None,
     batch: Annotated[Optional[int], typer.Option("--batch", help="Scenes per step. Default: the task's own.")] = None,
+    part: Annotated[
+        Optional[str], typer.Option("--part", help="Of the network, to train alone: motion or meeting (swift).")
+    ] = None,
     size: Annotated[Optional[int], typer.Option("--size", help="Side of the crop, pixels. Default: 256.")] = None,
     lr: Annotated[Optional[float], typer.Option("--lr", help="Peak learning rate. Default: 0.0003.")] = None,
     warm_up: Annotated[Optional[int], typer.Option("--warm-up", help="Steps. Default: 500.")] = None,
@@ -78,7 +81,7 @@ def train(
     settings = TrainSettings(**{name: value for name, value in given.items() if value is not None})
     bar = TrainBar(task)
     try:
-        result = run(task_of(task, batch), settings, out, bar)
+        result = run(task_of(task, batch, part), settings, out, bar)
     finally:
         bar.close()
     if result.stopped and result.steps != stop_at:

@@ -23,10 +23,10 @@ from torch import Tensor
 
 from kairos.engines.base import Pair, ShotView
 from kairos.engines.swift.ensemble import TURNS
-from kairos.engines.swift.meeting import decided
+from kairos.engines.swift.meeting import Told, decided
 from kairos.engines.swift.network import MULTIPLE, Decision, Meeting, Swift
 from kairos.engines.swift.scale import automatic_scale
-from kairos.engines.swift.session import SwiftSession, Told
+from kairos.engines.swift.session import SwiftSession
 from kairos.errors import BadRequest, Cancelled
 from kairos.events import Event, Listener
 from kairos.motion.compose import compose
@@ -338,7 +338,7 @@ class _Run:
         for example in batch:
             told = example.told
             decision = meeting(turn.planes(told.moved), turn.vectors(told.known, 1))
-            answer = decided(told.here, told.to_0, told.to_1, turn.decision(decision), told.moved)
+            answer = decided(told, turn.decision(decision))
             picture, truth = picture_of(example, answer)[None].clamp(max=1.5), example.truth[None].clamp(max=1.5)
             loss = _PICTURE * ((picture - truth).square() + 1e-6).sqrt().mean() + _DETAIL * laplacian(picture, truth)
             if example.hidden is not None:
@@ -355,7 +355,7 @@ class _Run:
 
 def _answer(meeting: Meeting, told: Told) -> Inbetween:
     decision: Decision = meeting(told.moved, told.known)
-    return decided(told.here, told.to_0, told.to_1, decision, told.moved)
+    return decided(told, decision)
 
 
 def _session(shot: ShotView, network: Swift) -> SwiftSession:

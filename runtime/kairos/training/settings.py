@@ -95,8 +95,8 @@ class TrainSettings:
             raise BadRequest(f"--seed {self.seed} is that of the validation scenes.", "Choose another.")
 
     def record(self) -> Dict[str, Any]:
-        """The settings as JSON values."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+        """The settings as JSON values; of paths the last part alone: whose machine it was is nobody's business."""
+        return {name: value.name if isinstance(value, Path) else value for name, value in asdict(self).items()}
 
 
 def where_and_how(settings: TrainSettings) -> Tuple[torch.device, bool]:

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.classic.midway import Moment, paths
+from kairos.engines.classic.midway import paths
 from kairos.engines.classic.motion import Found, PairMotion, layer_of
 from kairos.engines.swift.estimator import hidden_of
-from kairos.engines.swift.meeting import arrival, base_logits, evidence, halved
+from kairos.engines.swift.meeting import Told, arrival, base_logits, evidence, halved, told_hidden
 from kairos.engines.swift.network import Decision, Estimate, Swift, levels_of
 from kairos.engines.swift.prior import classical_prior
 from kairos.training.losses import laplacian, robust
@@ -27,8 +27,11 @@ _LOOKS = 4
 looking at it.
 """
 
+PARTS = ("both", "motion", "meeting")
+"""What of the network a training is about."""
+
 _MEETING_FROM = 0.7
-"""Part of a training after which the meeting network learns, too: what it learns from is the motion's mistakes."""
+"""Part of a training of both after which the meeting network learns, too: it learns from the motion's mistakes."""
 
 _WITHOUT_PRIOR = 0.3
 """Part of the steps that see no prior: the network stands alone, too."""
@@ -42,6 +45,9 @@ _LEVEL, _FINE, _WHOLE = 0.1, 0.3, 1.0
 """Weights of the flow's errors at each coarse scale, on the fine grid, and at every pixel."""
 _HIDDEN, _DOUBT = 0.2, 0.02
 _PICTURE, _DETAIL, _PATH, _COVERED = 8.0, 4.0, 0.5, 0.2
+
+_MISSED = 2.5
+"""What is hidden at the time is little: to miss it weighs as much as saying it this many times in vain."""
 
 _LARGE = 20.0
 """Motion over this many pixels is judged by itself, too."""
@@ -60,14 +66,15 @@ class SwiftTask:
 
     Args:
         count: scenes per step.
+        part: one of :data:`PARTS`: both, the motion alone, or the meeting alone, for which the motion stays as it is.
     """
 
     id = "swift"
 
-    def __init__(self, count: int = BATCH) -> None:
-        self._count = count
+    def __init__(self, count: int = BATCH, part: str = "both") -> None:
+        self._count, self._part = count, part
         self._scenes: Dict[Tuple[int, int, str], Scenes] = {}
-        self._last: Optional[Tuple[Tuple[int, int, int, str], SceneBatch]] = None
+        self._last: Optional[Tuple[Tuple[int, int, int, str], SceneBatch, Tensor]] = None
 
     def __getstate__(self) -> Dict[str, Any]:
         """Another process makes its own scenes."""
@@ -83,24 +90,27 @@ class SwiftTask:
 
     def provenance(self) -> Mapping[str, str]:
         """Version of the scenes, and how many are seen at once."""
-        return {"scenes": str(VERSION), "scenes per step": str(self._count)}
+        return {"scenes": str(VERSION), "scenes per step": str(self._count), "part": self._part}
 
     def batch(self, seed: int, step: int, size: int, device: torch.device) -> SwiftBatch:
         """Scenes number ``step / _LOOKS * count`` and following, turned over for this step."""
-        scenes = turned(self._made(seed, step // _LOOKS, size, device), step)
+        made, known = self._made(seed, step // _LOOKS, size, device)
+        scenes = turned(made, step)
         draw = np.random.default_rng((seed, step))
         gain = np.where(draw.random(self._count) < _DIM, draw.uniform(0.25, 1.3, self._count), 1.0)
         gains = torch.as_tensor(gain, dtype=torch.float32, device=device).reshape(-1, 1, 1, 1, 1)
         scenes = replace(scenes, frames=scenes.frames * gains)
-        prior = None if draw.random() < _WITHOUT_PRIOR else priors(scenes, int(draw.integers(2)))
+        prior = None if draw.random() < _WITHOUT_PRIOR else turned_flow(known, step)
         return SwiftBatch(scenes, prior)
 
     def loss(self, model: nn.Module, batch: SwiftBatch, progress: float) -> Tuple[Tensor, Dict[str, float]]:
         """Motion at every scale; later in the training also the picture at the scene's time."""
         scenes = batch.scenes
-        estimates, flow = _motion(model, scenes, batch.prior)
-        parts = motion_losses(scenes, estimates, flow)
-        if progress >= _MEETING_FROM:
+        learns_motion = self._part != "meeting"
+        with torch.set_grad_enabled(learns_motion):
+            estimates, flow = _motion(model, scenes, batch.prior)
+        parts = motion_losses(scenes, estimates, flow) if learns_motion else {}
+        if not learns_motion or (self._part == "both" and progress >= _MEETING_FROM):
             parts.update(meeting_losses(model, scenes, estimates[-1], flow))
         total = torch.stack(list(parts.values())).sum()
         return total, {name: float(part.detach()) for name, part in parts.items()}
@@ -140,12 +150,13 @@ class SwiftTask:
         found["score"] = found["psnr"] - 0.2 * found["epe"]
         return found
 
-    def _made(self, seed: int, number: int, size: int, device: torch.device) -> SceneBatch:
+    def _made(self, seed: int, number: int, size: int, device: torch.device) -> Tuple[SceneBatch, Tensor]:
+        """Scenes and their prior."""
         key = (seed, number, size, str(device))
         if self._last is None or self._last[0] != key:
             made = self._supply(seed, size, device).batch(number * self._count, self._count)
-            self._last = (key, made)
-        return self._last[1]
+            self._last = (key, made, priors(made))
+        return self._last[1:]
 
     def _supply(self, seed: int, size: int, device: torch.device) -> Scenes:
         key = (seed, size, str(device))
@@ -168,23 +179,32 @@ class Answer:
 
 def turned(scenes: SceneBatch, step: int) -> SceneBatch:
     """Scenes as they are, left to right, top to bottom, or both, by the step: flows turn with the picture."""
-    across, down = bool(step & 1), bool(step & 2)
-    axes = [axis for axis, turns in ((-1, across), (-2, down)) if turns]
+    axes = _axes(step)
     if not axes:
         return scenes
     names = [each.name for each in fields(scenes) if each.name not in ("time", "context")]
-    over = {name: getattr(scenes, name).flip(axes) for name in names}
-    signs = torch.tensor([-1.0 if across else 1.0, -1.0 if down else 1.0], device=scenes.time.device)
-    for name in names:
-        if name.startswith("flow"):
-            over[name] = over[name] * signs[:, None, None]
+    over = {
+        name: turned_flow(getattr(scenes, name), step) if name.startswith("flow") else getattr(scenes, name).flip(axes)
+        for name in names
+    }
     context = None if scenes.context is None else scenes.context.flip(axes)
     return replace(scenes, context=context, **over)
 
 
-def priors(scenes: SceneBatch, finest: Optional[int] = None) -> Tensor:
-    """(2B, 2, H, W): first to second of every scene, then second to first. ``finest``: level where the search ends."""
-    found = [classical_prior(frames[0], frames[2], finest) for frames in scenes.frames]
+def turned_flow(flow: Tensor, step: int) -> Tensor:
+    """Flows (B, 2, H, W), turned as :func:`turned` does."""
+    axes = _axes(step)
+    signs = torch.tensor([-1.0 if axis in axes else 1.0 for axis in (-1, -2)], device=flow.device)
+    return flow.flip(axes) * signs[:, None, None]
+
+
+def _axes(step: int) -> List[int]:
+    return [axis for bit, axis in ((1, -1), (2, -2)) if step & bit]
+
+
+def priors(scenes: SceneBatch) -> Tensor:
+    """(2B, 2, H, W): first to second of every scene, then second to first."""
+    found = [classical_prior(frames[0], frames[2]) for frames in scenes.frames]
     both = torch.stack(found).to(scenes.frames.device)
     return torch.cat([both[:, 0], both[:, 1]])
 
@@ -224,7 +244,7 @@ def meeting_losses(model: nn.Module, scenes: SceneBatch, estimate: Estimate, flo
     covered = torch.stack([answer.covered for answer in answers])
     visible = torch.cat([scenes.visible_t0, scenes.visible_t1], 1)
     valid = scenes.valid[:, 1]
-    wrong = F.binary_cross_entropy_with_logits(covered, 1 - visible, reduction="none")
+    wrong = F.binary_cross_entropy_with_logits(covered, 1 - visible, pos_weight=covered.new_tensor(_MISSED))
     paths_apart = [
         _mean(robust(torch.stack([getattr(answer, name) for answer in answers]) - true), valid * seen)
         for name, true, seen in (
@@ -236,7 +256,7 @@ def meeting_losses(model: nn.Module, scenes: SceneBatch, estimate: Estimate, flo
         "picture": _PICTURE * ((picture - truth).square() + 1e-6).sqrt().mean(),
         "detail": _DETAIL * laplacian(picture, truth),
         "path": _PATH * (paths_apart[0] + paths_apart[1]),
-        "covered": _COVERED * wrong.mean(),
+        "covered": _COVERED * wrong,
     }
 
 
@@ -258,14 +278,11 @@ def _meet(model: nn.Module, scenes: SceneBatch, estimate: Estimate, flow: Tensor
     with torch.no_grad():
         hidden = hidden_of(estimate)
         told = [_told(scenes, flow, hidden, index, count) for index in range(count)]
-    decision = swift.meeting(torch.cat([each[3] for each in told]), torch.cat([each[4] for each in told]))
+    decision = swift.meeting(torch.cat([each.moved for each in told]), torch.cat([each.known for each in told]))
     return [_answer(scenes, told[index], decision, index) for index in range(count)]
 
 
-_Told = Tuple[Moment, Tensor, Tensor, Tensor, Tensor]
-
-
-def _told(scenes: SceneBatch, flow: Tensor, hidden: Tensor, index: int, count: int) -> _Told:
+def _told(scenes: SceneBatch, flow: Tensor, hidden: Tensor, index: int, count: int) -> Told:
     there, back = flow[index].float(), flow[index + count].float()
     whole = torch.ones_like(there[:1])
     layer = layer_of(Found(there, back, hidden[index], hidden[index + count]), whole, whole)
@@ -273,13 +290,13 @@ def _told(scenes: SceneBatch, flow: Tensor, hidden: Tensor, index: int, count: i
     here = arrival(motion, float(scenes.time[index]), there.shape[-2], there.shape[-1])
     to_0, to_1 = paths(here, None)
     first, second = scenes.frames[index, 0], scenes.frames[index, 2]
-    return here, to_0, to_1, *evidence(here, layer, to_0, to_1, first, second)
+    return Told(here, to_0, to_1, told_hidden(layer, to_0, to_1), *evidence(here, layer, to_0, to_1, first, second))
 
 
-def _answer(scenes: SceneBatch, told: _Told, decision: Decision, index: int) -> Answer:
-    here, to_0, to_1 = told[:3]
+def _answer(scenes: SceneBatch, told: Told, decision: Decision, index: int) -> Answer:
+    to_0, to_1 = told.to_0, told.to_1
     height, width = to_0.shape[-2:]
-    weight, covered = base_logits(here)
+    weight, covered = base_logits(told.here, told.hidden)
     flows = decision.flows[index, :, :height, :width]
     to_0, to_1 = to_0 + flows[:2], to_1 + flows[2:]
     weight = torch.sigmoid(weight + decision.weight[index, :, :height, :width])

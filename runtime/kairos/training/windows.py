@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kairos.engines.classic.midway import Moment
+from kairos.engines.swift.meeting import Told
 from kairos.engines.swift.network import Meeting
-from kairos.engines.swift.session import Told
 from kairos.motion.inbetween import Inbetween
 
 _MARGIN = 16
@@ -70,7 +70,7 @@ def window(
         sources.append(frame[:, low:high, first:last].clone())
         corners.append((left - first, top - low))
     return Example(
-        Told(here, to_0, to_1, part(told.moved), known),
+        Told(here, to_0, to_1, part(told.hidden), part(told.moved), known),
         (sources[0], sources[1]),
         (corners[0], corners[1]),
         part(truth),

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Tuple
 
 import pytest
 import torch
 
-from kairos.bench.synthetic import BLEND, Report, Tally, add_motion, add_picture, render, synthetic
+from kairos.bench.synthetic import BLEND, Report, Tally, add_motion, add_picture, render, synthetic, true_answer
 from kairos.cli import main
 from kairos.errors import BadRequest
+from kairos.motion.compose import compose
 from kairos.motion.inbetween import Inbetween
 from kairos.training.scenes import SceneBatch
+from kairos_nodes.layers import Policy
 
 HEIGHT, WIDTH = 32, 48
 
@@ -134,8 +137,50 @@ def test_classic_beats_the_blend_and_knows_its_motion(capfd: pytest.CaptureFixtu
     assert all(re.fullmatch(r"\d+\.\d+", rows["classic"][column]) for column in (0, 1, 3))
 
 
+def test_tallies_of_several_lots_add_up() -> None:
+    one, other, scene = Tally(), Tally(), _scene()
+    add_picture(one, torch.zeros(3, HEIGHT, WIDTH), scene, sharp=True)
+    add_motion(other, _answer(scene, off=(3.0, 0.0)), scene)
+    both = one + other
+    assert (both.scenes, both.psnr, both.epe) == (1, one.psnr, other.epe)
+
+
+@pytest.mark.slow
+def test_shared_out_among_processes_the_figures_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kairos.bench.synthetic._PORTION", 2)
+    alone, shared = (synthetic(["classic"], 3, 96, 64, "cpu", workers=workers) for workers in (1, 2))
+    assert alone.count == shared.count == 3
+    assert alone.tallies["classic"].psnr == pytest.approx(shared.tallies["classic"].psnr, abs=1e-9)
+
+
 def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(BadRequest, match="There is no engine 'none'"):
         synthetic(["none"], 1, 64, 64, "cpu")
     with pytest.raises(BadRequest, match="measure nothing"):
         synthetic(["classic"], 0, 64, 64, "cpu")
+    with pytest.raises(BadRequest, match="--workers 0"):
+        synthetic(["classic"], 1, 64, 64, "cpu", workers=0)
+
+
+def test_true_paths_rebuild_what_moves_unevenly_and_straight_ones_what_moves_evenly() -> None:
+    """A pattern that has gone three quarters of its 24 pixels by half time."""
+    columns = torch.arange(96.0)
+    frames = [torch.sin((columns - at) * 0.3).expand(3, HEIGHT, 96)[..., 24:72] * 0.4 + 0.5 for at in (0.0, 18.0, 24.0)]
+    scene = _scene()
+    whole, even = torch.ones(1, 1, HEIGHT, WIDTH), torch.zeros(1, 2, HEIGHT, WIDTH)
+    even[:, 0] = 1.0
+    uneven = replace(
+        scene,
+        frames=torch.stack(frames)[None].contiguous(),
+        flow_t0=-18 * even,
+        flow_t1=6 * even,
+        visible_t0=whole,
+        visible_t1=whole,
+    )
+    first, last = uneven.frames[0, 0], uneven.frames[0, 2]
+    inner = slice(20, -20)
+    errors = []
+    for straight in (False, True):
+        picture = compose(first, last, true_answer(uneven, straight), Policy.BLEND)
+        errors.append(float((picture - uneven.frames[0, 1])[..., inner].square().mean()))
+    assert errors[0] < 1e-3 < 1e-2 < errors[1]

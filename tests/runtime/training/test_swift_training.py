@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 
+from kairos.errors import BadRequest
 from kairos.training.checkpoint import load_state, load_weights
 from kairos.training.log import read_log
 from kairos.training.settings import TrainSettings
 from kairos.training.swift import SwiftTask
+from kairos.training.tasks import task as task_of
 from kairos.training.trainer import train
 from support.training import deaf
 
@@ -75,3 +77,20 @@ def test_a_resumed_training_of_swift_equals_an_unbroken_one(trained: Path, tmp_p
         ]
         first, second = ([line for line in each if line["kind"] == kind] for each in lines)
         assert first == second and first
+
+
+@pytest.mark.parametrize("part", ["motion", "meeting"])
+def test_one_part_learns_and_the_other_stays(part: str) -> None:
+    task = SwiftTask(1, part)
+    torch.manual_seed(2)
+    model = task.model()
+    loss, _ = task.loss(model, task.batch(3, 0, 96, torch.device("cpu")), 1.0)
+    loss.backward()
+    learns = {name.split(".")[0] for name, weight in model.named_parameters() if weight.grad is not None}
+    assert learns == {part}
+    assert task.provenance()["part"] == part
+
+
+def test_a_part_that_there_is_not_is_refused() -> None:
+    with pytest.raises(BadRequest, match="no part 'colour'"):
+        task_of("swift", None, "colour")

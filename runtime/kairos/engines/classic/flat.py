@@ -34,6 +34,8 @@ def settle(flow: Flow, flat: Mask, still: Mask) -> Flow:
     """
     out = flow.copy()
     out[still & ~flat] = 0
+    if not flat.any():
+        return out
     count, labels, stats, _ = cv2.connectedComponentsWithStats(flat.astype(np.uint8), connectivity=4)
     inherits = np.zeros_like(flat)
     reach = np.ones((2 * FLAT_REACH + 1, 2 * FLAT_REACH + 1), np.uint8)

@@ -39,7 +39,7 @@ _CONSISTENT = 1.0
 def fuse(view: View) -> Tuple[Flow, Flow]:
     """Motion from the first frame to the second and back, each (H, W, 2)."""
     there, back = _candidates(view)
-    return _choose(view, 0, there, back), _choose(view, 1, back, there)
+    return choose(view, 0, there, back), choose(view, 1, back, there)
 
 
 def _candidates(view: View) -> Tuple[List[Flow], List[Flow]]:
@@ -84,7 +84,7 @@ def camera_motion(flow: Flow, back: Flow) -> Optional[Flow]:
     return np.dstack([moved_x - x, moved_y - y]).astype(np.float32)
 
 
-def _choose(view: View, side: int, flows: Sequence[Flow], opposite: Sequence[Flow]) -> Flow:
+def choose(view: View, side: int, flows: Sequence[Flow], opposite: Sequence[Flow]) -> Flow:
     colour, other = view.colour[side], view.colour[1 - side]
     picture = view.picture[side]
     shrink = 2 if picture.size > _LARGE else 1

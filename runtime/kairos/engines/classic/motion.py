@@ -19,6 +19,7 @@ from kairos.engines.classic.search import prepare
 from kairos.motion.fill import fill_holes
 from kairos.motion.occlusion import confidence, consistency
 from kairos.motion.splat import splat
+from kairos.motion.tiling import resize, resize_flow
 from kairos.motion.warp import backward_warp
 
 
@@ -40,6 +41,8 @@ class Found(NamedTuple):
     hidden0: Optional[Tensor] = None
     hidden1: Optional[Tensor] = None
     """(1, H, W) in 0..1, not visible in the other frame, from estimators that know."""
+    scale: float = 1.0
+    """Size at which it was found, part of the frame's: there is nothing finer to be learned from it."""
 
 
 class Estimator(Protocol):
@@ -59,6 +62,9 @@ _STILL_REACH = 2
 """Pixels around which both frames must be identical for a pixel to be still."""
 
 _LEAST_TRUST = 1e-3
+
+_SLACK = 0.5
+"""Disagreement of both ways that is let pass, pixels; see :func:`kairos.motion.occlusion.confidence`."""
 
 _ON_TOP = 200.0
 """How sharply likeness decides which of two pixels covers the other, per proxy unit."""
@@ -178,13 +184,30 @@ def _layer(
 def layer_of(found: Found, share0: Tensor, share1: Tensor, given: bool = False) -> Layer:
     """A layer from its motion: how far both ways agree, and what is in front."""
     there, back = found.there, found.back
-    trust0 = confidence(consistency(there, back), there)
-    trust1 = confidence(consistency(back, there), back)
+    height, width = there.shape[-2:]
+    if found.scale < 1:
+        rows, columns = (max(1, round(side * found.scale)) for side in (height, width))
+        agreed = _agreement(resize_flow(there, rows, columns), resize_flow(back, rows, columns), 1 / found.scale)
+    else:
+        agreed = _agreement(there, back, 1.0)
+    (trust0, front0), (trust1, front1) = (
+        (side[:1], side[1:]) for side in (resize(each, height, width) for each in agreed)
+    )
     if found.hidden0 is not None and found.hidden1 is not None:
         trust0, trust1 = trust0 * (1 - found.hidden0), trust1 * (1 - found.hidden1)
     trust0, trust1 = trust0.clamp(min=_LEAST_TRUST), trust1.clamp(min=_LEAST_TRUST)
-    front0, front1 = _front(there, back) * trust0, _front(back, there) * trust1
-    return Layer(there, back, trust0, trust1, front0, front1, share0, share1, given, found.hidden0, found.hidden1)
+    sides = (trust0, trust1, front0 * trust0, front1 * trust1, share0, share1)
+    return Layer(there, back, *sides, given, found.hidden0, found.hidden1)
+
+
+def _agreement(there: Tensor, back: Tensor, pixel: float) -> Tuple[Tensor, Tensor]:
+    """(2, h, w) of either side: how far both ways agree, and what is in front. A pixel of theirs is ``pixel`` wide."""
+    slack = _SLACK / pixel
+    sides = []
+    for flow, other in ((there, back), (back, there)):
+        trust = confidence(consistency(flow, other), flow, slack)
+        sides.append(torch.cat([trust, _front(flow, other)]))
+    return sides[0], sides[1]
 
 
 def _flows(
@@ -211,7 +234,7 @@ def _flows(
         return Found(there, _inverse(there, measured[1], first.proxy, second.proxy))
     if back is not None:
         return Found(_inverse(back, measured[0], second.proxy, first.proxy), back)
-    return Found(measured[0], measured[1], found.hidden0, found.hidden1)
+    return found._replace(there=measured[0], back=measured[1])
 
 
 def _front(flow: Tensor, back: Tensor) -> Tensor:
@@ -231,16 +254,23 @@ def _inverse(flow: Tensor, otherwise: Tensor, source: Tensor, target: Tensor) ->
 
 
 def _still(proxy0: Tensor, proxy1: Tensor) -> Tensor:
-    differs = (proxy0 != proxy1).any(0, keepdim=True).float()[None]
+    differs = (proxy0 != proxy1).any(0)
     size = 2 * _STILL_REACH + 1
+    if differs.device.type == "cpu":
+        near = cv2.dilate(differs.numpy().view(np.uint8), np.ones((size, size), np.uint8))
+        return torch.from_numpy(near == 0)[None]
+    around = differs.float()[None, None]
     for window, padding in (((size, 1), (_STILL_REACH, 0)), ((1, size), (0, _STILL_REACH))):
-        differs = F.max_pool2d(differs, window, 1, padding)
-    return differs[0] == 0
+        around = F.max_pool2d(around, window, 1, padding)
+    return around[0] == 0
 
 
 def _flat(proxy: Tensor) -> Mask:
     """(H, W) bool: nothing to follow in the pixel's window."""
-    planes = np.ascontiguousarray(proxy.permute(1, 2, 0).float().cpu().numpy())
     window = np.ones((2 * FLAT_REACH + 1, 2 * FLAT_REACH + 1), np.uint8)
-    spread = np.asarray(cv2.dilate(planes, window) - cv2.erode(planes, window))
-    return np.asarray((spread <= _FLAT_CONTRAST).all(-1))
+    flat = np.ones(proxy.shape[-2:], np.bool_)
+    for plane in proxy.float().cpu().numpy():
+        flat &= cv2.dilate(plane, window) - cv2.erode(plane, window) <= _FLAT_CONTRAST
+        if not flat.any():
+            break
+    return flat

@@ -60,7 +60,7 @@ class SwiftEstimator:
             flow, hidden = (mean([answer[part] for answer in answers]) for part in (0, 1))
         there, back = (resize_flow(each[:, :rows, :columns], height, width) for each in flow.float())
         hidden0, hidden1 = (resize(each[:, :rows, :columns], height, width) for each in hidden)
-        return Found(there.clone(), back.clone(), hidden0.clone(), hidden1.clone())
+        return Found(there.clone(), back.clone(), hidden0.clone(), hidden1.clone(), min(1.0, self._scale))
 
     def _answer(self, turn: Turn, first: Tuple[Look, Tensor], second: Tuple[Look, Tensor]) -> Tuple[Tensor, Tensor]:
         """(2, 2, H, W) flows and (2, 1, H, W) hidden of both ways, found on pictures turned over, turned back."""

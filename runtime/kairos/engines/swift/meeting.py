@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import NamedTuple, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -10,8 +10,10 @@ from torch import Tensor
 
 from kairos.engines.classic.midway import Moment, hidden, moment, weights
 from kairos.engines.classic.motion import Layer, PairMotion
-from kairos.engines.swift.network import MULTIPLE, Decision, Meeting, warp
+from kairos.engines.swift.network import MULTIPLE, Decision, Meeting
 from kairos.motion.inbetween import Inbetween
+from kairos.motion.tiling import resize
+from kairos.motion.warp import backward_warp
 
 _SPEED = 32.0
 """Pixels per interval that count as 1."""
@@ -53,7 +55,7 @@ def arrival(motion: PairMotion, time: float, height: int, width: int) -> Moment:
     """
     here = moment(motion, time)
     soft = torch.cat([here.velocity * 2, here.trust, here.seen0, here.seen1])
-    soft = F.interpolate(soft[None], scale_factor=2.0, mode="bilinear", align_corners=False)[0, :, :height, :width]
+    soft = resize(soft, soft.shape[-2] * 2, soft.shape[-1] * 2)[:, :height, :width]
     quiet, top = (
         plane.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :height, :width] for plane in (here.quiet, here.top)
     )
@@ -80,7 +82,7 @@ def evidence(
     Returns:
         (1, 6, H', W') both proxies moved, and (1, INPUTS, H' / 4, W' / 4), sides padded to MULTIPLE.
     """
-    moved = torch.cat([warp(first[None], to_0[None]), warp(second[None], to_1[None])], 1)
+    moved = torch.cat([backward_warp(first, to_0), backward_warp(second, to_1)])[None]
     seen = torch.cat([here.seen0, here.seen1, here.trust])
     small = F.avg_pool2d(padded(torch.cat([to_0, to_1, seen, here.velocity])[None]), Meeting.SCALE)
     to_0, to_1, seen, velocity = small[:, :2], small[:, 2:4], small[:, 4:7], small[:, 7:]
@@ -103,7 +105,11 @@ def evidence(
 
 def _calm(moved: Tensor) -> Tensor:
     """(1, 1, H, W) in 0..1: nothing brighter than diffuse white is near."""
-    bright = F.max_pool2d(moved.amax(1, keepdim=True), _NEAR, 1, _NEAR // 2)
+    bright = moved.amax(1, keepdim=True)
+    if not bool((bright > _WHITE).any()):
+        return torch.ones_like(bright)
+    for window, padding in (((_NEAR, 1), (_NEAR // 2, 0)), ((1, _NEAR), (0, _NEAR // 2))):
+        bright = F.max_pool2d(bright, window, 1, padding)
     return (1.0 - (bright - _WHITE) / _FADE).clamp(0, 1)
 
 
@@ -125,30 +131,53 @@ def padded(planes: Tensor) -> Tensor:
     return F.pad(planes, (0, -width % MULTIPLE, 0, -height % MULTIPLE), mode="replicate")
 
 
-def base_logits(here: Moment) -> Tuple[Tensor, Tensor]:
-    """What holds without the network: logits of the first frame's weight (1, H, W), and of being hidden in either
-    frame (2, H, W).
+def told_hidden(layer: Layer, to_0: Tensor, to_1: Tensor) -> Tensor:
+    """(2, H, W) in 0..1, hidden in the first and in the second frame as far as the motion network said so of the other
+    frame's pixel that comes here.
+    """
+    if layer.hidden0 is None or layer.hidden1 is None:
+        return torch.zeros_like(to_0)
+    return torch.cat([backward_warp(layer.hidden1, to_1), backward_warp(layer.hidden0, to_0)])
+
+
+def base_logits(here: Moment, told: Tensor) -> Tuple[Tensor, Tensor]:
+    """What holds without the meeting network: logits of the first frame's weight (1, H, W), and of being hidden in
+    either frame (2, H, W).
+
+    Args:
+        here: what arrives at the time.
+        told: of :func:`told_hidden`.
     """
     weight0, weight1 = weights(here)
     covered = torch.cat([hidden(here.seen0, here.seen1), hidden(here.seen1, here.seen0)])
+    covered = torch.maximum(covered, told)
     return (weight0 / weight1).log(), torch.logit(covered.clamp(_SURE, 1 - _SURE))
 
 
-def decided(here: Moment, to_0: Tensor, to_1: Tensor, decision: Decision, moved: Tensor) -> Inbetween:
+class Told(NamedTuple):
+    """All that the decision at one time between two frames hangs on."""
+
+    here: Moment
+    to_0: Tensor
+    to_1: Tensor
+    """(2, H, W) pixels, before correction."""
+    hidden: Tensor
+    """(2, H, W), see :func:`told_hidden`."""
+    moved: Tensor
+    known: Tensor
+    """What the network is told, see :func:`evidence`."""
+
+
+def decided(told: Told, decision: Decision) -> Inbetween:
     """The in-between at the time.
 
     Where both frames are the same and nothing passes, nothing moves. Near what is brighter than diffuse white the
     network's corrections fade out: highlights move whole, as measured.
-
-    Args:
-        here: what arrives at the time.
-        to_0, to_1: (2, H, W) pixels, flows before correction.
-        decision: the network's.
-        moved: (1, 6, H', W'), both frames along those flows.
     """
+    here, to_0, to_1 = told.here, told.to_0, told.to_1
     height, width = to_0.shape[-2:]
-    weight, covered = base_logits(here)
-    calm = _calm(moved)[0, :, :height, :width] * ~here.quiet
+    weight, covered = base_logits(here, told.hidden)
+    calm = _calm(told.moved)[0, :, :height, :width] * ~here.quiet
     flows = decision.flows[0, :, :height, :width] * calm
     to_0, to_1 = to_0 + flows[:2], to_1 + flows[2:]
     weight = weight + decision.weight[0, :, :height, :width] * calm

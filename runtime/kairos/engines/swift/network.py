@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.motion.tiling import tiled
+from kairos.motion.tiling import resize, tiled
 
 FINE, COARSE = 4, 8
 """Strides of the two kinds of features, pixels of the picture they are computed from."""
@@ -339,11 +339,12 @@ class Meeting(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         pixels = self.SCALE**2
-        self.at_quarter = nn.Sequential(conv(6 * pixels + self.INPUTS, 48), conv(48, 40))
+        # What many planes tell about a cell is put together first, then cells with those around them.
+        self.at_quarter = nn.Sequential(conv(6 * pixels + self.INPUTS, 48, size=1), conv(48, 48), conv(48, 40))
         self.at_eighth = nn.Sequential(conv(40, 56, 2), conv(56, 56))
         self.at_sixteenth = nn.Sequential(conv(56, 80, 2), conv(80, 64))
         self.up_eighth = conv(64 + 56, 56)
-        self.up_quarter = conv(56 + 40, 48)
+        self.up_quarter = nn.Sequential(conv(56 + 40, 48, size=1), conv(48, 48))
         self.answer = head(48, 4 + pixels + 2 * pixels // 4 + 3)
 
     def forward(self, moved: Tensor, known: Tensor, tile: Optional[int] = None) -> Decision:
@@ -360,10 +361,10 @@ class Meeting(nn.Module):
         flows, weight, hidden, residual = found.split([4, pixels, pixels // 2, 3], 1)
         size = (moved.shape[-2], moved.shape[-1])
         return Decision(
-            F.interpolate(flows, size, mode="bilinear"),
+            _grown(flows, size),
             F.pixel_shuffle(weight, self.SCALE),
-            F.interpolate(F.pixel_shuffle(hidden, self.SCALE // 2), size, mode="bilinear"),
-            F.interpolate(residual, size, mode="bilinear"),
+            _grown(F.pixel_shuffle(hidden, self.SCALE // 2), size),
+            _grown(residual, size),
         )
 
     def _answers(self, told: Tensor) -> Tensor:
@@ -383,6 +384,11 @@ def in_tiles(fn: Callable[[Tensor], Tensor], planes: Tensor, tile: Optional[int]
         return fn(planes)
     side = max(_STEP, tile // _STEP * _STEP)
     return torch.stack([tiled(lambda part: fn(part[None])[0], each, side, halo) for each in planes])
+
+
+def _grown(planes: Tensor, size: Tuple[int, int]) -> Tensor:
+    """Bilinear, as :func:`kairos.motion.tiling.resize` does it fast where nothing is learned."""
+    return torch.stack([resize(each, *size) for each in planes])
 
 
 def _to_size_of(planes: Tensor, other: Tensor) -> Tensor:
@@ -470,6 +476,8 @@ def _squash(image: Tensor) -> Tensor:
     """About -1..1 for ordinary plates; what is far brighter or darker is rolled off, never cut."""
     centred = (image - 0.5) * 2
     over = centred.abs() - 1.0
+    if not bool((over > 0).any()):
+        return centred
     return torch.where(over > 0, centred.sign() * (1 + 0.5 * torch.log1p(over.clamp(min=0))), centred)
 
 

@@ -1,44 +1,112 @@
-"""Motion known before the network looks: a quick classical search."""
+"""Motion known before the network looks: a quick classical search for several kinds of motion.
+
+Most of it happens at half the size: searches by pattern, by brightness, from the camera's motion, and from landmarks.
+Of their answers the best is taken at every pixel, and one last search at full size begins there.
+"""
 
 from __future__ import annotations
 
-from typing import Optional
+from concurrent.futures import ThreadPoolExecutor
+from typing import List, NamedTuple, Optional, Tuple
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from kairos.engines.classic.search import Flow, Picture, median, prepare
-
-_ITERATIONS, _REFINEMENTS, _STRIDE = 12, 5, 4
-"""Of the dense inverse search: about a sixth of what ``classic`` spends."""
-
-_LARGE = 300_000
-"""Pictures with more pixels are searched down to half size, smaller ones to the pixel."""
+from kairos.engines.classic.fusion import camera_motion, choose
+from kairos.engines.classic.landmarks import landmark_motion
+from kairos.engines.classic.search import Flow, Picture, View, median, prepare
 
 
-def classical_prior(first: Tensor, second: Tensor, finest: Optional[int] = None) -> Tensor:
-    """Motion both ways by dense inverse search (Kroeger et al., ECCV 2016).
+class _Effort(NamedTuple):
+    """Of a dense inverse search: distance of its patches, pixels, and how often patches and field are improved."""
+
+    stride: int
+    iterations: int
+    refinements: int
+
+
+_AT_HALF, _AT_FULL = _Effort(3, 12, 5), _Effort(4, 6, 2)
+
+_FROM_START = 1
+"""Pyramid level at which a search with a start begins."""
+
+_LEAST = 64
+"""Side of the smallest picture that can be searched, pixels."""
+
+_SIDES = 2
+
+
+def classical_prior(first: Tensor, second: Tensor) -> Tensor:
+    """Motion both ways by dense inverse search (Kroeger et al., ECCV 2016) from several starts.
 
     Args:
-        first, second: proxies (3, H, W).
-        finest: pyramid level at which the search ends; None goes by the size.
+        first, second: proxies (3, H, W), sides of at least 64.
 
     Returns:
         (2, 2, H, W) pixels, on the CPU: first to second, then second to first.
     """
-    one, two = prepare(first, second).picture
-    level = int(one.size > _LARGE) if finest is None else finest
-    flows = [median(_search(one, two, level)), median(_search(two, one, level))]
+    whole = prepare(first, second)
+    view = _half(whole) if min(whole.picture[0].shape) >= 2 * _LEAST else whole
+    with ThreadPoolExecutor(_SIDES) as both:
+        landmarks = both.submit(landmark_motion, *view.picture)
+        plain = list(both.map(lambda side: _search(_from(view, side), _AT_HALF), range(_SIDES)))
+        starts = landmarks.result()
+        found = list(both.map(lambda side: _others(view, side, plain, starts), range(_SIDES)))
+        flows = list(both.map(lambda side: _finished(whole, view, side, found), range(_SIDES)))
     return torch.from_numpy(np.ascontiguousarray(np.stack(flows).transpose(0, 3, 1, 2)))
 
 
-def _search(first: Picture, second: Picture, finest: int) -> Flow:
+def _half(view: View) -> View:
+    height, width = view.picture[0].shape
+    size = ((width + 1) // 2, (height + 1) // 2)
+
+    def reduced(plane: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(cv2.resize(plane, size, interpolation=cv2.INTER_AREA))
+
+    colours, pictures = [reduced(each) for each in view.colour], [reduced(each) for each in view.picture]
+    return View((colours[0], colours[1]), (pictures[0], pictures[1]))
+
+
+def _others(view: View, side: int, plain: List[Flow], landmarks: Optional[Tuple[Flow, Flow]]) -> List[Flow]:
+    """All answers for the way from one frame, the plain search's first."""
+    pictures = _from(view, side)
+    found = [plain[side], _search(pictures, _AT_HALF, by_brightness=True)]
+    camera = camera_motion(plain[side], plain[1 - side])
+    if camera is not None:
+        found.append(_search(pictures, _AT_HALF, camera))
+    if landmarks is not None:
+        found.append(_search(pictures, _AT_HALF, landmarks[side]))
+    return found
+
+
+def _from(view: View, side: int) -> Tuple[Picture, Picture]:
+    return view.picture[side], view.picture[1 - side]
+
+
+def _search(
+    pictures: Tuple[Picture, Picture], effort: _Effort, start: Optional[Flow] = None, by_brightness: bool = False
+) -> Flow:
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    dis.setFinestScale(finest)
+    dis.setFinestScale(0)
     dis.setPatchSize(8)
-    dis.setPatchStride(_STRIDE)
-    dis.setGradientDescentIterations(_ITERATIONS)
-    dis.setVariationalRefinementIterations(_REFINEMENTS)
-    return np.asarray(dis.calc(first, second, np.zeros((*first.shape, 2), np.float32)), np.float32)
+    dis.setPatchStride(effort.stride)
+    dis.setGradientDescentIterations(effort.iterations)
+    dis.setVariationalRefinementIterations(effort.refinements)
+    dis.setUseMeanNormalization(not by_brightness)
+    if start is not None:
+        dis.setCoarsestScale(_FROM_START)
+    begin = np.zeros((*pictures[0].shape, 2), np.float32) if start is None else np.ascontiguousarray(start)
+    return np.asarray(dis.calc(*pictures, begin), np.float32)
+
+
+def _finished(whole: View, view: View, side: int, found: List[List[Flow]]) -> Flow:
+    """The best of all answers, searched on from there at full size."""
+    best = choose(view, side, found[side], found[1 - side])
+    if view is whole:
+        return best
+    height, width = whole.picture[side].shape
+    scale = np.array([width / best.shape[1], height / best.shape[0]], np.float32)
+    start = np.asarray(cv2.resize(best, (width, height), interpolation=cv2.INTER_LINEAR) * scale, np.float32)
+    return median(_search(_from(whole, side), _AT_FULL, start))

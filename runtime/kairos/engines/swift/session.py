@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Tuple
+from typing import Optional, Tuple
 
 import torch
 from torch import Tensor
 
 from kairos.engines.base import Pair, ShotView
-from kairos.engines.classic.midway import Moment, between, paths
+from kairos.engines.classic.midway import between, paths
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.path import Bend
 from kairos.engines.classic.session import ClassicSession, whole
 from kairos.engines.swift.ensemble import TURNS, Turn, mean_decision
 from kairos.engines.swift.estimator import SwiftEstimator
-from kairos.engines.swift.meeting import arrival, decided, evidence, halved
+from kairos.engines.swift.meeting import Told, arrival, decided, evidence, halved, told_hidden
 from kairos.engines.swift.network import Decision, Swift
 from kairos.motion.inbetween import Inbetween
-
-
-class Told(NamedTuple):
-    """What the meeting network is told about one time between two frames; see :mod:`kairos.engines.swift.meeting`."""
-
-    here: Moment
-    to_0: Tensor
-    to_1: Tensor
-    """(2, H, W) pixels, before correction."""
-    moved: Tensor
-    known: Tensor
 
 
 class SwiftSession(ClassicSession):
@@ -56,7 +45,8 @@ class SwiftSession(ClassicSession):
             return between(motion, bend, time)
         with torch.inference_mode():
             told = self._tell(pair, motion, bend, time)
-            return decided(told.here, told.to_0, told.to_1, self._decision(told.moved, told.known), told.moved)
+            decision = self._decision(told.moved, told.known)
+            return decided(told, decision)
 
     def told(self, pair: Pair, time: float) -> Told:
         """What the meeting network is told about a time between 0 and 1: for those who train it."""
@@ -67,7 +57,9 @@ class SwiftSession(ClassicSession):
         first, second = self._shot.proxy(pair.first), self._shot.proxy(pair.second)
         here = arrival(self._at_half(motion), time, first.shape[-2], first.shape[-1])
         to_0, to_1 = paths(here, bend)
-        return Told(here, to_0, to_1, *evidence(here, merged(motion), to_0, to_1, first, second))
+        layer = merged(motion)
+        hidden = told_hidden(layer, to_0, to_1)
+        return Told(here, to_0, to_1, hidden, *evidence(here, layer, to_0, to_1, first, second))
 
     def _decision(self, moved: Tensor, known: Tensor) -> Decision:
         """What the network decides on the evidence: the mean over all ways of turning it over."""
