@@ -11,7 +11,7 @@ from kairos.errors import BadRequest, EngineError
 
 _ENGINES: Tuple[Engine, ...] = (ClassicEngine(), SwiftEngine())
 
-MEASURED: Tuple[Tuple[str, float], ...] = (("classic", 31.2), ("swift", 31.0))
+MEASURED: Tuple[Tuple[str, float], ...] = (("swift", 31.4), ("classic", 31.2))
 """Engine and its mean PSNR over the clips of ``kairos bench quality``, dB, best first: the order ``auto`` tries."""
 
 

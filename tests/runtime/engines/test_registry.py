@@ -28,8 +28,8 @@ def test_auto_takes_the_best_measured_engine_that_may_be_used() -> None:
 
 
 def test_where_no_engine_can_run_the_reason_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(type(engine("classic")), "unavailable", lambda self: "OpenCV is missing.")
-    assert best_available().card.id == "swift"
     monkeypatch.setattr(type(engine("swift")), "unavailable", lambda self: "its weights are missing.")
-    with pytest.raises(EngineError, match=r"classic: OpenCV is missing\. swift: its weights are missing\."):
+    assert best_available().card.id == "classic"
+    monkeypatch.setattr(type(engine("classic")), "unavailable", lambda self: "OpenCV is missing.")
+    with pytest.raises(EngineError, match=r"swift: its weights are missing\. classic: OpenCV is missing\."):
         best_available()
