@@ -129,7 +129,7 @@ def test_a_window_shows_what_the_whole_frame_shows_there() -> None:
     for corner, size in (((0, 0), 96), ((32, 16), 48)):
         part = window(told, frames, shot.proxy(1), None, corner, size)
         decision = fitted.meeting(part.told.moved, part.told.known)
-        answer = decided(part.told.here, part.told.to_0, part.told.to_1, decision, part.told.moved)
+        answer = decided(part.told, decision)
         pictures.append(picture_of(part, answer))
     # The fresh network's decision is one number everywhere, so that a window's surroundings do not matter.
     assert torch.allclose(pictures[0][:, 32:80, 16:64], pictures[1], atol=1e-5)

@@ -27,7 +27,7 @@ SHORT = ["--size", "32", "--lr", "0.01", "--warm-up", "5", "--device", "cpu", "-
 
 @pytest.fixture(autouse=True)
 def _sharpen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(tasks.TASKS, "sharpen", lambda count: Sharpen(count=count or 4))
+    monkeypatch.setitem(tasks.TASKS, "sharpen", lambda count, part: Sharpen(count=count or 4))
 
 
 def test_the_command_trains_and_resumes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
