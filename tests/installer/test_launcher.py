@@ -24,7 +24,7 @@ STUB = """#!/bin/sh
 # In place of the environment's Python: says what it was given.
 case $4 in
     status) exit "$5" ;;
-    sleep) exec sleep 30 ;;
+    sleep) echo $$; exec sleep 30 ;;
 esac
 for argument; do printf '<%s>' "$argument"; done
 printf '[%s]' "$PYTHONPATH"
@@ -83,8 +83,12 @@ def test_the_exit_status_passes_through(checkout: Path, tmp_path: Path) -> None:
 
 
 def test_a_signal_reaches_the_command_itself(checkout: Path, tmp_path: Path) -> None:
-    process = subprocess.Popen([str(checkout / "kairos"), "sleep"], env=_environment(tmp_path))
-    time.sleep(0.3)
+    command = [str(checkout / "kairos"), "sleep"]
+    process = subprocess.Popen(command, env=_environment(tmp_path), stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        # The command has taken the launcher's place: whoever signals the one signals the other.
+        assert int(process.stdout.readline()) == process.pid
     process.send_signal(signal.SIGTERM)
     assert process.wait(5) == -signal.SIGTERM
 

@@ -27,7 +27,9 @@ path = Path(sys.argv[1])
 with locked(path, print) as descriptor:
     print("held", flush=True)
     if sys.argv[4] == "child":
-        Commands(path.with_name("log"), {"PATH": "/usr/bin:/bin"}, lambda word: None, descriptor).run(["sleep", "2"])
+        Commands(path.with_name("log"), {"PATH": "/usr/bin:/bin"}, lambda word: None, descriptor).run(
+            ["sh", "-c", f"touch '{path}.begun'; sleep 2"]
+        )
     time.sleep(60)
 """
 
@@ -69,11 +71,13 @@ def test_the_lock_of_a_killed_launcher_is_free(tmp_path: Path) -> None:
 
 def test_an_installation_that_outlives_its_launcher_keeps_the_lock(tmp_path: Path) -> None:
     holder, told = _holder(tmp_path / "lock", "child"), []
-    time.sleep(0.3)
+    while not (tmp_path / "lock.begun").exists():
+        assert holder.poll() is None
+        time.sleep(0.01)
     _kill(holder)
     begun = time.monotonic()
     with locked(tmp_path / "lock", told.append, poll=0.05):
         waited = time.monotonic() - begun
-    # The child sleeps 2 s; about 1.7 of them are left.
+    # The child sleeps 2 s, nearly all of which are left.
     assert waited > 0.8
     assert told == [str(holder.pid)]
