@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import deque
+import uuid
 from dataclasses import replace
 from pathlib import Path
 from queue import Queue
 from types import TracebackType
-from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type
 
 from kairos_nodes.client.buffers import FrameBuffer, Pool
 from kairos_nodes.client.link import Link, find_link
@@ -22,9 +22,6 @@ from kairos_nodes.errors import BadRequest, KairosError, ServiceError
 from kairos_nodes.events import Listener
 from kairos_nodes.jobs import VERSION, Job, RetimeJob, VectorsJob
 from kairos_nodes.parameters import PARAMETERS, parameters_of
-
-_MOST_EARLY = 1000
-
 
 def _never() -> bool:
     return False
@@ -63,7 +60,6 @@ class Client:
         self._pool = Pool(())
         self._jobs: Dict[str, RemoteJob] = {}
         self._frames: Dict[str, "Queue[Message]"] = {}
-        self._early: Deque[Message] = deque(maxlen=_MOST_EARLY)
 
     def __enter__(self) -> Client:
         self.connect()
@@ -134,7 +130,11 @@ class Client:
         job = RemoteJob(id, self.cancel)
         with self._lock:
             self._jobs[id] = job
-        link.request("events", job=id)
+        try:
+            link.request("events", job=id)
+        except BaseException:
+            self._forget(id)
+            raise
         return job
 
     def cancel(self, id: str) -> None:
@@ -265,38 +265,42 @@ class Client:
         return find_link(self.folder, self._host, self._heard, self._lost)
 
     def _remote(self, link: Link, message: Message, ready: "Optional[Queue[Message]]" = None) -> RemoteJob:
-        id = str(link.request("submit", **message)["job"])
+        # Named here, so that nothing the runtime says about it can come too early.
+        id = uuid.uuid4().hex
         job = RemoteJob(id, self.cancel)
         with self._lock:
             self._jobs[id] = job
             if ready is not None:
                 self._frames[id] = ready
-            # What came before this thread knew the job's name.
-            early = [one for one in self._early if one.get("job") == id]
-        for one in early:
-            self._heard(one)
+        try:
+            link.request("submit", name=id, **message)
+        except BaseException:
+            self._forget(id)
+            raise
         return job
+
+    def _forget(self, id: str) -> None:
+        with self._lock:
+            self._jobs.pop(id, None)
+            self._frames.pop(id, None)
 
     def _heard(self, message: Message) -> None:
         id = str(message.get("job"))
         with self._lock:
             job, ready = self._jobs.get(id), self._frames.get(id)
-            if job is None:
-                self._early.append(message)
-                return
-            if "ended" in message:
-                self._jobs.pop(id, None)
-                self._frames.pop(id, None)
+        if job is None:
+            return
         if ready is not None and "frame" in message:
             ready.put(message["frame"])
         job.take(message)
+        if "ended" in message:
+            self._forget(id)
 
     def _lost(self, trouble: KairosError) -> None:
         with self._lock:
             jobs = list(self._jobs.values())
             self._jobs.clear()
             self._frames.clear()
-            self._early.clear()
         for job in jobs:
             job.lose(trouble)
 

@@ -74,7 +74,11 @@ class Frames:
         reference = message["segment"]
         name = reference["name"]
         if name not in self._opened:
-            self._opened[name] = self._pool.open(reference)
+            try:
+                self._opened[name] = self._pool.open(reference)
+            except FileNotFoundError:
+                # The job failed meanwhile and its frames are gone; its end says why.
+                return
         take(frame_from(message, self._opened[name].view))
         self._link.send({"request": "release", "job": job, "name": name})
 
