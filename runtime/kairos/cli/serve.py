@@ -13,11 +13,10 @@ from typing import Annotated, Optional
 
 import typer
 
-from kairos.errors import ServiceError
 from kairos_nodes.client import log_file, service_folder, stop_runtime
-from kairos_nodes.client.rendezvous import make_private, read_rendezvous
+from kairos_nodes.client.rendezvous import make_private
 
-from ..service import Service
+from ..service import Service, Taken
 
 _LOG_BYTES = 4 << 20
 
@@ -39,8 +38,11 @@ def serve(
         return
     make_private(folder)
     _log_to(log_file(folder))
-    service = _service(folder, idle)
-    if service is None:
+    try:
+        service = Service(folder, idle)
+    except Taken as taken:
+        # Two hosts started it at once, or it runs already: what was wanted is there.
+        print(f"kairos: {taken}", file=sys.stderr)
         return
 
     def ask(number: int, frame: Optional[FrameType]) -> None:
@@ -50,18 +52,6 @@ def serve(
         signal.signal(number, ask)
     print(f"kairos: serving (log {log_file(folder)}); Ctrl-C ends it.", flush=True)
     service.run()
-
-
-def _service(folder: Path, idle: float) -> Optional[Service]:
-    try:
-        return Service(folder, idle)
-    except ServiceError:
-        found = read_rendezvous(folder)
-        if found is None:
-            raise
-        # Two hosts started it at once, or it runs already: what was wanted is there.
-        print(f"kairos: a runtime serves already (process {found.pid}).", file=sys.stderr)
-        return None
 
 
 def _log_to(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import secrets
@@ -41,6 +42,10 @@ _UPKEEP_SECONDS = 15.0
 _ENDING_SECONDS = 20.0
 
 
+class Taken(ServiceError):
+    """Another runtime serves this folder, or is about to."""
+
+
 class Service:
     """The runtime service.
 
@@ -49,7 +54,8 @@ class Service:
         idle_minutes: without clients and jobs, after which it ends by itself; 0 is never.
 
     Raises:
-        ServiceError: another runtime serves this folder, or the folder is another user's.
+        Taken: another runtime serves this folder.
+        ServiceError: the folder is another user's.
     """
 
     def __init__(self, folder: Path, idle_minutes: float = 0.0) -> None:
@@ -64,7 +70,7 @@ class Service:
         make_private(folder)
         self._hold = single.hold(folder / "lock")
         if self._hold is None:
-            raise ServiceError(f"A runtime serves {folder} already.", "Hosts use that one; kairos serve --stop ends it.")
+            raise Taken(f"A runtime serves {folder} already.", "Hosts use that one; kairos serve --stop ends it.")
         lending.sweep()
         with suppress(KairosError):
             stale = read_rendezvous(folder)
@@ -106,6 +112,8 @@ class Service:
     def run(self) -> None:
         """Serves until it is over."""
         threading.Thread(target=self._accept, name="kairos-accept", daemon=True).start()
+        # torch takes seconds to load: while the host still gathers its first frames, not after.
+        threading.Thread(target=_warm, name="kairos-warm", daemon=True).start()
         log.info("kairos %s serves at %s (process %d)", __version__, self._rendezvous.address, os.getpid())
         try:
             while not self._over.wait(min(_UPKEEP_SECONDS, self._idle / 4 or _UPKEEP_SECONDS)):
@@ -195,3 +203,10 @@ class Service:
             os.utime(rendezvous_file(self._folder))
         except (KairosError, OSError) as error:
             log.warning("the rendezvous file cannot be kept: %s", error)
+
+
+def _warm() -> None:
+    try:
+        importlib.import_module("kairos.service.work")
+    except Exception:
+        log.exception("the engines cannot be loaded; run kairos doctor")

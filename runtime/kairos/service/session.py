@@ -16,8 +16,8 @@ from kairos_nodes.client.protocol import LARGEST, PROTOCOL, Message, decode, err
 
 from .board import Board, JobRecord
 from .lending import Lent, lend, listed, take_back
-from .memory import picture_of
 from .outbox import Outbox
+from .picture import picture_of
 from .queues import Devices
 
 log = logging.getLogger("kairos.service")
