@@ -94,7 +94,7 @@ class Client:
                 link.close()
             self._pool.close()
 
-    def request(self, name: str, **fields: Any) -> Message:
+    def request(self, name: str, /, **fields: Any) -> Message:
         """Any request of the protocol. Raises KairosError."""
         return self._linked().request(name, **fields)
 

@@ -75,7 +75,7 @@ class Link:
         """False once the runtime is gone or the link closed."""
         return self._trouble is None and not self._closed
 
-    def request(self, name: str, seconds: float = ANSWER_SECONDS, **fields: Any) -> Message:
+    def request(self, name: str, /, seconds: float = ANSWER_SECONDS, **fields: Any) -> Message:
         """Asks, and waits for the answer.
 
         Raises:
