@@ -78,7 +78,9 @@ def test_the_memory_layout_of_the_host_is_kept(client: Client) -> None:
     frames = shot(2)
     planar = [
         FrameBuffer(
-            np.ascontiguousarray(np.frombuffer(one.data, np.float32).reshape(HEIGHT, WIDTH, 4)[::-1].transpose(2, 0, 1)),
+            np.ascontiguousarray(
+                np.frombuffer(one.data, np.float32).reshape(HEIGHT, WIDTH, 4)[::-1].transpose(2, 0, 1)
+            ),
             WIDTH,
             HEIGHT,
             interleaved=False,

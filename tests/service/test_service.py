@@ -140,7 +140,10 @@ def test_jobs_end_with_their_host_unless_detached_and_the_runtime_lives_on(runti
         "ids = [client.submit(job_from_json(text), detached=text == sys.argv[3]).id for text in sys.argv[2:]]\n"
         "print(*ids, flush=True)\ntime.sleep(600)\n"
     )
-    texts = [_long(source, tmp_path, "bound").to_json(), _job(source, tmp_path, "free", between=1, speed=None).to_json()]
+    texts = [
+        _long(source, tmp_path, "bound").to_json(),
+        _job(source, tmp_path, "free", between=1, speed=None).to_json(),
+    ]
     command = [sys.executable, "-c", script, str(runtime), *texts]
     host = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
     assert host.stdout is not None

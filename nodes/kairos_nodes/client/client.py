@@ -23,6 +23,7 @@ from kairos_nodes.events import Listener
 from kairos_nodes.jobs import VERSION, Job, RetimeJob, VectorsJob
 from kairos_nodes.parameters import PARAMETERS, parameters_of
 
+
 def _never() -> bool:
     return False
 
@@ -127,9 +128,10 @@ class Client:
     def follow(self, id: str) -> RemoteJob:
         """A job that this or another client submitted: its events from the first one kept. Raises BadRequest."""
         link = self._linked()
-        job = RemoteJob(id, self.cancel)
         with self._lock:
-            self._jobs[id] = job
+            if id in self._jobs:
+                return self._jobs[id]
+            job = self._jobs[id] = RemoteJob(id, self.cancel)
         try:
             link.request("events", job=id)
         except BaseException:

@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from multiprocessing.connection import Client as connect_to
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,7 +15,7 @@ from queue import Empty, Queue
 from typing import Any, Callable, Dict, Optional
 
 from kairos_nodes import __version__
-from kairos_nodes.client.protocol import LARGEST, Message, decode, encode, error_from, prove_to_server
+from kairos_nodes.client.protocol import LARGEST, Message, decode, encode, error_from, prove_to_server, sever
 from kairos_nodes.client.rendezvous import Rendezvous, log_file, read_rendezvous
 from kairos_nodes.errors import KairosError, ServiceError
 
@@ -59,7 +60,9 @@ class Link:
         try:
             connection = connect_to(self.found.address, family="AF_PIPE" if sys.platform == "win32" else "AF_UNIX")
         except OSError as error:
-            raise Gone(f"No runtime listens at {self.found.address}: {error.strerror}.", "It is started anew.") from None
+            raise Gone(
+                f"No runtime listens at {self.found.address}: {error.strerror}.", "It is started anew."
+            ) from None
         try:
             prove_to_server(connection, bytes.fromhex(self.found.key), __version__)
         except (EOFError, OSError) as error:
@@ -115,12 +118,9 @@ class Link:
     def close(self) -> None:
         """Hangs up; the runtime ends this host's jobs."""
         self._closed = True
-        # Closing alone would not wake the reader out of its read.
-        with self._writing:
-            try:
-                self._connection.send_bytes(encode({"request": "bye"}))
-            except (OSError, ServiceError):
-                self._connection.close()
+        with self._writing, suppress(OSError):
+            self._connection.send_bytes(encode({"request": "bye"}))
+        sever(self._connection)
         if threading.current_thread() is not self._reader:
             self._reader.join(timeout=5)
         self._connection.close()

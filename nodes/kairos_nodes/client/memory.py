@@ -138,5 +138,3 @@ def request_of(job: Job, described: Sequence[Mapping[str, Any]], **footage: Any)
         "job": {"job": job.kind, "version": VERSION, **job.to_dict()},
         "frames": {"pictures": list(described), **footage},
     }
-
-

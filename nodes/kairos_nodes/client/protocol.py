@@ -10,7 +10,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
 import secrets
+import socket
+import sys
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Dict, Type
 
@@ -63,6 +67,16 @@ def receive(connection: Connection, seconds: float) -> Message:
     return decode(connection.recv_bytes(LARGEST))
 
 
+def sever(connection: Connection) -> None:
+    """Hangs up so that a thread that waits in a read wakes; the connection's owner still closes it."""
+    if sys.platform == "win32":
+        connection.close()
+        return
+    # A handle of its own: closing the connection's while another thread reads could free its number for another file.
+    with suppress(OSError, ValueError), socket.socket(fileno=os.dup(connection.fileno())) as twin:
+        twin.shutdown(socket.SHUT_RDWR)
+
+
 def common_protocol(other: Message) -> int:
     """The protocol that both sides speak. Raises ServiceError where there is none."""
     newest, oldest = other.get("protocol"), other.get("oldest", other.get("protocol"))
@@ -92,6 +106,8 @@ def prove_to_server(connection: Connection, key: bytes, version: str) -> int:
         EOFError, OSError: the server is gone.
     """
     greeting = receive(connection, HANDSHAKE_SECONDS)
+    if "error" in greeting:
+        raise error_from(greeting["error"])
     protocol = common_protocol(greeting)
     theirs, own = str(greeting.get("nonce", "")), secrets.token_hex(16)
     said = proof(key, "client", own, theirs)

@@ -25,8 +25,19 @@ IDLE_MINUTES = 30
 
 _LARGEST_LOG = 4 << 20
 
-_FOREIGN = ("PYTHON", "QT_", "DYLD_", "LD_PRELOAD", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "CONDA_PREFIX", "__PYVENV")
-"""Beginnings of variables by which a host leads its own libraries' loader; they would lead the runtime astray."""
+_FOREIGN = (
+    "PYTHON",
+    "QT_",
+    "DYLD_",
+    "LD_PRELOAD",
+    "LD_LIBRARY_PATH",
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "__PYVENV",
+    "OCIO",
+)
+"""Beginnings of variables that are the host's alone: they would lead the runtime's libraries astray, or give one host's
+colour configuration to the jobs of all. Every job names its own configuration."""
 
 _started: List["subprocess.Popen[bytes]"] = []
 """Runtimes that this host started: held, so that one that ended does not stay a zombie for long."""
@@ -74,6 +85,7 @@ def start_runtime(
     """
     command = [*launcher_command(launcher), "serve", "--idle", str(IDLE_MINUTES)]
     make_private(folder)
+    _started[:] = [one for one in _started if one.poll() is None]
     log = log_file(folder)
     where = f"The log is {log}; kairos doctor checks the installation."
     try:
@@ -90,7 +102,7 @@ def start_runtime(
             )
     except OSError as error:
         raise ServiceError(f"The runtime could not be started: {command[0]}: {error.strerror}.", where) from None
-    _started[:] = [one for one in _started if one.poll() is None] + [process]
+    _started.append(process)
     end = time.monotonic() + seconds
     told = ""
     while not reachable():

@@ -6,6 +6,7 @@ import faulthandler
 import logging
 import signal
 import sys
+import threading
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
@@ -46,7 +47,8 @@ def serve(
         return
 
     def ask(number: int, frame: Optional[FrameType]) -> None:
-        service.shutdown(now=True)
+        # Not here: the signal may have come while this very thread holds one of the locks that this takes.
+        threading.Thread(target=service.shutdown, args=(True,), daemon=True).start()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, ask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Tuple
@@ -126,6 +127,10 @@ class MemoryOutput:
         send: tells the client of a frame.
         listener: told of events.
         cancelled: asked while the client is slow.
+
+    Attributes:
+        rendered: frame numbers handed over so far.
+        total: how many there will be, once the job is planned.
     """
 
     def __init__(
@@ -142,7 +147,9 @@ class MemoryOutput:
         self._slots: Dict[str, Tuple[Path, int, int]] = {}
         self._free: List[str] = []
         self._changed = threading.Condition()
+        self._began = time.monotonic()
         self.rendered: List[int] = []
+        self.total = 0
 
     def finished(self, number: int, fingerprint: str) -> bool:
         """Nothing in memory outlives its job."""
@@ -150,6 +157,9 @@ class MemoryOutput:
 
     def put(self, frame: Frame, fingerprint: str) -> None:
         """Hands over one frame; waits while the client still has ``SLOTS`` of them. Raises Cancelled, ServiceError."""
+        if self._cancelled():
+            # The client, and its folders, may be gone.
+            raise Cancelled("Cancelled.", "Finished frames were handed over.")
         part = frame.parts[0]
         planes = _rounded(part, self._bit_depth)
         if self._like.bottom_up:
@@ -174,6 +184,11 @@ class MemoryOutput:
             }
         )
         self._listener(Event("frame_done", {"frame": frame.number, "file": ""}))
+        done, seconds = len(self.rendered), time.monotonic() - self._began
+        rate = done / seconds if seconds > 0 else 0.0
+        eta = round((self.total - done) / rate, 1) if rate else None
+        told = {"done": done, "total": self.total, "rate": round(rate, 3), "eta": eta, "stage": "render"}
+        self._listener(Event("progress", told))
 
     def release(self, name: object) -> None:
         """The client is done with a slot; a name that is none is ignored."""

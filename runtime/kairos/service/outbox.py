@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from multiprocessing.connection import Connection
 from typing import Deque, Optional
 
-from kairos_nodes.client.protocol import Message, encode
+from kairos.errors import KairosError
+from kairos_nodes.client.protocol import Message, encode, sever
+
+log = logging.getLogger("kairos.service")
 
 MOST_WAITING = 20_000
 """A client that lets more than this pile up has hung, and is hung up on."""
@@ -37,7 +41,7 @@ class Outbox:
             if len(self._waiting) >= MOST_WAITING:
                 self._closing = True
                 self._waiting.clear()
-                self._connection.close()
+                sever(self._connection)
             else:
                 self._waiting.append(message)
             self._changed.notify()
@@ -64,7 +68,12 @@ class Outbox:
             if message is None:
                 return
             try:
-                self._connection.send_bytes(encode(message))
+                data = encode(message)
+            except (KairosError, RecursionError):
+                log.exception("a message to a client cannot be sent")
+                continue
+            try:
+                self._connection.send_bytes(data)
             except (OSError, ValueError):
                 with self._changed:
                     self._closing = True

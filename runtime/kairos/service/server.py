@@ -17,7 +17,7 @@ from typing import List, Optional
 
 from kairos import __version__
 from kairos.errors import KairosError, ServiceError
-from kairos_nodes.client.protocol import PROTOCOL, prove_to_client
+from kairos_nodes.client.protocol import PROTOCOL, encode, error_to, prove_to_client
 from kairos_nodes.client.rendezvous import (
     Rendezvous,
     log_file,
@@ -129,6 +129,9 @@ class Service:
         self._over.set()
         with suppress(OSError):
             self._listener.close()
+            place = Path(self._rendezvous.address).parent
+            if sys.platform != "win32" and place != self._folder:
+                place.rmdir()
         self.devices.close(1.0)
         with self._lock:
             sessions = list(self._sessions)
@@ -165,9 +168,11 @@ class Service:
         with self._lock:
             self._clients += 1
         try:
-            prove_to_client(connection, self._key, __version__)
             if self._clients > MOST_CLIENTS:
-                raise ServiceError(f"The runtime has {MOST_CLIENTS} clients already.", "Close some hosts.")
+                full = ServiceError(f"The runtime has {MOST_CLIENTS} clients already.", "Close some hosts.")
+                connection.send_bytes(encode({"error": error_to(full)}))
+                raise full
+            prove_to_client(connection, self._key, __version__)
             session = Session(connection, self)
             with self._lock:
                 self._sessions.append(session)
@@ -197,9 +202,15 @@ class Service:
             self._over.set()
             return
         try:
-            if read_rendezvous(self._folder) != self._rendezvous:
+            found = read_rendezvous(self._folder)
+            if found is None:
                 make_private(self._folder)
                 write_rendezvous(self._folder, self._rendezvous)
+            elif found != self._rendezvous:
+                # The folder was swept, lock and all, and another runtime has begun: hosts find that one.
+                log.info("another runtime (process %d) serves here now", found.pid)
+                self.shutdown(now=False)
+                return
             os.utime(rendezvous_file(self._folder))
         except (KairosError, OSError) as error:
             log.warning("the rendezvous file cannot be kept: %s", error)

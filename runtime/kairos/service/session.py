@@ -6,13 +6,12 @@ import logging
 import os
 import re
 import uuid
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any, Callable, Dict, List, Mapping, Protocol
 
 from kairos import __version__
 from kairos.errors import BadRequest, EngineError, KairosError, ServiceError
-from kairos_nodes.client.protocol import LARGEST, PROTOCOL, Message, decode, error_to
+from kairos_nodes.client.protocol import LARGEST, PROTOCOL, Message, decode, error_to, sever
 
 from .board import Board, JobRecord
 from .lending import Lent, lend, listed, take_back
@@ -94,8 +93,7 @@ class Session:
     def hang_up(self) -> None:
         """Lets the client go: it hears nothing more."""
         self._outbox.close()
-        with suppress(OSError):
-            self._connection.close()
+        sever(self._connection)
         take_back(self._folders)
 
     def _answer(self, message: Message) -> None:
@@ -190,7 +188,7 @@ class Session:
             raise BadRequest("The message has no pictures.", "Hand over a list of frames.")
         for index, said in enumerate(pictures):
             picture_of(said, self._lent, index)
-        return {"pictures": pictures}
+        return {"pictures": [{"segment": said["segment"]} for said in pictures]}
 
     def _release(self, message: Message) -> Dict[str, Any]:
         in_memory = self._in_memory.get(str(message.get("job")))

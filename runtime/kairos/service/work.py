@@ -80,8 +80,14 @@ class InMemory:
         config = ColorConfig.load(job.ocio or None)
         like = footage.pictures[0]
         output = self._output = MemoryOutput(self._lent, like, job.bit_depth, self._send, listener, cancelled)
+
+        def heard(event: Event) -> None:
+            if event.kind == "planned":
+                output.total = event.data["frames"]
+            listener(event)
+
         try:
-            outcome = retime_shot(job, footage.colored(config), config, listener, cancelled, output)
+            outcome = retime_shot(job, footage.colored(config), config, heard, cancelled, output)
         finally:
             output.drop()
         return {**_told(outcome), "rendered": output.rendered}
