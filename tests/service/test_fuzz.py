@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
-from multiprocessing.connection import Client as connect_to
+from multiprocessing import connection as pipes
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -58,13 +59,13 @@ def _request(chance: random.Random) -> bytes:
         message["pictures"] = [picture]
     if kind < 0.25:
         message = _value(chance)
-    data = __import__("json").dumps(message).encode()
+    data = json.dumps(message).encode()
     return data[: chance.randrange(len(data))] if kind < 0.35 else data
 
 
 def _opened(folder: Path) -> Connection:
     found = service.rendezvous(folder)
-    connection = connect_to(found.address, family="AF_UNIX")
+    connection = pipes.Client(found.address, family="AF_UNIX")
     protocol.prove_to_server(connection, bytes.fromhex(found.key), "0.1.0")
     return connection
 
@@ -99,7 +100,7 @@ def test_ten_thousand_malformed_requests_are_answered_and_the_service_goes_on(ru
 def test_strangers_that_talk_nonsense_are_hung_up_on(runtime: Path) -> None:
     found, chance = service.rendezvous(runtime), random.Random(3)
     for index in range(60):
-        with connect_to(found.address, family="AF_UNIX") as stranger:
+        with pipes.Client(found.address, family="AF_UNIX") as stranger:
             if index % 3 == 0:
                 continue
             stranger.recv_bytes()

@@ -27,6 +27,11 @@ def _written(directory: Path, frames: List[FrameBuffer], depth: str) -> str:
     return str(directory / "plate.%04d.exr")
 
 
+def _as_half(frame: FrameBuffer) -> FrameBuffer:
+    data = np.frombuffer(frame.data, np.float32).astype(np.float16)
+    return FrameBuffer(data, frame.width, frame.height, depth="half", number=frame.number)
+
+
 def _bits(frame: FrameBuffer, channel: str) -> Any:
     planes = np.frombuffer(frame.data, np.uint32).reshape(frame.height, frame.width, len(frame.channels))
     return planes[..., frame.channels.index(channel)]
@@ -46,10 +51,7 @@ def test_retimed_buffers_equal_retimed_files_bit_for_bit(client: Client, tmp_pat
     frames = shot(4)
     source = _written(tmp_path, frames, depth)
     if depth == "half":
-        frames = [
-            FrameBuffer(np.frombuffer(one.data, np.float32).astype(np.float16), WIDTH, HEIGHT, depth="half", number=one.number)
-            for one in frames
-        ]  # fmt: skip
+        frames = [_as_half(frame) for frame in frames]
     settings = {**QUICK, "speed": "0.5", "vectors": "nuke", "masks": True}
     made = client.retime(frames, **settings)
     output = str(tmp_path / "out" / "r.%04d.exr")

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from multiprocessing.connection import Client as connect_to
+from multiprocessing import connection as pipes
 from pathlib import Path
 from typing import List
 
@@ -181,7 +181,7 @@ def test_a_wrong_key_is_refused(runtime: Path) -> None:
 
 def test_an_older_protocol_is_refused_by_either_side(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = service.rendezvous(runtime)
-    with connect_to(found.address, family="AF_UNIX") as old:
+    with pipes.Client(found.address, family="AF_UNIX") as old:
         old.recv_bytes()
         old.send_bytes(protocol.encode({"protocol": 0, "oldest": 0, "version": "0.0.1", "nonce": "", "proof": ""}))
         told = protocol.error_from(protocol.decode(old.recv_bytes())["error"])

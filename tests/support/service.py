@@ -70,7 +70,7 @@ def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> bool:
     return condition()
 
 
-def pixels(index: int, width: int = WIDTH, height: int = HEIGHT, channels: int = 4) -> "array.array[float]":
+def pixels(index: int, width: int = WIDTH, height: int = HEIGHT, channels: int = 4) -> array.array[float]:
     """Interleaved floats: a bright square that moves 3 px a frame over a texture; alpha 1."""
     values = array.array("f")
     for y in range(height):
@@ -78,7 +78,7 @@ def pixels(index: int, width: int = WIDTH, height: int = HEIGHT, channels: int =
             inside = 8 + 3 * index <= x < 20 + 3 * index and 8 <= y < 24
             base = ((x * 7919 + y * 104729) % 97) / 97.0
             colour = [4.0 + base, 2.5, -0.25 + base] if inside else [0.1 + 0.2 * base, 0.15, 0.05 * base]
-            values.extend((colour + [1.0])[:channels])
+            values.extend(([*colour, 1.0])[:channels])
     return values
 
 

@@ -60,7 +60,7 @@ class Client:
         self._link: Optional[Link] = None
         self._pool = Pool(())
         self._jobs: Dict[str, RemoteJob] = {}
-        self._frames: Dict[str, "Queue[Message]"] = {}
+        self._frames: Dict[str, Queue[Message]] = {}
 
     def __enter__(self) -> Client:
         self.connect()
@@ -266,7 +266,7 @@ class Client:
     def _find(self) -> Optional[Link]:
         return find_link(self.folder, self._host, self._heard, self._lost)
 
-    def _remote(self, link: Link, message: Message, ready: "Optional[Queue[Message]]" = None) -> RemoteJob:
+    def _remote(self, link: Link, message: Message, ready: Optional[Queue[Message]] = None) -> RemoteJob:
         # Named here, so that nothing the runtime says about it can come too early.
         id = uuid.uuid4().hex
         job = RemoteJob(id, self.cancel)

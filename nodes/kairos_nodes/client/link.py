@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from multiprocessing.connection import Client as connect_to
+from multiprocessing import connection as pipes
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import Empty, Queue
@@ -46,7 +46,7 @@ class Link:
     ) -> None:
         self.found = found
         self._heard, self._lost = heard, lost
-        self._answers: Dict[int, "Queue[Message]"] = {}
+        self._answers: Dict[int, Queue[Message]] = {}
         self._numbers = itertools.count(1)
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._closed = False
@@ -58,7 +58,7 @@ class Link:
 
     def _connect(self) -> Connection:
         try:
-            connection = connect_to(self.found.address, family="AF_PIPE" if sys.platform == "win32" else "AF_UNIX")
+            connection = pipes.Client(self.found.address, family="AF_PIPE" if sys.platform == "win32" else "AF_UNIX")
         except OSError as error:
             raise Gone(
                 f"No runtime listens at {self.found.address}: {error.strerror}.", "It is started anew."
@@ -86,7 +86,7 @@ class Link:
             ServiceError: it is gone, or does not answer.
         """
         number = next(self._numbers)
-        answers: "Queue[Message]" = Queue()
+        answers: Queue[Message] = Queue()
         with self._lock:
             if self._trouble is not None:
                 raise self._trouble

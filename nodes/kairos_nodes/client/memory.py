@@ -30,7 +30,7 @@ class Frames:
 
     def __init__(self, link: Link, pool: Pool, buffers: Iterable[FrameBuffer]) -> None:
         self._link, self._pool = link, pool
-        self.ready: "Queue[Message]" = Queue()
+        self.ready: Queue[Message] = Queue()
         self._lent: List[Segment] = []
         self._opened: Dict[str, Segment] = {}
         self.described: List[Dict[str, Any]] = []

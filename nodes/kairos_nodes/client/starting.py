@@ -39,7 +39,7 @@ _FOREIGN = (
 """Beginnings of variables that are the host's alone: they would lead the runtime's libraries astray, or give one host's
 colour configuration to the jobs of all. Every job names its own configuration."""
 
-_started: List["subprocess.Popen[bytes]"] = []
+_started: List[subprocess.Popen[bytes]] = []
 """Runtimes that this host started: held, so that one that ended does not stay a zombie for long."""
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from kairos.color import ColorConfig
 from kairos.errors import BadRequest, Cancelled
 from kairos.events import Event, Listener
-from kairos.frame import Frame, Part, Planes, Window
+from kairos.frame import Frame, Part, Planes
 from kairos.images import Header, header_of
 from kairos_nodes.client.memory import NAME
 from kairos_nodes.client.protocol import Message
