@@ -30,8 +30,8 @@ OLDEST = 1
 LARGEST = 8 << 20
 """Bytes of the largest message; pixels never travel inside one."""
 
-HANDSHAKE_SECONDS = 10.0
-"""How long either side may take to prove itself."""
+HANDSHAKE_SECONDS = 30.0
+"""How long either side may take to prove itself: long, for a starting runtime on a busy machine that still loads torch."""
 
 Message = Dict[str, Any]
 
