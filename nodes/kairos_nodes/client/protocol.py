@@ -31,7 +31,7 @@ LARGEST = 8 << 20
 """Bytes of the largest message; pixels never travel inside one."""
 
 HANDSHAKE_SECONDS = 30.0
-"""How long either side may take to prove itself: long, for a starting runtime on a busy machine that still loads torch."""
+"""How long either side may take to prove itself: a runtime that still loads torch on a busy machine is slow."""
 
 Message = Dict[str, Any]
 
