@@ -22,7 +22,7 @@ from kairos_nodes.jobs import RetimeJob
 from support import service
 from support.exr import write_exr
 from support.frames import ramp
-from support.jobs import environment
+from support.process import environment
 
 
 def _plate(folder: Path, count: int = 2, size: int = 24) -> str:

@@ -13,7 +13,7 @@ from typing import Callable, List, Tuple
 from kairos_nodes.client import Client, FrameBuffer, stop_runtime
 from kairos_nodes.client.rendezvous import Rendezvous, read_rendezvous
 from kairos_nodes.errors import KairosError
-from support.jobs import environment
+from support.process import environment
 
 LAUNCHER = [sys.executable, "-m", "kairos"]
 
