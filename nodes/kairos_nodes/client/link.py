@@ -182,7 +182,12 @@ def stop_runtime(folder: Path, now: bool = False, seconds: float = 30.0) -> bool
     link = find_link(folder, "stop", lambda message: None, lambda error: None)
     if link is None:
         return False
-    link.request("shutdown", now=now)
+    try:
+        link.request("shutdown", now=now)
+    except ServiceError:
+        # It may be gone before it could answer.
+        if link.alive:
+            raise
     end = time.monotonic() + seconds
     while link.alive and time.monotonic() < end:
         time.sleep(0.02)

@@ -40,6 +40,7 @@ LONGEST_ADDRESS = 90
 
 _UPKEEP_SECONDS = 15.0
 _ENDING_SECONDS = 20.0
+_GRACE_SECONDS = 0.1
 
 
 class Taken(ServiceError):
@@ -102,6 +103,8 @@ class Service:
         log.info("shutting down%s", " now" if now else " when the jobs are done")
 
         def finish() -> None:
+            # Whoever asked for this still gets an answer.
+            time.sleep(_GRACE_SECONDS)
             end = time.monotonic() + (_ENDING_SECONDS if now else 1e9)
             while self.board.busy() and time.monotonic() < end:
                 time.sleep(0.02)
