@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
 from kairos_nodes.client.rendezvous import log_file, make_private
 from kairos_nodes.errors import ServiceError
@@ -129,7 +129,7 @@ def _environment(folder: Path, as_given: bool) -> Dict[str, str]:
     return kept
 
 
-def _detached() -> Dict[str, int]:
+def _detached() -> Dict[str, Any]:
     """Outlives the host, and hears nothing of its Ctrl-C."""
     if sys.platform == "win32":
         return {"creationflags": subprocess.CREATE_NO_WINDOW | subprocess.CREATE_NEW_PROCESS_GROUP}
