@@ -130,7 +130,7 @@ def read_bytes(path: Path, size: int) -> Bytes:
                     data[:] = np.frombuffer(mapped, np.uint8)
                 return data
             while read < size:
-                count = stream.readinto(memoryview(data)[read:])
+                count = stream.readinto(data.data[read:])
                 if not count:
                     break
                 read += count
@@ -143,7 +143,7 @@ def read_bytes(path: Path, size: int) -> Bytes:
 
 def write_bytes(path: Path, data: Any) -> None:
     """Fills a segment that exists. Raises ServiceError where it cannot be written."""
-    view = memoryview(np.ascontiguousarray(data)).cast("B")
+    view = np.ascontiguousarray(data).data.cast("B")
     try:
         with path.open("r+b", buffering=0) as stream:
             if sys.platform == "win32":
