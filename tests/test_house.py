@@ -26,6 +26,7 @@ FLOORS = {
     "vectors": 5,
     "inbetween": 5,
     "pictures": 6,
+    "service": 6,
     "bench": 6,
     "demo": 6,
     "cli": 6,

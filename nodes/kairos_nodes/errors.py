@@ -48,3 +48,7 @@ class Cancelled(KairosError):
     """The artist stopped the job; finished frames stay on disk."""
 
     exit_status = 130
+
+
+class ServiceError(KairosError):
+    """The runtime cannot be started or reached, refuses, or died in the middle of something."""

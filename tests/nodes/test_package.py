@@ -16,12 +16,13 @@ from kairos_nodes.parameters import PARAMETERS, parameters_of
 from kairos_nodes.reference import reference_text
 from support.shared import ROOT
 
-MODULES = sorted((ROOT / "nodes" / "kairos_nodes").glob("*.py"))
+MODULES = sorted((ROOT / "nodes" / "kairos_nodes").rglob("*.py"))
 ENGINES = [{"id": "zeta", "title": "Z"}, {"id": "alpha", "title": "A"}]
 
 
 def test_every_module_imports_with_the_standard_library_alone() -> None:
-    names = [f"kairos_nodes.{path.stem}" for path in MODULES if path.stem != "__init__"]
+    paths = [path.relative_to(ROOT / "nodes").with_suffix("") for path in MODULES if path.stem != "__init__"]
+    names = [".".join(path.parts) for path in paths]
     code = (
         "import sys, importlib; sys.path.insert(0, sys.argv[1])\n"
         "for name in sys.argv[2:]: importlib.import_module(name)\n"

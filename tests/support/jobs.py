@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, List, Sequence
+from typing import Any, List
 
 from kairos.events import Event
 from kairos.retime import Outcome, run_retime
 from kairos_nodes.jobs import RetimeJob
 from support.made import FIRST, Clip
+from support.process import ROOT, command, environment, kairos
 
-ROOT = Path(__file__).resolve().parents[2]
+__all__ = ["ROOT", "Ran", "command", "environment", "frame_at", "kairos", "retime"]
 
 
 @dataclass
@@ -49,19 +47,3 @@ def retime(clip: Clip, directory: Path, **settings: Any) -> Ran:
 def frame_at(k: int) -> int:
     """Output number of the k-th output frame (from 0) of a made clip."""
     return FIRST + k
-
-
-def kairos(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own."""
-    return subprocess.run(command(*arguments), env=environment(), capture_output=True, text=True, **options)
-
-
-def command(*arguments: str) -> Sequence[str]:
-    """What to run for ``kairos ARGUMENTS``."""
-    return [sys.executable, "-m", "kairos", *arguments]
-
-
-def environment() -> dict[str, str]:
-    """The tests' environment with Kairos on the path."""
-    places = os.pathsep.join(str(ROOT / place) for place in ("runtime", "nodes", "installer"))
-    return {**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1"}
