@@ -12,8 +12,8 @@ from kairos_nodes.sections import sections
 _HEAD = """# Nodes
 
 What every host offers, with the same knobs and the same meaning as the command line's options
-([parameters.md](parameters.md)). This page is made from `nodes/kairos_nodes/nodes.py` by `kairos manifest --write`; do not
-edit it by hand.
+([parameters.md](parameters.md)). This page is made from `nodes/kairos_nodes/nodes.py` by `kairos manifest --write`; do
+not edit it by hand.
 """
 
 

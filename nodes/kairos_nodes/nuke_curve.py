@@ -37,8 +37,8 @@ def read_nuke_curve(text: str) -> Keyed:
 
     Understood: ``x`` frames (or none: the next frame), values, ``K`` constant, ``L`` linear, ``S`` smooth, ``R``
     Catmull-Rom, ``s``/``t`` left and right slope, ``u``/``v`` left and right handle length, ``k``/``l`` constant or
-    linear beyond the ends, ``i``/``I``, ``C`` cubic (the rate of change of the slope does not jump at the key). A letter
-    holds for the keys after it too. At the ends, slopes that the text does not give point at the neighbouring key.
+    linear beyond the ends, ``i``/``I``, ``C`` cubic (the slope's rate of change does not jump at the key). A letter holds
+    for the keys after it too. At the ends, slopes that the text does not give point at the neighbouring key.
 
     Raises:
         BadRequest: no curve, an unknown token, or keys that do not ascend.

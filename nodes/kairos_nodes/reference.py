@@ -10,8 +10,8 @@ from kairos_nodes.parameters import JOBS, PARAMETERS, Parameter, Value
 
 _HEAD = """# Parameters
 
-Every knob of Kairos, on the command line and in hosts; [nodes.md](nodes.md) says which node has which. This page is made
-from `nodes/kairos_nodes/parameters.py` by `kairos manifest --write`; do not edit it by hand.
+Every knob of Kairos, on the command line and in hosts; [nodes.md](nodes.md) says which node has which. This page is
+made from `nodes/kairos_nodes/parameters.py` by `kairos manifest --write`; do not edit it by hand.
 """
 
 
