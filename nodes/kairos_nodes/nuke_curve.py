@@ -37,7 +37,7 @@ def read_nuke_curve(text: str) -> Keyed:
 
     Understood: ``x`` frames (or none: the next frame), values, ``K`` constant, ``L`` linear, ``S`` smooth, ``R``
     Catmull-Rom, ``s``/``t`` left and right slope, ``u``/``v`` left and right handle length, ``k``/``l`` constant or
-    linear beyond the ends, ``i``/``I``, ``C`` cubic (the slope's rate of change does not jump at the key). A letter holds
+    linear beyond the ends, ``i``/``I``, ``C`` cubic (its slope bends without a jump). A letter holds
     for the keys after it too. At the ends, slopes that the text does not give point at the neighbouring key.
 
     Raises:
