@@ -63,6 +63,15 @@ def test_the_stand_in_has_nothing_that_nuke_has_not() -> None:
     assert stand_in.differences(stand_in.load(), stand_in.stubs()) == []
 
 
+def test_the_comparison_notices_what_nuke_has_not() -> None:
+    module = stand_in.load()
+    module.execut = lambda: None
+    module.message = lambda: None
+    module.Node = type("Node", (), {"setNam": lambda self, name: None, "setInput": lambda self, index: None})
+    found = stand_in.differences(module, stand_in.stubs())
+    assert found == ["Node.setNam", "Node.setInput", "message", "execut"]
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_the_plugin_parses_as_python_3_9_and_imports_only_nuke_and_the_nodes(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"), feature_version=(3, 9))
@@ -183,6 +192,17 @@ def test_a_write_below_a_node_that_is_not_rendered_stops_with_its_name(nuke: Any
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     plugin("farm").check_before_render()
+
+
+def test_the_vectors_node_asks_for_vectors_of_every_source_frame(nuke: Any) -> None:
+    group = plugin("build").build(kairos_node("MotionVectors"))
+    group.setInput(0, read(nuke, "plate.%04d.exr", 1001, 1005))
+    group.setInput(1, nuke.nodes.Read(name="Roto", file="roto.%04d.exr"))
+    plugin("build").reset_range(group)
+    request = plugin("render").request_of(group)
+    assert (request.job.kind, request.job.vectors, request.job.masks) == ("vectors", "nuke", True)
+    assert request.job.matte == request.matte and request.matte
+    assert request.output == request.source == (1001, 1005)
 
 
 @pytest.mark.slow

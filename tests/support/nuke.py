@@ -293,12 +293,11 @@ def differences(module: Any, folder: Path) -> List[str]:
         if name.startswith("__") or name in extras:
             continue
         if inspect.isclass(thing):
-            methods = [(one, call) for one, call in vars(thing).items() if not one.startswith("_")]
-            wrong += [f"{name}.{one}" for one, call in methods if not _fits(known.get(name, {}).get(one), call, 1)]
             wrong += [name] if name not in known else []
-        elif (inspect.isfunction(thing) and not _fits(known[""].get(name), thing, 0)) or (
-            name not in known[""] and not inspect.isfunction(thing)
-        ):
+            for one, call in vars(thing).items():
+                if not one.startswith("_") and not _fits(known.get(name, {}).get(one), call, 1):
+                    wrong.append(f"{name}.{one}")
+        elif name not in known[""] or (inspect.isfunction(thing) and not _fits(known[""][name], thing, 0)):
             wrong.append(name)
     return wrong
 
