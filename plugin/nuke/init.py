@@ -15,6 +15,7 @@ def _start() -> None:
     import nuke
     from kairos_nuke.farm import check_before_render
 
+    nuke.pluginAddPath(str(here / "gizmos"))
     nuke.addBeforeRender(check_before_render, nodeClass="Write")
 
 

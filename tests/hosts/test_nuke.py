@@ -128,6 +128,14 @@ def test_the_gizmo_is_tcl_and_makes_the_same_knobs_as_python(nuke: Any, node_id:
         assert "M" not in parts or list(tcl.splitlist(parts[parts.index("M") + 1])) == group[name].values()
 
 
+@pytest.mark.parametrize("node_id", ["Retime", "MotionVectors"])
+def test_the_gizmo_in_the_plugin_is_up_to_date(nuke: Any, node_id: str) -> None:
+    written = PLUGIN / "gizmos" / f"{plugin('knobs').CLASSES[node_id]}.gizmo"
+    text = plugin("gizmo").gizmo_text(kairos_node(node_id))
+    remedy = "run PYTHONPATH=nodes:plugin/nuke python3 -m kairos_nuke.gizmo plugin/nuke/gizmos"
+    assert written.read_text(encoding="utf-8") == text, remedy
+
+
 def test_the_gizmo_is_read_by_kairos_own_reader_too(nuke: Any) -> None:
     nodes = read_script(plugin("gizmo").gizmo_text(kairos_node("Retime")))
     assert nodes[0].cls == "Gizmo"
@@ -191,6 +199,9 @@ def test_a_write_below_a_node_that_is_not_rendered_stops_with_its_name(nuke: Any
         path = Path(output.job.output % frame)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
+    with pytest.raises(RuntimeError, match="is not rendered"):
+        plugin("farm").check_before_render()  # All is there, but what the node shows is of other settings.
+    plugin("render").show_result(group, output)
     plugin("farm").check_before_render()
 
 
@@ -226,8 +237,8 @@ def test_a_node_renders_real_frames_through_the_real_runtime(
     request = plugin("render").render(group, listen=lambda event: heard.append(event.kind))
     assert heard[0] == "planned" and heard[-1] == "done"
     assert request.output == (1001, 1005)
-    shown = group.node("ResultRead")["file"].value()
-    assert (shown, group.node("ShowResult")["which"].value()) == (request.job.output, 1)
+    shown = group["kairos_result"].value()
+    assert (shown, group["kairos_rendered"].value()) == (request.job.output, 1)
     plate, result = read_exr(clip.files[0]), read_exr(Path(shown % 1001))
     assert all(np.array_equal(plate[name], result[name]) for name in plate)
     assert "forward.u" in result

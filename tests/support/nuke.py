@@ -77,6 +77,7 @@ class Knob:
         self._name, self._label, self._extra = name, label, extra
         self._value: Any = ""
         self._curve: Any = None
+        self._expression = ""
         self._tooltip, self._range, self._flags = "", (), 0
 
     def name(self) -> str:
@@ -99,6 +100,10 @@ class Knob:
 
     def setValue(self, value: Any) -> bool:  # noqa: N802
         self._value = value
+        return True
+
+    def setExpression(self, expression: str) -> bool:  # noqa: N802
+        self._expression = expression
         return True
 
     def getKeyList(self) -> List[int]:  # noqa: N802
@@ -269,6 +274,7 @@ def load() -> Any:
     module.selectedNodes = lambda: []
     module.message = messages.append
     module.addBeforeRender = lambda call, nodeClass="": callbacks.append(call)  # noqa: N803
+    module.pluginAddPath = lambda path: None
     module.executeInMainThread = lambda call, args=(): call(*args)
     module.thisNode = lambda: made[-1]
     module.execute = _execute

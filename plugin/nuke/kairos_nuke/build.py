@@ -8,8 +8,8 @@ import nuke
 
 from kairos_nodes.nodes import Node
 from kairos_nodes.nodes import node as kairos_node
-from kairos_nuke.gizmo import TILE_COLOR
-from kairos_nuke.knobs import CLASSES, KIND, Knob, knobs_of
+from kairos_nuke.gizmo import RANGE, TILE_COLOR
+from kairos_nuke.knobs import CLASSES, KIND, RENDERED, RESULT, Knob, knobs_of
 
 _MAKERS: Mapping[str, Callable[[Knob], nuke.Knob]] = {
     "tab": lambda one: nuke.Tab_Knob(one.name, one.label),
@@ -56,9 +56,14 @@ def build(node: Node) -> nuke.Group:
         _writer("MatteWrite", matte)
         result = nuke.nodes.Read(name="ResultRead")
         result["raw"].setValue(True)
+        result["on_error"].setValue("nearest frame")
+        result["file"].setValue(f"[value parent.{RESULT}]")
+        for knob, origin in RANGE.items():
+            result[knob].setExpression(f"parent.{origin}")
         switch = nuke.nodes.Switch(name="ShowResult")
         switch.setInput(0, source)
         switch.setInput(1, result)
+        switch["which"].setExpression(f"parent.{RENDERED}")
         output = nuke.nodes.Output(name="Output1")
         output.setInput(0, switch)
     return group

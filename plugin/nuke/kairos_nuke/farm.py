@@ -10,6 +10,7 @@ import nuke
 from kairos_nodes.errors import BadRequest, KairosError
 from kairos_nuke.build import is_kairos
 from kairos_nuke.cache import complete
+from kairos_nuke.knobs import RESULT
 from kairos_nuke.render import render, request_of
 
 
@@ -29,7 +30,8 @@ def check_before_render() -> None:
             request = request_of(group)
         except KairosError as error:
             raise RuntimeError(f"{group.name()}: {error}") from None
-        if not complete(str(request.job.to_dict()["output"]), *request.output):
+        output = str(request.job.to_dict()["output"])
+        if group[RESULT].value() != output or not complete(output, *request.output):
             raise RuntimeError(
                 f"{group.name()} is not rendered for its settings. Press its Render button, or run farm.py first."
             )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import List
 
 from kairos_nodes.nodes import Node
-from kairos_nuke.knobs import CLASSES, KIND, Knob, knobs_of, shown_nodes
+from kairos_nuke.knobs import CLASSES, KIND, RENDERED, RESULT, RESULT_FIRST, RESULT_LAST, Knob, knobs_of, shown_nodes
 
 _CODES = {"string": 1, "file": 2, "int": 3, "enum": 4, "bool": 6, "double": 7, "tab": 20, "button": 22, "text": 26}
 """Numbers that Nuke's scripts give to kinds of user knobs."""
@@ -36,15 +37,17 @@ def gizmo_text(node: Node) -> str:
 
 def inner_text() -> List[str]:
     """The nodes inside: the plate and the matte written, the result read back, and a switch between both."""
+    ranges = "".join(f"  {knob} {{{{parent.{origin}}}}}\n" for knob, origin in RANGE.items())
     return [
         " Input {\n  inputs 0\n  name Matte\n  number 1\n }",
         " Write {\n  channels all\n  file_type exr\n  raw true\n  name MatteWrite\n }",
         " Input {\n  inputs 0\n  name Source\n }",
         "set source [stack 0]",
         " Write {\n  channels all\n  file_type exr\n  raw true\n  name PlateWrite\n }",
-        " Read {\n  inputs 0\n  raw true\n  name ResultRead\n }",
+        f' Read {{\n  inputs 0\n  file "\\[value parent.{RESULT}]"\n{ranges}  on_error "nearest frame"\n  raw true\n'
+        "  name ResultRead\n }",
         "push $source",
-        " Switch {\n  inputs 2\n  name ShowResult\n }",
+        f" Switch {{\n  inputs 2\n  which {{{{parent.{RENDERED}}}}}\n  name ShowResult\n }}",
         " Output {\n  name Output1\n }",
     ]
 
@@ -59,6 +62,9 @@ def write_gizmos(folder: Path) -> List[Path]:
         written.append(path)
     return written
 
+
+RANGE = {"first": RESULT_FIRST, "last": RESULT_LAST, "origfirst": RESULT_FIRST, "origlast": RESULT_LAST}
+"""Knobs of the inner Read, and those of the node that they follow."""
 
 TILE_COLOR = 0x3F7FBFFF
 """Of the nodes in the graph."""
@@ -92,3 +98,8 @@ def _number(knob: Knob) -> str:
     if knob.kind == "bool":
         return "true" if knob.default else "false"
     return quoted(str(knob.default)) if knob.kind == "enum" else f"{knob.default:g}"
+
+
+if __name__ == "__main__":
+    for place in write_gizmos(Path(sys.argv[1])):
+        print(place)

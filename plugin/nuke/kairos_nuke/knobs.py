@@ -18,6 +18,9 @@ HIDDEN = frozenset(("frames", "start", "fps", "on_missing", "overwrite", "matte"
 KIND = "kairos_node"
 """Hidden knob by which a Kairos group is known, whatever the artist calls it."""
 
+RESULT, RESULT_FIRST, RESULT_LAST, RENDERED = "kairos_result", "kairos_first", "kairos_last", "kairos_rendered"
+"""Where the frames are that a node shows. The inner Read and Switch follow these knobs, which a script saves."""
+
 TIMING, FRAME = "timing2", "timingFrame2"
 
 
@@ -139,5 +142,8 @@ def _buttons() -> List[Knob]:
             "Takes over speed or frame curve of a Kronos, OFlow, TimeWarp or Retime node copied to the clipboard.",
             code=run.format("pressed_import"),
         ),
-        Knob("kairos_result", "file", "Result", "Where the rendered frames are; set by Render.", ""),
+        Knob(RESULT, "file", "Result", "Where the rendered frames are; set by Render.", ""),
+        Knob(RESULT_FIRST, "int", "Result first", "First rendered frame; set by Render.", 1),
+        Knob(RESULT_LAST, "int", "Result last", "Last rendered frame; set by Render.", 1),
+        Knob(RENDERED, "int", "Show result", "1 shows the result, 0 the source; set by Render.", 0),
     ]

@@ -18,7 +18,17 @@ from kairos_nodes.rational import exact
 from kairos_nodes.timing import TimeMap, map_text
 from kairos_nuke.build import node_of
 from kairos_nuke.cache import complete, fingerprint, folder, pattern
-from kairos_nuke.knobs import FRAME, TIMING, knobs_of, timing_of, values_of
+from kairos_nuke.knobs import (
+    FRAME,
+    RENDERED,
+    RESULT,
+    RESULT_FIRST,
+    RESULT_LAST,
+    TIMING,
+    knobs_of,
+    timing_of,
+    values_of,
+)
 from kairos_nuke.process import run_job
 
 DISPLAY = "Kairos"
@@ -127,15 +137,13 @@ def write_inputs(group: nuke.Node, request: Request) -> None:
 
 def show_result(group: nuke.Node, request: Request) -> None:
     """Lets the node show what was rendered."""
-    read = _inner(group, "ResultRead")
     first, last = request.output
-    read["file"].setValue(request.job.to_dict()["output"])
-    for knob, value in (("first", first), ("last", last), ("origfirst", first), ("origlast", last)):
-        read[knob].setValue(value)
-    read["on_error"].setValue("nearest frame")
-    read["reload"].execute() if isinstance(read["reload"], nuke.Script_Knob) else None
-    group["kairos_result"].setValue(request.job.to_dict()["output"])
-    _inner(group, "ShowResult")["which"].setValue(1)
+    values = ((RESULT, request.job.to_dict()["output"]), (RESULT_FIRST, first), (RESULT_LAST, last), (RENDERED, 1))
+    for name, value in values:
+        group[name].setValue(value)
+    reload = _inner(group, "ResultRead")["reload"]
+    if isinstance(reload, nuke.Script_Knob):
+        reload.execute()
 
 
 def pressed_render(group: nuke.Node) -> None:
