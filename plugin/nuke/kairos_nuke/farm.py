@@ -54,7 +54,10 @@ def upstream(node: nuke.Node) -> Iterator[nuke.Node]:
 
 
 def main(arguments: List[str]) -> int:
-    """Renders the named Kairos nodes of a script, or all of them. Answers with an exit status."""
+    """Renders the named Kairos nodes of a script, or all of them, and saves the script, which then shows the results.
+
+    Answers with an exit status.
+    """
     if not arguments:
         print("farm.py SCRIPT.nk [NODE...]", file=sys.stderr)
         return BadRequest.exit_status
@@ -67,6 +70,7 @@ def main(arguments: List[str]) -> int:
             except KairosError as error:
                 print(f"kairos: {group.name()}: {error}", file=sys.stderr)
                 return error.exit_status
+    nuke.scriptSave(arguments[0])
     return 0
 
 

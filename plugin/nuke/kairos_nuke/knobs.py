@@ -63,7 +63,7 @@ def knobs_of(node: Node) -> Tuple[Knob, ...]:
         if rows:
             found += [Knob(f"kairos_{title.lower()}", "tab", title), *rows]
         if title == "Timing":
-            found += _buttons()
+            found += _buttons(node)
     return tuple(found)
 
 
@@ -124,9 +124,9 @@ def _knobs(one: Parameter) -> Iterator[Knob]:
         yield Knob(name, kind, label, tooltip, "" if one.default is None else str(one.default))
 
 
-def _buttons() -> List[Knob]:
+def _buttons(node: Node) -> List[Knob]:
     run = "import kairos_nuke.render; kairos_nuke.render.{}(nuke.thisNode())"
-    return [
+    buttons = [
         Knob("kairos_render", "button", "Render", "Renders all output frames.", code=run.format("pressed_render")),
         Knob(
             "kairos_preview",
@@ -135,13 +135,14 @@ def _buttons() -> List[Knob]:
             "Renders the output frame that the Viewer is at.",
             code=run.format("pressed_preview"),
         ),
-        Knob(
-            "kairos_import",
-            "button",
-            "Import retime",
-            "Takes over speed or frame curve of a Kronos, OFlow, TimeWarp or Retime node copied to the clipboard.",
-            code=run.format("pressed_import"),
-        ),
+    ]
+    if node.timings:
+        tooltip = "Takes over speed or frame curve of a Kronos, OFlow, TimeWarp or Retime node copied to the clipboard."
+        buttons.append(
+            Knob("kairos_import", "button", "Import retime", tooltip, code=run.format("pressed_import")),
+        )
+    return [
+        *buttons,
         Knob(RESULT, "file", "Result", "Where the rendered frames are; set by Render.", ""),
         Knob(RESULT_FIRST, "int", "Result first", "First rendered frame; set by Render.", 1),
         Knob(RESULT_LAST, "int", "Result last", "Last rendered frame; set by Render.", 1),
