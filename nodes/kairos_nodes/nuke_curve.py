@@ -35,7 +35,7 @@ class _Raw:
 def read_nuke_curve(text: str) -> Keyed:
     """The curve in text such as ``{curve L x1 1 x20 10.5 K x30 12}``.
 
-    Understood: ``x`` frames (or none: the next frame), values, ``K`` constant, ``L`` linear, ``S`` smooth, ``R``
+    Understood: ``x`` frames (or none: the next), values, ``K`` constant, ``L`` linear, ``S`` smooth, ``R``
     Catmull-Rom, ``s``/``t`` left and right slope, ``u``/``v`` left and right handle length, ``k``/``l`` constant or
     linear beyond the ends, ``i``/``I``, ``C`` cubic (its slope bends without a jump). A letter holds
     for the keys after it too. At the ends, slopes that the text does not give point at the neighbouring key.
@@ -161,11 +161,14 @@ def _parse(text: str) -> Tuple[List[_Raw], str, str]:
 
 
 def _next_frame(keys: List[_Raw]) -> Fraction:
-    """Where a key without an ``x`` lies: as far on as the two keys before it are apart; 0 for the first."""
+    """Where a key without an ``x`` lies: as far on as the two keys before it are apart; 0 for the first.
+
+    The second lies at twice the first (NDK guide), as if a key at 0 came before; after a first key at 0, at 1.
+    """
     if not keys:
         return Fraction(0)
     if len(keys) == 1:
-        return keys[0].frame + 1
+        return 2 * keys[0].frame if keys[0].frame > 0 else keys[0].frame + 1
     return 2 * keys[-1].frame - keys[-2].frame
 
 

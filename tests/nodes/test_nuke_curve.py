@@ -21,6 +21,8 @@ def test_linear_keys() -> None:
 
 def test_a_key_without_x_lies_as_far_on_as_the_two_before_it() -> None:
     assert times("curve L 5 7 9") == [5, 7, 9]  # 0, then the next frame, then the same step.
+    assert times("curve L x1 10 11") == [10, 11]  # The second lies at twice the first.
+    assert times("curve L x3 10 16") == [10, 12, 14, 16]
     assert times("curve L x1 10 x3 14 20") == [10, 12, 14, 17, 20]
 
 
