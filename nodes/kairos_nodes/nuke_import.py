@@ -5,10 +5,12 @@ Knob names and meanings follow Foundry's reference guide of the four nodes.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
+from kairos_nodes.curves import Keyed
 from kairos_nodes.errors import BadRequest
 from kairos_nodes.nk import ScriptNode, read_script
 from kairos_nodes.nuke_knobs import Knobs
@@ -38,6 +40,10 @@ _KRONOS_MOTION = (
 )
 _LONGEST = 100_000
 """Output frames that an animated speed may take to reach the end of its input."""
+
+
+_STEPS = 16
+"""Parts of a source frame in which a speed over source frames is summed up."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +111,7 @@ def _kronos(node: ScriptNode, given: Range) -> Imported:
     if timing in ("Output Speed", "0"):
         time_map = _speed(knobs, output, first, last, settings)
     elif timing in ("Input Speed", "1"):
-        if not knobs.is_constant("timingInputSpeed"):
-            raise knobs.refuse("timingInputSpeed", "is animated", "Set Timing to Frame and bake the curve there.")
-        time_map = _speed(knobs, "timingInputSpeed", first, last, settings)
+        time_map = _speed(knobs, "timingInputSpeed", first, last, settings, over_input=True)
     elif timing in ("Frame", "2"):
         time_map = _frames(knobs, frame, first, last)
     else:
@@ -222,14 +226,18 @@ def _constant(knobs: Knobs, knob: str, speed: Fraction, first: int, last: int) -
     return TimeMap.constant(speed, first, last)
 
 
-def _speed(knobs: Knobs, knob: str, first: int, last: int, settings: Dict[str, Value]) -> TimeMap:
-    """A speed, or a curve of it, which is summed up into source frames."""
+def _speed(
+    knobs: Knobs, knob: str, first: int, last: int, settings: Dict[str, Value], over_input: bool = False
+) -> TimeMap:
+    """A speed, or a curve of it over output frames (or over source frames), which is summed up into source frames."""
     if knobs.is_constant(knob):
         # What Nuke leaves at its default is not in the script: half speed, for Kronos and OFlow alike.
         speed = knobs.number(knob, Fraction(1, 2))
         settings["speed"] = knobs.check(knob, "speed", number_text(speed))
         return _constant(knobs, knob, speed, first, last)
     curve = knobs.curve(knob)
+    if over_input:
+        return TimeMap.from_text(map_text(_through_input(knobs, knob, curve, first, last)), first, last)
     knobs.note(f"{knob} is animated: its area is the source frame, from input.first on.")
     time, frame, end = Fraction(first), first, int(curve.keys[-1].frame)
     samples: List[Tuple[int, Fraction]] = [(frame, time)]
@@ -246,6 +254,26 @@ def _speed(knobs: Knobs, knob: str, first: int, last: int, settings: Dict[str, V
     if len(samples) >= _LONGEST:
         raise knobs.refuse(knob, "is so slow that it never reaches input.last", "Raise the speed or shorten the range.")
     return TimeMap.from_text(map_text(samples), first, last)
+
+
+def _through_input(knobs: Knobs, knob: str, curve: Keyed, first: int, last: int) -> List[Tuple[int, Fraction]]:
+    """(output frame, source frame) of a speed keyed over source frames: a step takes its length / speed to play."""
+    reached = [0.0]
+    for step in range((last - first) * _STEPS):
+        at = first + Fraction(step, _STEPS)
+        speeds = [curve.value(at + Fraction(part, 4 * _STEPS)) for part in (1, 2, 3)]
+        if min(speeds) <= 0:
+            raise knobs.refuse(knob, f"falls to 0 near source frame {float(at):g}", "Keep it above 0.")
+        near, middle, far = (1 / float(speed) for speed in speeds)
+        reached.append(reached[-1] + (2 * near - middle + 2 * far) / (3 * _STEPS))
+    if reached[-1] > _LONGEST:
+        raise knobs.refuse(knob, "is so slow that it never reaches input.last", "Raise the speed or shorten the range.")
+    samples = []
+    for frame in range(int(reached[-1] + 1e-9) + 1):
+        index = max(0, min(bisect_right(reached, frame + 1e-9) - 1, len(reached) - 2))
+        part = (frame - reached[index]) / (reached[index + 1] - reached[index]) if len(reached) > 1 else 0.0
+        samples.append((first + frame, first + Fraction(round((index + part) / _STEPS * 10**6), 10**6)))
+    return samples
 
 
 def _frames(knobs: Knobs, knob: str, first: int, last: int) -> TimeMap:

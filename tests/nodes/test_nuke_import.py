@@ -5,6 +5,7 @@ Knob names and defaults: Foundry's reference guide, Kronos, OFlow, TimeWarp and 
 
 from __future__ import annotations
 
+import math
 from fractions import Fraction
 
 import pytest
@@ -125,6 +126,18 @@ def test_an_animated_output_speed_is_the_area_under_its_curve() -> None:
     assert list(held.time_map) == [1, 3, 5, 6, 7, 8, 9]
 
 
+def test_an_animated_input_speed_is_keyed_over_source_frames() -> None:
+    text = (
+        "Kronos {{\n input.first 1\n input.last 9\n timing2 {{Input Speed}}\n timingInputSpeed {{{{{}}}}}\n name K\n}}"
+    )
+    # Source frames 1 to 3 at half speed, then two at a time.
+    held = import_retime(text.format("curve K x1 0.5 x3 2"))
+    assert list(held.time_map) == [1, Fraction(3, 2), 2, Fraction(5, 2), 3, 5, 7, 9]
+    # A speed equal to the source frame: ds/dt = s, so s = e^t from 1 on.
+    grown = import_retime(text.format("curve L x1 1 x9 9"))
+    assert [float(time) for time in grown.time_map] == pytest.approx([1, math.e, math.e**2], abs=1e-3)
+
+
 def test_a_timewarp_takes_the_callers_range_or_its_curves_own() -> None:
     text = "TimeWarp {\n lookup {{curve K x1 10 L x5 20 x9 24.5}}\n filter nearest\n name TW\n}"
     assert import_retime(text).time_map.last == 25
@@ -158,7 +171,8 @@ def test_a_frame_without_keys_is_held() -> None:
         ("timingOutputSpeed 0", "timingOutputSpeed"),
         ("timingOutputSpeed 5000", "timingOutputSpeed"),
         ("timingOutputSpeed {{curve L x1 0.00001 x2 0.00001}}", "timingOutputSpeed"),
-        ('timing2 "Input Speed"\n timingInputSpeed {{curve x1 1 x9 2}}', "timingInputSpeed"),
+        ('timing2 "Input Speed"\n timingInputSpeed {{curve L x1 1 x9 -1}}', "timingInputSpeed"),
+        ('timing2 "Input Speed"\n timingInputSpeed {{curve L x1 0.00001 x9 0.00001}}', "timingInputSpeed"),
         ("timing2 Sideways", "timing2"),
         ("timing2 Frame\n timingFrame2 {{curve x9 1 x1 2}}", "timingFrame2"),
         ("timing2 Frame\n timingFrame2 {{curve x1 1 x9 2} {curve x1 1}}", "timingFrame2"),
