@@ -20,7 +20,6 @@ from kairos_nodes.nuke_import import import_retime
 from kairos_nodes.parameters import PARAMETERS
 from kairos_nodes.timing import TimeMap
 from support import nuke as stand_in
-from support.jobs import environment
 from support.shared import ROOT
 
 PLUGIN = ROOT / "plugin" / "nuke"
@@ -224,6 +223,7 @@ def test_a_node_renders_real_frames_through_the_real_runtime(
 
     from support import made
     from support.exr import read_exr
+    from support.jobs import environment
 
     clip = made.still_hdr(tmp_path / "plate")
     group = retime_node(nuke, clip.pattern, made.FIRST + 2)
