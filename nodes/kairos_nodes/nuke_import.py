@@ -38,7 +38,7 @@ _KRONOS_MOTION = (
     "vectorSpacing",
     "showVectors",
 )
-_LONGEST = 100_000
+_LONGEST = 30_000
 """Output frames that an animated speed may take to reach the end of its input."""
 
 
