@@ -10,6 +10,7 @@ from kairos_nodes.channels import CONVENTIONS, PRESETS, mask_channels, vector_ch
 from kairos_nodes.jobs import VERSION
 from kairos_nodes.nodes import HOSTS, NODES, Node
 from kairos_nodes.parameters import JOBS, PARAMETERS, Parameter, parameters_of
+from kairos_nodes.sections import SECTIONS
 
 FORMAT = 1
 
@@ -27,6 +28,7 @@ def build_manifest(engines: Sequence[Mapping[str, Any]]) -> Dict[str, Any]:
         "hosts": list(HOSTS),
         "nodes": [_node(node) for node in NODES],
         "jobs": {job: [parameter.name for parameter in parameters_of(job)] for job in JOBS},
+        "sections": {title: list(names) for title, names in SECTIONS.items()},
         "parameters": [_parameter(parameter) for parameter in PARAMETERS.values()],
         "vectors": {preset: _preset(preset) for preset in PRESETS},
         "conventions": {convention.id: convention.title for convention in CONVENTIONS.values()},
@@ -47,6 +49,8 @@ def _node(node: Node) -> Dict[str, Any]:
         "job": node.job.kind,
         "inputs": list(node.inputs),
         "parameters": list(node.parameters),
+        "timings": list(node.timings),
+        "defaults": dict(node.defaults),
         "outputs": {preset: list(node.outputs(preset, masks=True)) for preset in PRESETS},
     }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 from kairos_nodes.curves import Key, Keyed, secants, within_hull
 from kairos_nodes.errors import BadRequest
@@ -35,10 +35,10 @@ class _Raw:
 def read_nuke_curve(text: str) -> Keyed:
     """The curve in text such as ``{curve L x1 1 x20 10.5 K x30 12}``.
 
-    Understood: ``x`` frames (or none: the next frame), values, ``K`` constant, ``L`` linear, ``S`` smooth, ``R``
+    Understood: ``x`` frames (or none: the next), values, ``K`` constant, ``L`` linear, ``S`` smooth, ``R``
     Catmull-Rom, ``s``/``t`` left and right slope, ``u``/``v`` left and right handle length, ``k``/``l`` constant or
-    linear beyond the ends, ``i``/``I``. A letter holds for the keys after it too. At the ends, slopes that the text
-    does not give point at the neighbouring key. ``C`` needs slopes on its keys.
+    linear beyond the ends, ``i``/``I``, ``C`` cubic (its slope bends without a jump). A letter holds
+    for the keys after it too. At the ends, slopes that the text does not give point at the neighbouring key.
 
     Raises:
         BadRequest: no curve, an unknown token, or keys that do not ascend.
@@ -61,11 +61,10 @@ def read_nuke_curve(text: str) -> Keyed:
             if key.interpolation == "S":
                 slope = within_hull(within_hull(slope, left), right) if left * right > 0 else Fraction(0)
             slope_in = slope_out = slope
-        elif key.interpolation == "C" and len(raw) > 1:
-            raise BadRequest(f"Nuke curve: the cubic key at x{float(key.frame):g} has no slopes.", _REMEDY)
         given = key.slope_in is not None or key.slope_out is not None
         shape = "hold" if key.interpolation == "K" and not given else "smooth"
         result.append(Key(key.frame, key.time, shape, slope_in, slope_out, key.reach_in, key.reach_out))
+    _settle_cubic(raw, result, chords)
     for index, chord in enumerate(chords):
         here, there = result[index], result[index + 1]
         straight = here.slope_out == there.slope_in == chord and here.reach_out == there.reach_in == 1
@@ -80,6 +79,45 @@ def write_nuke_curve(frames: Iterable[Tuple[int, Fraction]]) -> str:
     """A curve with one linear key for each (output frame, source time); values to twelve significant digits."""
     keys = " ".join(f"x{frame} {float(time):.12g}" for frame, time in frames)
     return "{curve L " + keys + "}"
+
+
+def _settle_cubic(raw: Sequence[_Raw], keys: List[Key], chords: Sequence[Fraction]) -> None:
+    """Gives keys marked ``C`` the slopes at which the curve's second derivative is continuous.
+
+    At key i, between segments of length g and h with chord slopes c and d, equal second derivatives of the two Hermite
+    cubics mean ``(m[i-1] + 2 m[i]) / g + (2 m[i] + m[i+1]) / h = 3 c / g + 3 d / h``. Neighbours that are no such keys
+    keep the slope they have; beside a held key there is nothing to continue.
+    """
+    inner = range(1, len(keys) - 1)
+    free = [
+        index
+        for index in inner
+        if raw[index].interpolation == "C"
+        and raw[index].slope_in is None
+        and raw[index].slope_out is None
+        and keys[index - 1].shape != "hold"
+    ]
+    # One pass down and one up (Thomas): upper holds each row's factor of the slope after it.
+    upper: Dict[int, Fraction] = {}
+    right: Dict[int, Fraction] = {}
+    for i in free:
+        g, h = keys[i].frame - keys[i - 1].frame, keys[i + 1].frame - keys[i].frame
+        diagonal = 2 / g + 2 / h
+        total = 3 * (chords[i - 1] / g + chords[i] / h)
+        if i - 1 in upper:
+            diagonal -= upper[i - 1] / g
+            total -= right[i - 1] / g
+        else:
+            total -= keys[i - 1].slope_out / g
+        if i + 1 in free:
+            upper[i] = 1 / (h * diagonal)
+        else:
+            upper[i] = Fraction(0)
+            total -= keys[i + 1].slope_in / h
+        right[i] = total / diagonal
+    for i in reversed(free):
+        slope = right[i] - upper[i] * keys[i + 1].slope_in
+        keys[i] = replace(keys[i], slope_in=slope, slope_out=slope)
 
 
 def _parse(text: str) -> Tuple[List[_Raw], str, str]:
@@ -123,11 +161,14 @@ def _parse(text: str) -> Tuple[List[_Raw], str, str]:
 
 
 def _next_frame(keys: List[_Raw]) -> Fraction:
-    """Where a key without an ``x`` lies: as far on as the two keys before it are apart; 0 for the first."""
+    """Where a key without an ``x`` lies: as far on as the two keys before it are apart; 0 for the first.
+
+    The second lies at twice the first (NDK guide), as if a key at 0 came before; after a first key at 0, at 1.
+    """
     if not keys:
         return Fraction(0)
     if len(keys) == 1:
-        return keys[0].frame + 1
+        return 2 * keys[0].frame if keys[0].frame > 0 else keys[0].frame + 1
     return 2 * keys[-1].frame - keys[-2].frame
 
 

@@ -6,19 +6,18 @@ from typing import Iterable, List
 
 from kairos_nodes.channels import CONVENTIONS, PRESETS, mask_channels, vector_channels
 from kairos_nodes.layers import Policy
-from kairos_nodes.nodes import NODES
 from kairos_nodes.parameters import JOBS, PARAMETERS, Parameter, Value
 
 _HEAD = """# Parameters
 
-Every knob of Kairos, on the command line and in hosts. This page is made from `nodes/kairos_nodes/parameters.py` by
-`kairos manifest --write`; do not edit it by hand.
+Every knob of Kairos, on the command line and in hosts; [nodes.md](nodes.md) says which node has which. This page is
+made from `nodes/kairos_nodes/parameters.py` by `kairos manifest --write`; do not edit it by hand.
 """
 
 
 def reference_text() -> str:
     """The whole page as Markdown, with a newline at its end."""
-    return "\n".join([_HEAD, *_parameters(), *_policies(), *_vectors(), *_conventions(), *_nodes()])
+    return "\n".join([_HEAD, *_parameters(), *_policies(), *_vectors(), *_conventions(), ""])
 
 
 def _parameters() -> List[str]:
@@ -26,11 +25,14 @@ def _parameters() -> List[str]:
     for one in PARAMETERS.values():
         name = f"`{one.title}`" if one.flag is None else f"`{one.flag.replace('/', '`, `')}`"
         used = "all" if one.jobs == JOBS else ", ".join(one.jobs)
-        rows.append((name, one.help, _values(one), _default(one), used, f"`{one.kronos}`" if one.kronos else ""))
-    return ["## Knobs", "", *_table(("Flag", "Meaning", "Values", "Default", "Jobs", "Kronos"), rows)]
+        rows.append(
+            (name, one.help, values_text(one), default_text(one), used, f"`{one.kronos}`" if one.kronos else "")
+        )
+    return ["## Knobs", "", *table(("Flag", "Meaning", "Values", "Default", "Jobs", "Kronos"), rows)]
 
 
-def _values(one: Parameter) -> str:
+def values_text(one: Parameter) -> str:
+    """What a parameter takes: its choices, span or kind."""
     if one.choices:
         names = [f"`{choice}`" for choice in one.choices] + ([f"*{one.form}*"] if one.form else [])
         return ", ".join(names)
@@ -42,7 +44,8 @@ def _values(one: Parameter) -> str:
     return one.unit or one.kind
 
 
-def _default(one: Parameter) -> str:
+def default_text(one: Parameter) -> str:
+    """A parameter's default, and those of single jobs that differ."""
     own = [f"({job}: {_shown(value)})" for job, value in one.job_defaults.items()]
     return "required" if one.required else " ".join([_shown(one.default), *own])
 
@@ -78,7 +81,7 @@ def _vectors() -> List[str]:
             for one in vector_channels(preset)
         ]
         masks = ", ".join(f"`{name}`" for name in mask_channels(preset).values())
-        lines += ["", f"### `{preset}`", "", *_table(("Channel", "Flow", "Sign", "Unit"), rows), "", f"Masks: {masks}."]
+        lines += ["", f"### `{preset}`", "", *table(("Channel", "Flow", "Sign", "Unit"), rows), "", f"Masks: {masks}."]
     return lines
 
 
@@ -94,28 +97,12 @@ def _conventions() -> List[str]:
         "",
         "For `--vectors-in LAYER:CONVENTION`.",
         "",
-        *_table(("Name", "Vectors"), rows),
+        *table(("Name", "Vectors"), rows),
     ]
 
 
-def _nodes() -> List[str]:
-    lines = ["", "## Nodes"]
-    for node in NODES:
-        knobs = ", ".join(PARAMETERS[name].label for name in node.parameters)
-        lines += [
-            "",
-            f"### {node.title}",
-            "",
-            node.description,
-            "",
-            f"Inputs: {', '.join(node.inputs)}.",
-            "",
-            f"Knobs: {knobs}.",
-        ]
-    return [*lines, ""]
-
-
-def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> List[str]:
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> List[str]:
+    """A Markdown table; pipes inside cells are escaped."""
     titles = list(head)
     cells = [titles, ["---"] * len(titles)]
     cells += [[cell.replace("|", "\\|") for cell in row] for row in rows]

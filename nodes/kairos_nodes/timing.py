@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterable, Iterator, List, Optional, Tuple
 
 from kairos_nodes.curves import SHAPES, Constant, Curve, Key, Keyed, eased
 from kairos_nodes.errors import BadRequest
@@ -13,7 +13,7 @@ from kairos_nodes.nuke_curve import read_nuke_curve, write_nuke_curve
 from kairos_nodes.ranges import MOST_FRAMES, parse_frames, parse_range
 from kairos_nodes.rational import Number, exact, number_text, parse_rate
 
-__all__ = ["Segment", "TimeMap", "parse_frames", "parse_range", "parse_rate"]
+__all__ = ["Segment", "TimeMap", "map_text", "parse_frames", "parse_range", "parse_rate"]
 
 _HALF = Fraction(1, 2)
 _MAP_REMEDY = "Write lines such as '1001 1001.5', optionally followed by linear, smooth or hold."
@@ -197,13 +197,27 @@ class TimeMap:
         return ((start + k, time) for k, time in enumerate(self))
 
     def to_text(self, start: Optional[int] = None) -> str:
-        """A map file that :meth:`from_text` reads back to exactly these times, one line per frame."""
-        lines = [f"{frame} {number_text(time)}" for frame, time in self.numbered(start)]
-        return "\n".join(["# output-frame source-time", *lines, ""])
+        """A map file that :meth:`from_text` reads back to these times, one line per frame; see :func:`map_text`."""
+        return map_text(self.numbered(start))
 
     def to_nuke_curve(self, start: Optional[int] = None) -> str:
         """A Nuke curve with a linear key on every output frame; times to twelve significant digits."""
         return write_nuke_curve(self.numbered(start))
+
+
+def map_text(samples: Iterable[Tuple[int, Number]]) -> str:
+    """A map file with one line for each (output frame, source time).
+
+    Times are exact unless that takes more than 40 characters, as a cubic curve's may; then they are rounded to twelve
+    decimals.
+    """
+    return "\n".join(["# output-frame source-time", *(f"{frame} {_time_text(time)}" for frame, time in samples), ""])
+
+
+def _time_text(time: Number) -> str:
+    value = exact(time, "Frame map")
+    text = number_text(value)
+    return text if len(text) <= 40 else number_text(Fraction(round(value * 10**12), 10**12))
 
 
 def _map_line(words: List[str], number: int, keys: List[Key]) -> Key:

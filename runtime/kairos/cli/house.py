@@ -16,11 +16,13 @@ import typer
 from kairos import __version__
 from kairos.errors import BadRequest, KairosError
 from kairos_nodes.manifest import build_manifest, manifest_text
+from kairos_nodes.node_reference import nodes_text
 from kairos_nodes.reference import reference_text
 
 ROOT = Path(__file__).resolve().parents[3]
 MANIFEST = ROOT / "manifest.json"
 REFERENCE = ROOT / "docs" / "parameters.md"
+NODES_PAGE = ROOT / "docs" / "nodes.md"
 
 PACKAGES = ("torch", "numpy", "OpenImageIO", "opencolorio", "opencv-python-headless", "av", "onnxruntime", "fileseq")
 
@@ -146,12 +148,18 @@ def _cuda(torch: Any) -> str:
 
 
 def manifest(
-    write: Annotated[bool, typer.Option("--write", help="Write manifest.json and docs/parameters.md.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Write manifest.json, docs/parameters.md and docs/nodes.md.")
+    ] = False,
     check: Annotated[bool, typer.Option("--check", help="Fail where either of them is out of date.")] = False,
 ) -> None:
     """Show what Kairos is: version, hosts, nodes with their parameters and channels, engines."""
     rows = [{key: value for key, value in row.items() if key != "why_not"} for row in _engine_rows()]
-    texts = {MANIFEST: manifest_text(build_manifest(rows)), REFERENCE: reference_text()}
+    texts = {
+        MANIFEST: manifest_text(build_manifest(rows)),
+        REFERENCE: reference_text(),
+        NODES_PAGE: nodes_text(),
+    }
     if write:
         for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -159,6 +167,6 @@ def manifest(
     elif check:
         stale = [path.name for path, text in texts.items() if not path.exists() or path.read_text("utf-8") != text]
         if stale:
-            raise BadRequest(f"{' and '.join(stale)} do not match the definitions.", "Run kairos manifest --write.")
+            raise BadRequest(f"Out of date: {', '.join(stale)}.", "Run kairos manifest --write.")
     else:
         print(texts[MANIFEST], end="")

@@ -1,0 +1,1 @@
+"""Kairos inside Nuke: group nodes made from the parameter table, rendered by the runtime process."""

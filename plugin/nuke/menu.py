@@ -1,0 +1,21 @@
+"""Loaded by Nuke with a window: menu and toolbar entries."""
+
+from __future__ import annotations
+
+import sys
+
+
+def _start() -> None:
+    import nuke
+    from kairos_nuke.knobs import CLASSES, shown_nodes
+
+    menu = nuke.menu("Nodes").addMenu("Kairos")
+    for node in shown_nodes():
+        code = f"import kairos_nuke.build; kairos_nuke.build.create({node.id!r})"
+        menu.addCommand(CLASSES[node.id], code, tooltip=node.description)
+
+
+try:
+    _start()
+except Exception as error:  # Nuke must start whatever is wrong with this plugin.
+    print(f"Kairos has no menu in this Nuke: {type(error).__name__}: {error}", file=sys.stderr)

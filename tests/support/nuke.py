@@ -1,0 +1,317 @@
+"""A stand-in for Nuke, small and honest: nothing in it that Foundry's published interface does not have.
+
+``load`` makes a module named ``nuke`` whose classes keep knobs, inputs and inner nodes; a Write copies what its source
+Read shows. Names and arity are compared with the stubs of the package ``types-nuke``.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import inspect
+import os
+import shutil
+import types
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+import pytest
+
+from kairos_nodes.nuke_curve import read_nuke_curve
+from kairos_nodes.rational import exact
+
+
+def stubs() -> Path:
+    """Folder of the stubs: where ``$KAIROS_NUKE_STUBS`` says, or the installed package's. Skips where there is none."""
+    given = os.environ.get("KAIROS_NUKE_STUBS")
+    if given:
+        return Path(given)
+    try:
+        files = importlib.metadata.files("types-nuke") or []
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("types-nuke is not installed: pip install types-nuke==13.2.8.0")
+    return Path(str(next(file for file in files if file.name == "_nuke.pyi").locate())).parent
+
+
+def interface(folder: Path) -> Dict[str, Dict[str, List[Optional[Tuple[int, int]]]]]:
+    """Least and most arguments of every function ('' as class) and method; None where any number goes."""
+    found: Dict[str, Dict[str, List[Optional[Tuple[int, int]]]]] = {"": {}}
+    bases: Dict[str, List[str]] = {}
+    for path in sorted(folder.glob("*.pyi")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef):
+                found[""].setdefault(node.name, []).append(_arity(node, 0))
+            elif isinstance(node, (ast.AnnAssign, ast.ImportFrom)):
+                names = [node.target.id] if isinstance(node, ast.AnnAssign) else [one.name for one in node.names]  # type: ignore[union-attr]
+                found[""].update({name: [None] for name in names})
+            elif isinstance(node, ast.ClassDef):
+                bases[node.name] = [base.id for base in node.bases if isinstance(base, ast.Name)]
+                methods = found.setdefault(node.name, {})
+                for one in node.body:
+                    if isinstance(one, ast.FunctionDef):
+                        methods.setdefault(one.name, []).append(_arity(one, 1))
+    for name in bases:
+        for base in _ancestors(name, bases):
+            for method, arity in found.get(base, {}).items():
+                found[name].setdefault(method, arity)
+    return found
+
+
+def _ancestors(name: str, bases: Dict[str, List[str]]) -> Iterator[str]:
+    for base in bases.get(name, []):
+        yield base
+        yield from _ancestors(base, bases)
+
+
+def _arity(node: ast.FunctionDef, own: int) -> Optional[Tuple[int, int]]:
+    if node.args.vararg is not None:
+        return None
+    most = len(node.args.args) - own
+    return most - len(node.args.defaults), most
+
+
+class Knob:
+    """Keeps a value, and a curve as text."""
+
+    def __init__(self, name: str, label: str = "", extra: Any = None) -> None:
+        self._name, self._label, self._extra = name, label, extra
+        self._value: Any = ""
+        self._curve: Any = None
+        self._expression = ""
+        self._tooltip, self._range, self._flags = "", (), 0
+
+    def name(self) -> str:
+        return self._name
+
+    def label(self) -> str:
+        return self._label
+
+    def tooltip(self) -> str:
+        return self._tooltip
+
+    def setTooltip(self, tooltip: str) -> None:  # noqa: N802
+        self._tooltip = tooltip
+
+    def setFlag(self, flag: int) -> None:  # noqa: N802
+        self._flags |= flag
+
+    def value(self) -> Any:
+        return self._value
+
+    def setValue(self, value: Any) -> bool:  # noqa: N802
+        self._value = value
+        return True
+
+    def setExpression(self, expression: str) -> bool:  # noqa: N802
+        self._expression = expression
+        return True
+
+    def getKeyList(self) -> List[int]:  # noqa: N802
+        return [int(key.frame) for key in self._curve.keys] if self._curve else []
+
+    def getValueAt(self, frame: float) -> float:  # noqa: N802
+        return float(self._curve.value(exact(frame))) if self._curve else float(self._value)
+
+    def fromScript(self, script: str) -> None:  # noqa: N802
+        self._curve = read_nuke_curve(script)
+
+
+class Array_Knob(Knob):  # noqa: N801
+    def setRange(self, low: float, high: float) -> None:  # noqa: N802
+        self._range = (low, high)
+
+
+class Script_Knob(Knob):  # noqa: N801
+    def execute(self) -> None:
+        self._value = "executed"
+
+
+class Enumeration_Knob(Array_Knob):  # noqa: N801
+    def setValue(self, value: Any) -> bool:  # noqa: N802
+        assert value in self._extra, f"{self._name} cannot be {value!r}"
+        return super().setValue(value)
+
+    def values(self) -> List[str]:
+        return list(self._extra)
+
+
+class Int_Knob(Array_Knob):  # noqa: N801
+    def setValue(self, value: Any) -> bool:  # noqa: N802
+        return super().setValue(int(value))
+
+
+class Node:
+    """Keeps knobs and inputs. Knobs that Nuke's own classes have come into being when they are asked for."""
+
+    def __init__(self, cls: str = "Node", **knobs: Any) -> None:
+        self._cls, self._knobs, self._inputs = cls, {}, {}  # type: ignore[var-annotated]
+        self._parent: Any = None
+        for name, value in knobs.items():
+            self[name].setValue(value)
+
+    def Class(self) -> str:  # noqa: N802
+        return self._cls
+
+    def name(self) -> str:
+        return str(self["name"].value())
+
+    def fullName(self) -> str:  # noqa: N802
+        return self.name()
+
+    def setName(self, name: str) -> None:  # noqa: N802
+        self["name"].setValue(name)
+
+    def parent(self) -> Any:
+        return self._parent
+
+    def addKnob(self, knob: Knob) -> None:  # noqa: N802
+        self._knobs[knob.name()] = knob
+
+    def knobs(self) -> Dict[str, Knob]:
+        return dict(self._knobs)
+
+    def knob(self, name: str) -> Optional[Knob]:
+        return self._knobs.get(name)
+
+    def __getitem__(self, name: str) -> Knob:
+        return self._knobs.setdefault(name, Script_Knob(name) if name == "reload" else Knob(name))
+
+    def input(self, index: int) -> Optional[Node]:
+        return self._inputs.get(index)
+
+    def inputs(self) -> int:
+        return max(self._inputs, default=-1) + 1
+
+    def setInput(self, index: int, node: Optional[Node]) -> bool:  # noqa: N802
+        self._inputs[index] = node
+        return True
+
+    def firstFrame(self) -> int:  # noqa: N802
+        return int(self["first"].value())
+
+    def lastFrame(self) -> int:  # noqa: N802
+        return int(self["last"].value())
+
+    def opHashes(self) -> List[int]:  # noqa: N802
+        return [hash(str(self["file"].value()))]
+
+
+class Group(Node):
+    def __init__(self, **knobs: Any) -> None:
+        self._inner: List[Node] = []
+        super().__init__("Group", **knobs)
+
+    def __enter__(self) -> Group:
+        _open.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _open.pop()
+
+    def node(self, name: str) -> Optional[Node]:
+        return next((one for one in self._inner if one.name() == name), None)
+
+    def nodes(self) -> List[Node]:
+        return list(self._inner)
+
+
+_open: List[Group] = []
+
+
+class ProgressTask:
+    def __init__(self, title: str) -> None:
+        self.said: List[Any] = [title]
+
+    def isCancelled(self) -> bool:  # noqa: N802
+        return False
+
+    def setMessage(self, text: str) -> None:  # noqa: N802
+        self.said.append(text)
+
+    def setProgress(self, percent: int) -> None:  # noqa: N802
+        self.said.append(percent)
+
+
+class _Nodes:
+    """``nuke.nodes``: makes nodes of any class."""
+
+    def __init__(self, made: List[Node]) -> None:
+        self._made = made
+
+    def __getattr__(self, cls: str) -> Callable[..., Node]:
+        def make(**knobs: Any) -> Node:
+            node = Group(**knobs) if cls == "Group" else Node(cls, **knobs)
+            if _open:
+                _open[-1]._inner.append(node)
+                node._parent = _open[-1]
+            else:
+                self._made.append(node)
+            return node
+
+        return make
+
+
+CLASSES = (Knob, Array_Knob, Script_Knob, Enumeration_Knob, Int_Knob, Node, Group, ProgressTask)
+
+
+def load() -> Any:
+    """A module to put into ``sys.modules['nuke']``; ``messages`` and ``made`` tell what was done."""
+    module: Any = types.ModuleType("nuke")
+    made: List[Node] = []
+    messages: List[str] = []
+    root = Group(name="root", fps=24.0)
+    callbacks: List[Callable[[], None]] = []
+    for cls in CLASSES:
+        setattr(module, cls.__name__, cls)
+    for name, base in (("Tab", Knob), ("Double", Array_Knob), ("Boolean", Array_Knob), ("String", Knob)):
+        setattr(module, f"{name}_Knob", type(f"{name}_Knob", (base,), {}))
+    module.File_Knob, module.PyScript_Knob = type("File_Knob", (Knob,), {}), type("PyScript_Knob", (Script_Knob,), {})
+    module.GUI, module.STARTLINE, module.INVISIBLE = False, 1, 2
+    module.nodes, module.made, module.messages, module.callbacks = _Nodes(made), made, messages, callbacks
+    module.root = lambda: root
+    module.frame = lambda: 1003
+    module.allNodes = lambda: list(made)
+    module.selectedNodes = lambda: []
+    module.message = messages.append
+    module.addBeforeRender = lambda call, nodeClass="": callbacks.append(call)  # noqa: N803
+    module.pluginAddPath = lambda path: None
+    module.executeInMainThread = lambda call, args=(): call(*args)
+    module.thisNode = lambda: made[-1]
+    module.execute = _execute
+    return module
+
+
+def _execute(write: Node, first: int, last: int) -> None:
+    """Copies the frames of the Read that a Write inside a group sees through the group's input."""
+    group, entry = write.parent(), write.input(0)
+    assert entry is not None and entry.Class() == "Input"
+    read = group.input({"Source": 0, "Matte": 1}[entry.name()])
+    for frame in range(first, last + 1):
+        shutil.copyfile(str(read["file"].value()) % frame, str(write["file"].value()) % frame)
+
+
+def differences(module: Any, folder: Path) -> List[str]:
+    """What the stand-in has that Nuke has not, or takes that Nuke does not."""
+    known = interface(folder)
+    wrong = []
+    extras = {"made", "messages", "callbacks"}
+    for name, thing in vars(module).items():
+        if name.startswith("__") or name in extras:
+            continue
+        if inspect.isclass(thing):
+            wrong += [name] if name not in known else []
+            for one, call in vars(thing).items():
+                if not one.startswith("_") and not _fits(known.get(name, {}).get(one), call, 1):
+                    wrong.append(f"{name}.{one}")
+        elif name not in known[""] or (inspect.isfunction(thing) and not _fits(known[""][name], thing, 0)):
+            wrong.append(name)
+    return wrong
+
+
+def _fits(allowed: Optional[List[Optional[Tuple[int, int]]]], call: Callable[..., Any], own: int) -> bool:
+    """Whether every number of arguments that ours takes is one that Nuke's takes."""
+    if allowed is None:
+        return False
+    parameters = list(inspect.signature(call).parameters.values())[own:]
+    least = sum(1 for one in parameters if one.default is inspect.Parameter.empty)
+    return any(one is None or (one[0] <= least and len(parameters) <= one[1]) for one in allowed)
