@@ -13,6 +13,7 @@ def _start() -> None:
         if str(place) not in sys.path:
             sys.path.append(str(place))
     import nuke
+
     from kairos_nuke.farm import check_before_render
 
     nuke.pluginAddPath(str(here / "gizmos"))

@@ -7,6 +7,7 @@ import sys
 
 def _start() -> None:
     import nuke
+
     from kairos_nuke.knobs import CLASSES, shown_nodes
 
     menu = nuke.menu("Nodes").addMenu("Kairos")
