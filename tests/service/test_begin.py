@@ -15,8 +15,8 @@ from kairos_nodes.events import Event
 from support import service
 from support.service import eventually, long_job, plate, quick_job
 
-AT_ONCE = 0.1
-"""Seconds that a user interface may stand still without anybody noticing; measured 0.3 ms on an idle machine."""
+AT_ONCE = 0.5
+"""Seconds: a start takes several times that, a thread that has to wait for a busy machine's attention does not."""
 
 
 def _timer(job: RemoteJob, seconds: float = 60.0) -> List[Event]:
@@ -35,9 +35,9 @@ def _timer(job: RemoteJob, seconds: float = 60.0) -> List[Event]:
 
 
 def test_a_job_begun_where_no_runtime_runs_starts_one_and_tells_so(empty: Path, tmp_path: Path) -> None:
-    with_no_runtime = service.client(empty)
+    client, wanted = service.client(empty), quick_job(plate(tmp_path), tmp_path, "out")
     began = time.monotonic()
-    job = with_no_runtime.begin(quick_job(plate(tmp_path), tmp_path, "out"))
+    job = client.begin(wanted)
     assert time.monotonic() - began < AT_ONCE
     assert job.state == "running"
     heard = _timer(job, 120)
@@ -46,7 +46,7 @@ def test_a_job_begun_where_no_runtime_runs_starts_one_and_tells_so(empty: Path, 
     assert stages.index("starting the runtime") < stages.index("waiting for its turn") < stages.index("render")
     assert heard[-1].kind == "done"
     assert job.result()["rendered"] == [1, 2]
-    with_no_runtime.close()
+    client.close()
 
 
 def test_jobs_begun_together_run_in_that_order(client: Client, tmp_path: Path) -> None:
