@@ -213,20 +213,6 @@ def test_only_the_owner_can_read_the_key(runtime: Path) -> None:
     assert runtime.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_runtime_that_cannot_start_says_why_and_where_the_log_is(empty: Path) -> None:
-    broken = [sys.executable, "-c", "import sys; print('no module named torch', file=sys.stderr); sys.exit(1)"]
-    with pytest.raises(ServiceError) as caught:
-        Client(launcher=broken, folder=empty).connect()
-    assert "no module named torch" in caught.value.message
-    assert str(empty / "runtime.log") in caught.value.remedy
-    assert "kairos doctor" in caught.value.remedy
-
-
-def test_a_missing_runtime_says_where_it_was_looked_for(empty: Path) -> None:
-    with pytest.raises(ServiceError, match=r"/nowhere.* does not exist.*preferences"):
-        Client(launcher="/nowhere", folder=empty).connect()
-
-
 def test_two_hosts_that_start_it_at_once_share_one_runtime(empty: Path) -> None:
     pids: List[int] = []
 

@@ -39,7 +39,7 @@ class Client:
 
     Args:
         host: who asks, for the runtime's log, such as ``Blender 4.5``.
-        launcher: Kairos' folder, its launcher or a whole command; None is where this package lies.
+        launcher: Kairos' folder, its launcher or a whole command; None finds the one that belongs to this plugin.
         folder: of the rendezvous file; None is the user's own.
         start: False only takes a runtime that runs.
         start_seconds: how long a start may take.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from kairos_nodes.errors import ServiceError
 LAUNCHER_VARIABLE = "KAIROS_LAUNCHER"
 
 Launcher = Union[None, str, "os.PathLike[str]", Sequence[str]]
-"""Kairos' folder, its launcher, a whole command, or None for where this package lies."""
+"""Kairos' folder, its launcher, a whole command, or None for the one that :func:`launcher_command` finds."""
+
+_PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 
 START_SECONDS = 120.0
 """How long a start may take; the first one may install the runtime, which takes longer and goes on regardless."""
@@ -44,23 +47,34 @@ _started: List[subprocess.Popen[bytes]] = []
 
 
 def launcher_command(launcher: Launcher, environment: Mapping[str, str] = os.environ) -> List[str]:
-    """The command that runs Kairos.
+    """The command that runs Kairos: the launcher's, else that of ``$KAIROS_LAUNCHER``, of the folder that this package
+    lies in, or of the one that was installed last.
 
     Raises:
         ServiceError: there is no Kairos at the place.
     """
     if launcher is not None and not isinstance(launcher, (str, os.PathLike)):
         return [str(word) for word in launcher]
-    name = "kairos.cmd" if sys.platform == "win32" else "kairos"
     given = launcher or environment.get(LAUNCHER_VARIABLE)
-    place = Path(given).expanduser() if given else Path(__file__).resolve().parents[3]
-    path = place / name if place.is_dir() else place
-    if not path.is_file():
-        raise ServiceError(
-            f"Kairos' runtime was not found: {path} does not exist.",
-            f"Name Kairos' folder in the plugin's preferences or in {LAUNCHER_VARIABLE}.",
-        )
-    return [str(path)]
+    places = [Path(given).expanduser()] if given else [_PACKAGE_ROOT, *_remembered()]
+    name = "kairos.cmd" if sys.platform == "win32" else "kairos"
+    paths = [place / name if place.is_dir() else place for place in places]
+    for path in paths:
+        if path.is_file():
+            return [str(path)]
+    raise ServiceError(
+        f"Kairos' runtime was not found; it is not at {', nor at '.join(map(str, paths))}.",
+        f"Run kairos install again, or name Kairos' folder in the plugin's preferences or in {LAUNCHER_VARIABLE}.",
+    )
+
+
+def _remembered() -> List[Path]:
+    """Where the installer put Kairos."""
+    try:
+        home = importlib.import_module("kairos_nodes.home").known_home()
+    except ImportError:
+        return []
+    return [] if home is None else [home]
 
 
 def start_runtime(
