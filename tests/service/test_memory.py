@@ -11,8 +11,12 @@ from typing import Any, Callable, List, Tuple
 import numpy as np
 import pytest
 
+from kairos.frame import Frame, Part, Window
+from kairos.service import memory
+from kairos.service.lending import Lent, lend, take_back
+from kairos.service.picture import Picture
 from kairos_nodes.client import Client, FrameBuffer
-from kairos_nodes.errors import BadRequest, Cancelled
+from kairos_nodes.errors import BadRequest, Cancelled, ServiceError
 from kairos_nodes.jobs import RetimeJob, VectorsJob
 from support.exr import read_exr, write_exr
 from support.service import HEIGHT, WIDTH, eventually, pixels, shot
@@ -178,6 +182,24 @@ def test_nothing_is_left_in_shared_memory_when_a_client_leaves(runtime: Path) ->
         one.retime(shot(2), speed="0.5", **QUICK)
         assert all(folder.is_dir() for folder in folders)
     assert eventually(lambda: not any(folder.exists() for folder in folders))
+
+
+def test_a_host_that_hangs_does_not_hold_the_device_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "PATIENCE_SECONDS", 0.2)
+    window = Window(0, 0, 2, 2)
+    like = Picture(1, window, window, ("Y",), "float", True, False, Path("none"))
+    part = Part(("Y",), np.zeros((1, 2, 2), np.float32), window, ("float",), compression="zip")
+    folders = lend()
+    try:
+        output = memory.MemoryOutput(Lent(folders), like, "same", lambda sent: None, lambda event: None, lambda: False)
+        for number in range(memory.SLOTS):
+            output.put(Frame(number, window, (part,)), "")
+        with pytest.raises(ServiceError, match=r"has taken no finished frame.*hangs"):
+            output.put(Frame(9, window, (part,)), "")
+        with pytest.raises(ServiceError, match="has taken no finished frame"):
+            output.close()
+    finally:
+        take_back(folders)
 
 
 def _timed(action: Callable[[], object]) -> Tuple[float, bool]:

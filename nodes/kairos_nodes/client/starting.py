@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
-from kairos_nodes.client.rendezvous import log_file, make_private
+from kairos_nodes.client.rendezvous import FOLDER_VARIABLE, log_file, make_private
 from kairos_nodes.errors import ServiceError
 
 LAUNCHER_VARIABLE = "KAIROS_LAUNCHER"
@@ -138,7 +138,7 @@ def start_runtime(
 def _environment(folder: Path, as_given: bool) -> Dict[str, str]:
     """The host's environment without what belongs to the host alone; a whole command gets all of it."""
     kept = {name: value for name, value in os.environ.items() if as_given or not name.startswith(_FOREIGN)}
-    kept["KAIROS_SERVICE"] = str(folder)
+    kept[FOLDER_VARIABLE] = str(folder)
     return kept
 
 
