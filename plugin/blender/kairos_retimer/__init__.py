@@ -7,6 +7,8 @@ the terminal, and the others work.
 
 from __future__ import annotations
 
+import atexit
+
 from . import parts
 
 PARTS = ("preferences", "running")
@@ -16,8 +18,11 @@ PARTS = ("preferences", "running")
 def register() -> None:
     """Blender enables the extension."""
     parts.register(PARTS)
+    # Blender as a Python module disables no add-ons when it ends, and 4.5 then waits forever for operators that remain.
+    atexit.register(parts.unregister)
 
 
 def unregister() -> None:
     """Blender disables the extension, or quits."""
+    atexit.unregister(parts.unregister)
     parts.unregister()

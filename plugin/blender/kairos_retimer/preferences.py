@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, Set
+from typing import Any, List, Set
 
 import bpy
 
@@ -77,7 +77,7 @@ class KairosPreferences(bpy.types.AddonPreferences):
             draw_text(layout, line, "NONE", 90)
 
 
-_answers: list[str] = []
+_answers: List[str] = []
 """What the last check of the runtime found."""
 
 
@@ -99,7 +99,7 @@ class CheckRuntime(bpy.types.Operator):
             _answers[:] = [str(error)]
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        able = [str(row.get("id")) for row in rows if row.get("available")]
+        able = [str(row.get("id")) for row in rows if not row.get("why_not")]
         _answers[:] = [
             f"Kairos {welcome.get('version')} runs; its log is {welcome.get('log')}.",
             f"Engines that can run here: {', '.join(able) or 'none'}.",
