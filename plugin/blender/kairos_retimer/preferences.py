@@ -15,7 +15,7 @@ DEFAULTS = {"runtime": "", "cache": "", "engine": "auto", "device": "auto"}
 
 
 def preferences(context: Any) -> Any:
-    """The preferences' values: ``runtime``, ``cache``, ``engine``, ``device``; the defaults where there are none yet."""
+    """The preferences' ``runtime``, ``cache``, ``engine`` and ``device``; the defaults where there are none yet."""
     addon = context.preferences.addons.get(__package__)
     found = None if addon is None else addon.preferences
     return SimpleNamespace(**DEFAULTS) if found is None else found
