@@ -26,7 +26,7 @@ MANIFEST = "blender_manifest.toml"
 _VERSION_FOLDER = re.compile(r"(\d+)\.(\d+)")
 _PATIENCE = 180.0
 
-_NEXT = 'Next in Blender: Edit > Preferences > Add-ons, and tick "Kairos".'
+_NEXT = 'Next in Blender: Edit > Preferences > Add-ons, and tick "Kairos Retimer".'
 _DONE = "Blender has it enabled; one that runs now must be started again."
 
 Version = Tuple[int, int]
@@ -108,7 +108,7 @@ class Blender(Host):
 
     def retire(self, target: Target) -> bool:
         """Disables and removes it in Blender, so that its preferences do not name it any more."""
-        if target.program is None or not target.ready:
+        if target.program is None or not target.program.is_file():
             return False
         return _extension_command(target.program, ("remove", f"{target.place.name}.{EXTENSION}"))
 
@@ -248,8 +248,15 @@ def _build(root: Path, scratch: Path, program: Optional[Path]) -> Path:
         raise KairosError(f"This Kairos has no extension for Blender: {script} is missing.", "Install Kairos again.")
     module: Any = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return Path(module.build(scratch, program))
+    try:
+        spec.loader.exec_module(module)
+        try:
+            return Path(module.build(scratch, program))
+        except (module.BuildError, OSError):
+            # What Blender's own tool cannot do is done without it; what is wrong with the sources fails again.
+            return Path(module.build(scratch, None))
+    except Exception as error:  # A script of a damaged Kairos may raise anything.
+        raise KairosError(f"The extension for Blender cannot be built: {error}", "Install Kairos again.") from error
 
 
 def _contents(archive: Path) -> Dict[str, bytes]:

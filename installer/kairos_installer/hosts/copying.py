@@ -281,7 +281,8 @@ def _write(path: Path, content: bytes) -> None:
 
 def _remove(path: Path) -> None:
     with _told(path, "removed from"):
-        path.unlink()
+        # The host's own tool may have removed it already.
+        path.unlink(missing_ok=True)
     _remove_byte_code(path)
 
 

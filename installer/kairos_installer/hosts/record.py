@@ -25,6 +25,7 @@ class Record:
         place: the folder.
         home: the Kairos that it came from.
         version: of that Kairos.
+        program: the host's executable, where its own tool may take the plugin out again, or empty.
         state: :data:`INSTALLED`, or :data:`UNDER_WAY` from before the first byte is written until the last is.
         files: SHA-256 of each file by its absolute path. While under way both that of the old and of the new contents.
         folders: those that were made for it.
@@ -37,6 +38,7 @@ class Record:
     place: str
     home: str
     version: str
+    program: str = ""
     state: str = INSTALLED
     files: Dict[str, List[str]] = field(default_factory=dict)
     folders: List[str] = field(default_factory=list)

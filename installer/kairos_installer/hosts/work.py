@@ -91,7 +91,7 @@ def uninstall(
     with contextlib.ExitStack() as stack:
         if not dry:
             stack.enter_context(_alone(system, say))
-        _each(chosen, lambda record: _uninstall_one(host, record, known, records, dry, say), say)
+        _each(chosen, lambda record: _uninstall_one(host, record, records, dry, say), say)
         places = {record.place for record in chosen}
         others = [target for target in known if str(target.place) not in places]
         found = [_uninstall_unrecorded(host, target, dry, say) for target in others]
@@ -107,7 +107,8 @@ def _install_one(host: Host, target: Target, system: System, root: Path, scratch
     if dry:
         _show(target, plan, copying.compare(plan, target.place, records.of(host.id, target.place)), say)
         return
-    record = Record(host.id, target.title, str(target.place), str(root), version)
+    program = str(target.program) if target.program is not None and target.ready else ""
+    record = Record(host.id, target.title, str(target.place), str(root), version, program)
     changes, by_tool = copying.install(plan, record, records, system.data / "kept")
     done = [f"{len(changes.written)} files written" if changes.written else ""]
     done += [f"{len(changes.removed)} old files removed" if changes.removed else ""]
@@ -142,7 +143,7 @@ def _show(target: Target, plan: Plan, changes: copying.Changes, say: Say) -> Non
         say("  nothing to do")
 
 
-def _uninstall_one(host: Host, record: Record, known: Sequence[Target], records: Records, dry: bool, say: Say) -> None:
+def _uninstall_one(host: Host, record: Record, records: Records, dry: bool, say: Say) -> None:
     if dry:
         say(f"{record.title}: would remove from {record.place}")
         for name, hashes in sorted(record.files.items()):
@@ -152,10 +153,9 @@ def _uninstall_one(host: Host, record: Record, known: Sequence[Target], records:
         if record.block_file:
             say(f"  take Kairos' block out of {record.block_file}")
         return
-    target = next((one for one in known if str(one.place) == record.place), None)
     count = sum(copying.digest(Path(name)) is not None for name in record.files)
-    if target is not None and copying.is_ours_alone(record):
-        host.retire(target)
+    if record.program and count and copying.is_ours_alone(record):
+        host.retire(Target(host.id, record.title, Path(record.place), Path(record.program)))
     changes = copying.uninstall(record, records)
     removed = (
         f"{count - len(changes.changed)} files removed" if record.files else f"{record.block_file} as it was before"
