@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Iterator, List, Mapping, Sequence
 
@@ -103,9 +104,13 @@ def uninstall(
 
 def _install_one(host: Host, target: Target, system: System, root: Path, scratch: Path, dry: bool, say: Say) -> None:
     records, version = records_of(system), version_in(root / "nodes")
+    old = records.of(host.id, target.place)
+    if target.program is None and old is not None and old.program and Path(old.program).is_file():
+        # An artist named it once.
+        target = replace(target, program=Path(old.program), ready=True)
     plan = host.plan(root, target, Path(tempfile.mkdtemp(dir=str(scratch))), dry)
     if dry:
-        _show(target, plan, copying.compare(plan, target.place, records.of(host.id, target.place)), say)
+        _show(target, plan, copying.compare(plan, target.place, old), say)
         return
     program = str(target.program) if target.program is not None and target.ready else ""
     record = Record(host.id, target.title, str(target.place), str(root), version, program)
