@@ -12,7 +12,7 @@ from kairos_installer.hosts.versions import version_in
 from kairos_nodes.errors import BadRequest, KairosError
 
 LIBRARY = "kairos"
-"""Folder beside the scripts that holds ``kairos_nodes``; Resolve's menu shows its own folders alone."""
+"""Folder beside the scripts that holds what they import; Resolve's menu shows its own folders alone."""
 
 _SCRIPTS = ("Utility", "Comp", "Tool", "Edit", "Color", "Deliver")
 _NEXT = "Next in Resolve: Workspace > Scripts. Kairos is there at once."
@@ -49,12 +49,16 @@ class Resolve(Host):
         )
 
     def plan(self, root: Path, target: Target, scratch: Path, dry: bool) -> Plan:
-        """The scripts as they lie in the plugin, and ``kairos_nodes``."""
-        scripts, nodes = root / "plugin" / "resolve" / "scripts", root / "nodes"
+        """The scripts as they lie in the plugin, and the packages that they import."""
+        scripts = root / "plugin" / "resolve" / "scripts"
         if not scripts.is_dir():
             raise KairosError(f"This Kairos has no plugin for Resolve: {scripts} is missing.", "Install Kairos again.")
         files: Dict[Path, bytes] = {}
-        for source, into in ((scripts, target.place), (nodes, target.place / LIBRARY)):
+        packages = [found.parent for found in sorted(scripts.parent.glob("*/__init__.py"))]
+        library = target.place / LIBRARY
+        moves = [(scripts, target.place)]
+        moves += [(package, library / package.name) for package in (*packages, root / "nodes" / "kairos_nodes")]
+        for source, into in moves:
             for path in sorted(source.rglob("*")):
                 within = path.relative_to(source)
                 if path.is_file() and "__pycache__" not in within.parts and not path.name.startswith("."):
