@@ -113,7 +113,7 @@ def install(plan: Plan, record: Record, records: Records, keep_in: Path) -> Tupl
         record = record.changed(
             state=UNDER_WAY, files=both, folders=sorted(made), block_file=str(script or ""), block_made=block_made
         )
-        _write_record(records, record)
+        _begin(records, record)
     else:
         record = record.changed(folders=old.folders, block_file=old.block_file, block_made=old.block_made)
     for path in changes.changed:
@@ -134,12 +134,9 @@ def install(plan: Plan, record: Record, records: Records, keep_in: Path) -> Tupl
                 _temporary(Path(name)).unlink(missing_ok=True)
     _sweep_folders(folder for folder in made if not any(Path(folder) in path.parents for path in targets))
     kept_folders = sorted(folder for folder in made if Path(folder).is_dir())
-    _write_record(
-        records,
-        record.changed(
-            state=INSTALLED, files={name: [hashed] for name, hashed in wanted.items()}, folders=kept_folders
-        ),
-    )
+    hashes = {name: [hashed] for name, hashed in wanted.items()}
+    with _told(records.folder / "its record", "written to"):
+        records.write(record.changed(state=INSTALLED, files=hashes, folders=kept_folders))
     return changes, by_tool
 
 
@@ -152,7 +149,7 @@ def uninstall(record: Record, records: Records) -> Changes:
         KairosError: a file cannot be removed; the record stays, for the next attempt.
     """
     changes = Changes()
-    _write_record(records, record.changed(state=UNDER_WAY))
+    _begin(records, record.changed(state=UNDER_WAY))
     for name, hashes in record.files.items():
         path = Path(name)
         found = digest(path)
@@ -314,14 +311,20 @@ def _sweep_folders(folders: Iterable[str]) -> None:
             Path(folder).rmdir()
 
 
-def _write_record(records: Records, record: Record) -> None:
+def unrecorded(folder: Path, error: OSError) -> KairosError:
+    """For the artist whose data folder cannot be written to."""
+    return KairosError(
+        f"What is installed cannot be recorded in {folder}: {error.strerror}; nothing was changed.",
+        "Ask for permission to write there: it is this user's own data folder.",
+    )
+
+
+def _begin(records: Records, record: Record) -> None:
+    """Says what is about to be done."""
     try:
         records.write(record)
     except OSError as error:
-        raise KairosError(
-            f"What is installed cannot be recorded in {records.folder}: {error.strerror}; nothing was changed.",
-            "Ask for permission to write there: it is this user's own data folder.",
-        ) from error
+        raise unrecorded(records.folder, error) from error
 
 
 @contextlib.contextmanager

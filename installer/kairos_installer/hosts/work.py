@@ -245,22 +245,15 @@ def _alone(system: System, say: Say) -> Iterator[None]:
             waiting = "Another installation runs ({}); waiting for it."
             stack.enter_context(locked(folder / "hosts.lock", lambda holder: say(waiting.format(holder))))
         except OSError as error:
-            raise _no_data_folder(folder, error) from error
+            raise copying.unrecorded(folder, error) from error
         yield
-
-
-def _no_data_folder(folder: Path, error: OSError) -> KairosError:
-    return KairosError(
-        f"What is installed cannot be recorded in {folder}: {error.strerror}; nothing was changed.",
-        "Ask for permission to write there: it is this user's own data folder.",
-    )
 
 
 def _remember(root: Path) -> None:
     try:
         remember_home(root)
     except OSError as error:
-        raise _no_data_folder(home_file().parent, error) from error
+        raise copying.unrecorded(home_file().parent, error) from error
 
 
 def _forget(records: Records, root: Path) -> None:
