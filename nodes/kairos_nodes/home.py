@@ -53,17 +53,42 @@ def remember_home(root: Path) -> Path:
         RuntimeError: the system knows no home folder for this user.
     """
     path, root = home_file(), Path(root).absolute()
-    if known_home() == root:
-        return path
-    write_whole(path, json.dumps({"home": str(root)}, indent=2) + "\n")
+    if _told(path) != root:
+        write_whole(path, record_text(root))
     return path
 
 
 def known_home() -> Optional[Path]:
-    """The folder that was recorded last, whether or not Kairos still lies there; None where there is no record."""
+    """Where Kairos lies: by the user's record, or by the one beside a copy of this package that serves all users.
+
+    None where there is neither. Where both name folders that are gone, the answer is one of these: for the message.
+    """
+    told = [_told(path) for path in (_home_file_or_none(), beside(Path(__file__).resolve().parent)) if path is not None]
+    homes = [home for home in told if home is not None]
+    return next((home for home in homes if home.is_dir()), homes[0] if homes else None)
+
+
+def beside(package: Path) -> Path:
+    """Where a copy of ``kairos_nodes`` finds its Kairos when this user has no record."""
+    return package.parent / "kairos-home.json"
+
+
+def record_text(root: Path) -> str:
+    """What a record of ``root`` says."""
+    return json.dumps({"home": str(root)}, indent=2) + "\n"
+
+
+def _home_file_or_none() -> Optional[Path]:
     try:
-        home = json.loads(home_file().read_text(encoding="utf-8"))["home"]
-    except (OSError, RuntimeError, ValueError, LookupError, TypeError):
+        return home_file()
+    except RuntimeError:
+        return None
+
+
+def _told(path: Path) -> Optional[Path]:
+    try:
+        home = json.loads(path.read_text(encoding="utf-8"))["home"]
+    except (OSError, ValueError, LookupError, TypeError):
         return None
     return Path(home) if isinstance(home, str) and home else None
 

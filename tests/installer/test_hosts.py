@@ -9,7 +9,7 @@ from typing import List, Tuple
 
 import pytest
 
-from kairos_installer.hosts import HOSTS, System, install, states
+from kairos_installer.hosts import HOSTS, System, install, states, uninstall
 from kairos_nodes.errors import BadRequest
 from support.hosts import machine, small_kairos, write
 from support.shared import ROOT
@@ -253,3 +253,8 @@ def test_states_tell_what_is_wrong_and_the_command_that_mends_it(
     (record,) = (system.data / "hosts").glob("nuke-*.json")
     record.write_text(json.dumps({**json.loads(record.read_text()), "state": "under way"}))
     assert "interrupted" in lines()[0]
+    shared.rename(tmp_path / "moved")
+    forget = f'Forget it: kairos install resolve --uninstall --host-path "{shared}"'
+    assert lines()[1] == f"DaVinci Resolve: {shared} is gone. {forget}"
+    uninstall("resolve", system, print, paths=[shared], root=kairos)
+    assert len(lines()) == 1

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path, PurePosixPath
 
 import pytest
 
-from kairos_nodes.home import HOME_FILE_VARIABLE, data_folder, home_file, known_home, remember_home
+from kairos_nodes.home import (
+    HOME_FILE_VARIABLE,
+    beside,
+    data_folder,
+    home_file,
+    known_home,
+    record_text,
+    remember_home,
+)
+from support.shared import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +43,24 @@ def test_the_same_home_is_not_written_again(record: Path, tmp_path: Path) -> Non
     before = record.stat().st_mtime_ns, record.stat().st_ino
     remember_home(tmp_path)
     assert (record.stat().st_mtime_ns, record.stat().st_ino) == before
+
+
+def test_a_shared_copy_knows_its_kairos_where_the_user_has_no_record(tmp_path: Path) -> None:
+    kairos, shared = tmp_path / "kairos", tmp_path / "shared"
+    kairos.mkdir()
+    shutil.copytree(ROOT / "nodes" / "kairos_nodes", shared / "kairos_nodes")
+    beside(shared / "kairos_nodes").write_text(record_text(kairos), encoding="utf-8")
+
+    def asked() -> str:
+        code = "from kairos_nodes.home import known_home; print(known_home())"
+        environment = {**os.environ, "PYTHONPATH": str(shared)}
+        return subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True).stdout
+
+    assert asked() == f"{kairos}\n"
+    remember_home(tmp_path / "gone")
+    assert asked() == f"{kairos}\n"
+    remember_home(shared)
+    assert asked() == f"{shared}\n"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"home": 3}', '{"home": ""}', "\udcff"])

@@ -10,6 +10,7 @@ from kairos_installer.hosts.system import System
 from kairos_installer.hosts.target import Host, Installed, Plan, Target
 from kairos_installer.hosts.versions import version_in
 from kairos_nodes.errors import BadRequest, KairosError
+from kairos_nodes.home import beside, record_text
 
 LIBRARY = "kairos"
 """Folder beside the scripts that holds what they import; Resolve's menu shows its own folders alone."""
@@ -63,6 +64,8 @@ class Resolve(Host):
                 within = path.relative_to(source)
                 if path.is_file() and "__pycache__" not in within.parts and not path.name.startswith("."):
                     files[into / within] = path.read_bytes()
+        # Other users of a shared folder have no record of their own.
+        files[beside(library / "kairos_nodes")] = record_text(root).encode("utf-8")
         return Plan(files=files, then=lambda by_tool: _NEXT)
 
     def installed(self, place: Path) -> Optional[Installed]:

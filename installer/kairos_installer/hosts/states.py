@@ -88,6 +88,11 @@ def _state(host: Host, target: Target, records: Records, root: Path, again: str)
 
 def _trouble(installed: Optional[Installed], record: Optional[Record], root: Path, again: str) -> Tuple[str, str]:
     """What is wrong with a plugin and how to mend it; ``again`` is the command that installs it there."""
+    if record is not None and not Path(record.place).is_dir():
+        return (
+            f"{record.place} is gone",
+            f'Forget it: kairos install {record.host} --uninstall --host-path "{record.place}"',
+        )
     if record is not None and not record.finished:
         return "an installation was interrupted", f"Finish it: {again}"
     if record is not None:

@@ -18,7 +18,7 @@ from kairos_installer.hosts.target import Host, Plan, Target
 from kairos_installer.hosts.versions import version_in
 from kairos_installer.lock import locked
 from kairos_nodes.errors import BadRequest, KairosError
-from kairos_nodes.home import home_file, known_home, remember_home
+from kairos_nodes.home import home_file, record_text, remember_home
 
 HOSTS: Mapping[str, Host] = {host.id: host for host in (Nuke(), Blender(), Resolve())}
 """By what ``kairos install`` calls them."""
@@ -258,7 +258,7 @@ def _remember(root: Path) -> None:
 
 def _forget(records: Records, root: Path) -> None:
     with contextlib.suppress(OSError):
-        if known_home() == root:
+        if home_file().read_text(encoding="utf-8") == record_text(root):
             home_file().unlink()
         records.folder.rmdir()
 

@@ -107,12 +107,12 @@ def _logs() -> List[Path]:
 def _machine() -> Iterator[Finding]:
     yield Finding("machine", "kairos", f"{__version__} in {ROOT}")
     yield Finding("machine", "python", f"{platform.python_version()} ({sys.executable})")
-    memory = _memory()
-    said = f", {memory / GIB:.0f} GiB of memory" if memory else ""
+    size = memory()
+    said = f", {size / GIB:.0f} GiB of memory" if size else ""
     yield Finding("machine", "system", f"{platform.platform()}, {os.cpu_count()} cores{said}")
     yield _device()
     for topic, place, variable in (("cache", cache_root(), CACHE_VARIABLE), ("disk", Path.cwd(), "")):
-        yield _disk(topic, place, variable)
+        yield disk_finding(topic, place, variable)
 
 
 def _device() -> Finding:
@@ -139,7 +139,7 @@ def _device() -> Finding:
         return Finding("machine", "gpu", f"torch cannot use it: {said}", True, "Update the driver; --device cpu works.")
 
 
-def _memory() -> int:
+def memory() -> int:
     """The machine's memory in bytes; 0 where the system does not say."""
     if sys.platform != "win32":
         try:
@@ -151,13 +151,16 @@ def _memory() -> int:
     return int(status[1]) if ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)) else 0
 
 
-def _disk(topic: str, place: Path, variable: str) -> Finding:
+def disk_finding(topic: str, place: Path, variable: str) -> Finding:
+    """The space in a folder that may not be there yet; ``variable`` names another one, where there is such."""
     there = next((folder for folder in (place, *place.absolute().parents) if folder.is_dir()), Path("/"))
     elsewhere = f"Make room, or name another folder in {variable}." if variable else "Make room."
     try:
         free = shutil.disk_usage(there).free / GIB
     except OSError as error:
         return Finding("machine", topic, f"{place} cannot be read: {error.strerror}", True, elsewhere)
+    if place.exists() and not place.is_dir():
+        return Finding("machine", topic, f"{place} is no folder", True, elsewhere)
     if not os.access(there, os.W_OK):
         # Where results of the command line go is the artist's to say; the cache must be there.
         mend = elsewhere if variable else ""
@@ -178,7 +181,7 @@ def _runtime() -> Iterator[Finding]:
             said = " ".join(str(error).split())
             yield Finding("runtime", name, f"does not load: {said}", True, again)
     yield from _colour_and_engines()
-    yield _service()
+    yield service_finding()
 
 
 def _colour_and_engines() -> Iterator[Finding]:
@@ -201,7 +204,7 @@ def _colour_and_engines() -> Iterator[Finding]:
         yield Finding("runtime", "engines", "none can run here", True, "kairos engines says why not.")
 
 
-def _service() -> Finding:
+def service_finding() -> Finding:
     """The runtime that hosts talk to, where one runs; it is never started."""
     answers: List[Finding] = []
 
