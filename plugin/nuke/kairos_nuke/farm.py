@@ -7,9 +7,9 @@ from typing import Iterator, List
 
 import nuke
 
+from kairos_nodes.cache import complete
 from kairos_nodes.errors import BadRequest, KairosError
 from kairos_nuke.build import is_kairos
-from kairos_nuke.cache import complete
 from kairos_nuke.knobs import RESULT
 from kairos_nuke.render import render, request_of
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -10,6 +11,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import nuke
 
+from kairos_nodes.cache import complete, fingerprint, folder, pattern
 from kairos_nodes.errors import BadRequest, KairosError
 from kairos_nodes.events import Event
 from kairos_nodes.jobs import Job, RetimeJob
@@ -17,7 +19,6 @@ from kairos_nodes.nuke_import import import_retime
 from kairos_nodes.rational import exact
 from kairos_nodes.timing import TimeMap, map_text
 from kairos_nuke.build import node_of
-from kairos_nuke.cache import complete, fingerprint, folder, pattern
 from kairos_nuke.knobs import (
     FRAME,
     RENDERED,
@@ -85,7 +86,7 @@ def request_of(group: nuke.Node) -> Request:
     output = _output_range(job, mapped, first, last)
     if isinstance(job, RetimeJob):
         job = replace(job, start=output[0])
-    place = folder("results", fingerprint({"job": job.to_json(), "map": mapped}))
+    place = _folder("results", {"job": job.to_json(), "map": mapped})
     job = replace(job, output=pattern(place, "result"))  # type: ignore[call-arg]
     if mapped:
         place.mkdir(parents=True, exist_ok=True)
@@ -270,7 +271,11 @@ def _identity(source: nuke.Node) -> Mapping[str, object]:
 
 
 def _place(kind: str, facts: Mapping[str, object], name: str) -> str:
-    return pattern(folder(kind, fingerprint(facts)), name)
+    return pattern(_folder(kind, facts), name)
+
+
+def _folder(kind: str, facts: Mapping[str, object]) -> Path:
+    return folder(kind, fingerprint(facts), os.environ.get("NUKE_TEMP_DIR"))
 
 
 def _inner(group: nuke.Node, name: str) -> nuke.Node:
