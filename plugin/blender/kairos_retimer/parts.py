@@ -66,7 +66,7 @@ def with_properties(**properties: Any) -> Any:
     """
 
     def decorate(cls: Any) -> Any:
-        cls.__annotations__ = {**cls.__dict__.get("__annotations__", {}), **properties}
+        cls.__annotations__ = properties
         return cls
 
     return decorate

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, Set
+from typing import Any, List, Set
 
 import bpy
 
@@ -15,7 +15,7 @@ DEFAULTS = {"runtime": "", "cache": "", "engine": "auto", "device": "auto"}
 
 
 def preferences(context: Any) -> Any:
-    """The preferences' values: ``runtime``, ``cache``, ``engine``, ``device``; the defaults where there are none yet."""
+    """The preferences' ``runtime``, ``cache``, ``engine`` and ``device``; the defaults where there are none yet."""
     addon = context.preferences.addons.get(__package__)
     found = None if addon is None else addon.preferences
     return SimpleNamespace(**DEFAULTS) if found is None else found
@@ -77,7 +77,7 @@ class KairosPreferences(bpy.types.AddonPreferences):
             draw_text(layout, line, "NONE", 90)
 
 
-_answers: list[str] = []
+_answers: List[str] = []
 """What the last check of the runtime found."""
 
 
@@ -99,7 +99,7 @@ class CheckRuntime(bpy.types.Operator):
             _answers[:] = [str(error)]
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
-        able = [str(row.get("id")) for row in rows if row.get("available")]
+        able = [str(row.get("id")) for row in rows if not row.get("why_not")]
         _answers[:] = [
             f"Kairos {welcome.get('version')} runs; its log is {welcome.get('log')}.",
             f"Engines that can run here: {', '.join(able) or 'none'}.",

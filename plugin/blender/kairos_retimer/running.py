@@ -20,7 +20,7 @@ from . import parts
 from .preferences import draw_text, preferences
 
 Finished = Callable[[Dict[str, Any]], None]
-"""Told what a job did: ``rendered``, ``skipped``, ``missing``, ``seconds``, ``engine``, ``warnings``, ``exit_status``."""
+"""Told what a job did, by names such as ``rendered``, ``missing``, ``warnings``, ``engine``; see RemoteJob.wait."""
 
 POLL_SECONDS = 0.1
 SHOWN = ("NODE_EDITOR", "SEQUENCE_EDITOR", "PREFERENCES")
@@ -111,7 +111,7 @@ def begin(context: Any, job: Job, title: str, about: str = "") -> Run:
 
 
 def end(context: Any, run: Run, finished: Finished) -> str:
-    """Tells ``finished`` what a job that is over did; answers with what went wrong, in an artist's words, or nothing."""
+    """Tells ``finished`` what a job that is over did; answers with what went wrong, for the artist, or nothing."""
     trouble = ""
     try:
         finished(run.remote.result())
