@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 import bpy
 from kairos_nodes.errors import KairosError, ServiceError
@@ -86,6 +86,7 @@ class Prepared:
     """A job ready to run, and what is needed to show its result."""
 
     job: Job
+    scene: str
     strip: str
     retime: Retime
     folder: Path
@@ -119,7 +120,7 @@ def prepare(context: Any, frame: Optional[int] = None) -> Prepared:
     map_file = cache_folder(context, "maps", print_of) / "map.txt"
     map_file.write_text(work.map_text, encoding="utf-8")
     job, files = work.job(folder, map_file, knobs, only)
-    return Prepared(job, found.strip.name, retime, folder, files)
+    return Prepared(job, scene.name, found.strip.name, retime, folder, files)
 
 
 class KairosSlowMotion(JobOperator, bpy.types.Operator):
@@ -144,11 +145,11 @@ class KairosSlowMotion(JobOperator, bpy.types.Operator):
             return _refused(self, error)
 
         def finished(outcome: Dict[str, Any]) -> None:
-            found = _still_there(ready)
+            scene, found = _still_there(ready)
             if mute:
-                for sound in sound_of(sequencer_scene(bpy.context), found.strip):
+                for sound in sound_of(scene, found.strip):
                     sound.mute = True
-            place(bpy.context, found, ready.retime, ready.folder, ready.files, replace)
+            place(scene, found, ready.retime, ready.folder, ready.files, replace)
 
         self.about = about(ready.strip)
         return self.start(context, ready.job, finished)
@@ -175,7 +176,8 @@ class KairosSlowMotionPreview(JobOperator, bpy.types.Operator):
             return _refused(self, error)
 
         def finished(outcome: Dict[str, Any]) -> None:
-            place_preview(bpy.context, _still_there(ready), ready.retime, ready.folder, ready.files[0], frame)
+            scene, found = _still_there(ready)
+            place_preview(scene, found, ready.folder, ready.files[0], frame)
 
         self.about = about(ready.strip)
         return self.start(context, ready.job, finished)
@@ -264,18 +266,18 @@ def _refused(operator: Any, error: KairosError) -> Set[str]:
     return {"CANCELLED"}
 
 
-def _still_there(ready: Prepared) -> Chosen:
-    """The strip again, found by name after the job. Raises ServiceError where the strip or a frame is gone."""
+def _still_there(ready: Prepared) -> Tuple[Any, Chosen]:
+    """Scene and strip again, by name, after the job. Raises ServiceError where the strip or a frame is gone."""
     if ready.missing is not None:
         raise ServiceError(f"{ready.folder / ready.missing} was not written.", "Run Slow Motion again.")
-    scene = sequencer_scene(bpy.context)
-    strip = strip_named(scene, ready.strip)
+    scene = bpy.data.scenes.get(ready.scene)
+    strip = strip_named(scene, ready.strip) if scene is not None else None
     if strip is None:
         raise ServiceError(
             f"The strip {ready.strip} is no longer there. Its slowed frames are in {ready.folder}.",
             "Add them by hand as an image sequence.",
         )
-    return Chosen(strip, speed_effect(scene, strip))
+    return scene, Chosen(strip, speed_effect(scene, strip))
 
 
 CLASSES = (SlowMotionSettings, KairosSlowMotion, KairosSlowMotionPreview, KairosSequencerPanel)

@@ -69,7 +69,9 @@ def chosen(scene: Any) -> Chosen:
         return Chosen(below, active)
     if active.type not in KINDS:
         kind = active.type.replace("_", " ").lower()
-        raise BadRequest(f"{active.name} is a {kind} strip.", "Choose an image sequence or a movie, or render it first.")
+        raise BadRequest(
+            f"{active.name} is a {kind} strip.", "Choose an image sequence or a movie, or render it first."
+        )
     return Chosen(active, speed_effect(scene, active))
 
 

@@ -9,15 +9,7 @@ from typing import Any, Iterable, List, Optional, Sequence
 
 import bpy
 
-from .sequencer_facts import (
-    Chosen,
-    all_strips,
-    curve_path,
-    fcurves,
-    sequencer_scene,
-    speed_effect,
-    strips_of,
-)
+from .sequencer_facts import Chosen, all_strips, curve_path, fcurves, strips_of
 from .strips import Retime, free_channel
 
 PREVIEW = "Kairos preview"
@@ -31,10 +23,11 @@ _BLEND = ("blend_type", "blend_alpha")
 _SKIPPED = frozenset(("rna_type", "name", "type", "is_active"))
 
 
-def place(context: Any, found: Chosen, retime: Retime, folder: Path, names: Sequence[str], replace: bool) -> Any:
+def place(scene: Any, found: Chosen, retime: Retime, folder: Path, names: Sequence[str], replace: bool) -> Any:
     """Makes the strip of rendered frames.
 
     Args:
+        scene: whose timeline it is.
         found: the strip that was slowed, and its Speed effect.
         retime: what the new strip shows.
         folder, names: the frames, in order.
@@ -43,7 +36,6 @@ def place(context: Any, found: Chosen, retime: Retime, folder: Path, names: Sequ
     Returns:
         The new strip, active and selected. It lies in the lowest channel with room.
     """
-    scene = sequencer_scene(context)
     holder = _holder(scene, found.strip)
     old = [found.strip] + ([found.effect] if found.effect is not None else [])
     remove_previews(scene)
@@ -51,7 +43,7 @@ def place(context: Any, found: Chosen, retime: Retime, folder: Path, names: Sequ
     lowest = found.strip.channel if replace else max(one.channel for one in old) + 1
     channel = free_channel(_taken(holder, gone), retime.start, retime.end, lowest)
     new = _image_strip(holder, _title(found.strip, retime), folder, names, channel, retime.start)
-    copy_look(context, found.strip, new, found.effect)
+    copy_look(scene, found.strip, new, found.effect)
     if replace:
         new.mute = (found.effect or found.strip).mute
         _hand_over(scene, found, new, retime)
@@ -63,15 +55,14 @@ def place(context: Any, found: Chosen, retime: Retime, folder: Path, names: Sequ
     return new
 
 
-def place_preview(context: Any, found: Chosen, retime: Retime, folder: Path, name: str, frame: int) -> Any:
+def place_preview(scene: Any, found: Chosen, folder: Path, name: str, frame: int) -> Any:
     """Shows one rendered frame at its timeline frame, above everything of the old strip."""
-    scene = sequencer_scene(context)
     holder = _holder(scene, found.strip)
     remove_previews(scene)
     lowest = max(found.strip.channel, found.effect.channel if found.effect is not None else 0) + 1
     channel = free_channel(_taken(holder, ()), frame, frame + 1, lowest)
     new = _image_strip(holder, PREVIEW, folder, [name], channel, frame)
-    copy_look(context, found.strip, new, found.effect)
+    copy_look(scene, found.strip, new, found.effect)
     return new
 
 
@@ -82,7 +73,7 @@ def remove_previews(scene: Any) -> None:
             strips_of(_holder(scene, strip)).remove(strip)
 
 
-def copy_look(context: Any, old: Any, new: Any, effect: Optional[Any]) -> None:
+def copy_look(scene: Any, old: Any, new: Any, effect: Optional[Any]) -> None:
     """Colour space, transform, crop, opacity, blending and modifiers of a strip, those of its Speed effect on top."""
     for name in _LOOK:
         _copy(old, new, name)
@@ -95,7 +86,7 @@ def copy_look(context: Any, old: Any, new: Any, effect: Optional[Any]) -> None:
     # The frames are encoded as the source is: what Blender makes of the one, it makes of the other.
     new.colorspace_settings.name = old.colorspace_settings.name
     if len(old.modifiers):
-        _sequencer_shown(context)
+        _sequencer_shown(scene)
     for modifier in old.modifiers:
         copied = new.modifiers.new(modifier.name, modifier.type)
         if copied is not None:
@@ -160,11 +151,11 @@ def _first_file(strip: Any) -> str:
     return str(strip.filepath) if strip.type == "MOVIE" else str(strip.elements[0].filename)
 
 
-def _sequencer_shown(context: Any) -> None:
+def _sequencer_shown(scene: Any) -> None:
     """Blender 5.0 ends in a crash where a modifier is made while no timeline is shown: shows this one."""
-    workspace = getattr(context, "workspace", None)
+    workspace = bpy.context.workspace
     if workspace is not None and getattr(workspace, "sequencer_scene", workspace) is None:
-        workspace.sequencer_scene = context.scene
+        workspace.sequencer_scene = scene
 
 
 def _copy(old: Any, new: Any, name: str) -> None:

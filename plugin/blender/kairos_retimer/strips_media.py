@@ -111,7 +111,8 @@ def image_media(name: str, folder: Path, names: Sequence[str], shown: Tuple[int,
         path = folder / names[index]
         if not path.is_file():
             raise ImageError(
-                f"{name}: frame {base + index - low} is missing: {path}.", "Render or restore it, or cut the strip there."
+                f"{name}: frame {base + index - low} is missing: {path}.",
+                "Render or restore it, or cut the strip there.",
             )
     number = base - low
     return Media(str(folder / f"{stem}{pad}{ending}"), number, number + len(names) - 1, files)
