@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, List
+from typing import TYPE_CHECKING, List, Literal
 
 from kairos_nodes.errors import BadRequest, KairosError
 from kairos_nodes.rational import parse_rate
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BIN = "Kairos"
 """Folder of the media pool that results go to."""
 
-VIDEO_ONLY = 1
+VIDEO_ONLY: Literal[1] = 1
 
 
 def import_result(where: Here, result: Path, count: int, tell: Tell) -> MediaPoolItem:
