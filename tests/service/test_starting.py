@@ -48,7 +48,7 @@ def test_a_launcher_may_be_named_by_its_file_or_as_a_whole_command(places: Path)
 
 
 def test_one_that_was_named_is_not_replaced_by_another(places: Path) -> None:
-    with pytest.raises(ServiceError, match="it is not at .*elsewhere"):
+    with pytest.raises(ServiceError, match=r"it is not at .*elsewhere"):
         launcher_command(None, {"KAIROS_LAUNCHER": str(places / "elsewhere")})
 
 

@@ -93,10 +93,12 @@ def read_rendezvous(folder: Path) -> Optional[Rendezvous]:
     Raises:
         ServiceError: the folder, file or socket is another user's or open to others.
     """
-    path = rendezvous_file(folder)
-    if not path.exists() and not path.is_symlink():
+    if not os.path.lexists(folder):
         return None
     _check_own(folder, "folder", stat.S_ISDIR)
+    path = rendezvous_file(folder)
+    if not os.path.lexists(path):
+        return None
     _check_own(path, "file", stat.S_ISREG)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
