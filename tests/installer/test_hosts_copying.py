@@ -197,10 +197,23 @@ def test_a_folder_that_cannot_be_written_to_is_named_and_the_next_attempt_goes_o
     with pytest.raises(KairosError, match=r"kairos.*Not a directory") as refusal:
         put()
     assert "run the same command again" in refusal.value.remedy
+    assert json.loads(next((system.data / "hosts").iterdir()).read_text())["state"] == "under way"
     blocked.unlink()
     put()
     take()
     assert tree(place) == before
+
+
+def test_what_could_not_even_begin_leaves_nothing_behind(tmp_path: Path, system: System, kairos: Path) -> None:
+    folder = tmp_path / "studio"
+    folder.mkdir()
+    # A link into a folder that is a file: it can be neither read as a script nor written.
+    (folder / "init.py").symlink_to(write(tmp_path / "file") / "init.py")
+    before = tree(folder)
+    with pytest.raises(KairosError, match=r"init\.py"):
+        install("nuke", system, print, paths=[folder], root=kairos)
+    assert tree(folder) == before
+    assert list(tree(system.data)) == ["hosts.lock"]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions mean nothing to this user")
