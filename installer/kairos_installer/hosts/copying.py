@@ -336,7 +336,8 @@ def _remove_byte_code(path: Path) -> None:
 def _set_aside(path: Path, place: Path, keep_in: Path) -> Path:
     """Moves a file that the user changed to where it can be found again."""
     stamp = time.strftime("%Y-%m-%d %H.%M.%S")
-    kept = keep_in / stamp / path.relative_to(place)
+    tries = (keep_in / f"{stamp}{more}" / path.relative_to(place) for more in ("", *map(" ({})".format, range(2, 100))))
+    kept = next(one for one in tries if not one.exists())
     with _told(kept, "written to"):
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, kept)

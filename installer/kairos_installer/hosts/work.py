@@ -119,8 +119,8 @@ def _install_one(host: Host, target: Target, system: System, root: Path, scratch
     program = str(target.program) if target.program is not None and target.ready else ""
     record = Record(host.id, target.title, str(target.place), str(root), version, program)
     changes, by_tool = copying.install(plan, record, records, system.data / "kept")
-    done = [f"{len(changes.written)} files written" if changes.written else ""]
-    done += [f"{len(changes.removed)} old files removed" if changes.removed else ""]
+    done = [f"{_files(len(changes.written))} written" if changes.written else ""]
+    done += [f"{_files(len(changes.removed))} of the old version removed" if changes.removed else ""]
     done += [f"{plan.block_file} changed" if changes.block else ""]
     said = ", ".join(part for part in done if part)
     say(f"{target.title}: {said or f'Kairos {version} is there already'} ({target.place})")
@@ -147,7 +147,7 @@ def _show(target: Target, plan: Plan, changes: copying.Changes, say: Say) -> Non
         for line in plan.block:
             say(f"      {line}")
     if changes.same:
-        say(f"  leave {len(changes.same)} files as they are")
+        say(f"  leave {_files(len(changes.same))} as it should be")
     if not changes.any:
         say("  nothing to do")
 
@@ -166,7 +166,7 @@ def _uninstall_one(host: Host, record: Record, records: Records, dry: bool, say:
     if record.program and count and copying.is_ours_alone(record):
         host.retire(Target(host.id, record.title, Path(record.place), Path(record.program)))
     changes = copying.uninstall(record, records)
-    removed = f"{count - len(changes.changed)} files removed"
+    removed = f"{_files(count - len(changes.changed))} removed"
     if record.block_file:
         removed = f"took Kairos' block out of {record.block_file}" if changes.block else "was gone already"
     say(f"{record.title}: {removed} ({record.place})")
@@ -268,6 +268,10 @@ def _forget(records: Records, root: Path) -> None:
         if home_file().read_text(encoding="utf-8") == record_text(root):
             home_file().unlink()
         records.folder.rmdir()
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def _whole(path: Path) -> Path:
