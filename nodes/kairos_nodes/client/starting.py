@@ -78,7 +78,7 @@ def start_runtime(
         launcher: see :func:`launcher_command`.
         reachable: asked about ten times a second.
         seconds: to wait at most.
-        waiting: told the last line of the log while it takes its time.
+        waiting: told the last line of the log at once (empty where there is none yet) and whenever there is another.
 
     Raises:
         ServiceError: it ended, or takes too long; with the last line of the log, and where it is.
@@ -104,18 +104,17 @@ def start_runtime(
         raise ServiceError(f"The runtime could not be started: {command[0]}: {error.strerror}.", where) from None
     _started.append(process)
     end = time.monotonic() + seconds
-    told = ""
+    told: Optional[str] = None
     while not reachable():
-        status = process.poll()
+        status, line = process.poll(), _last_line(log, begins)
         # Another host's start may have won; ours then ends well, and theirs is about to answer.
         if status:
-            raise ServiceError(f"The runtime could not start (status {status}): {_last_line(log, begins)}", where)
+            raise ServiceError(f"The runtime could not start (status {status}): {line or 'it said nothing'}", where)
         if time.monotonic() > end:
             raise ServiceError(
-                f"The runtime does not answer after {seconds:.0f} s; it said: {_last_line(log, begins)}",
+                f"The runtime does not answer after {seconds:.0f} s; it said: {line or 'nothing yet'}",
                 f"A first start installs it and goes on by itself: try again later. {where}",
             )
-        line = _last_line(log, begins)
         if waiting is not None and line != told:
             waiting(line)
             told = line
@@ -144,4 +143,4 @@ def _last_line(log: Path, begins: int) -> str:
             lines = stream.read().decode("utf-8", "replace").strip().splitlines()
     except OSError:
         return ""
-    return lines[-1].strip()[:300] if lines else "nothing yet"
+    return lines[-1].strip()[:300] if lines else ""
