@@ -245,7 +245,7 @@ def test_states_tell_what_is_wrong_and_the_command_that_mends_it(
     assert older in lines()[1]
     broken = shared / "kairos" / "kairos_nodes" / "errors.py"
     broken.write_text("changed")
-    assert f"1 files are missing or changed, such as {broken}" in lines()[1]
+    assert f"missing or changed: {broken}." in lines()[1]
     other = states(system, small_kairos(tmp_path / "other"))[0]
     assert (
         other.trouble == f"it uses another Kairos, {kairos}." and other.mend == "To use this one: kairos install nuke"

@@ -152,6 +152,13 @@ def test_one_that_was_installed_by_hand_is_left_to_the_artist(
     assert tree(place) == before and "was not put there" in said[-2]
 
 
+def test_one_in_another_repository_is_not_doubled(system: System, place: Path, put: Callable[..., None]) -> None:
+    write(place.parent / "studio" / "kairos_retimer" / "blender_manifest.toml", f'version = "{__version__}"\n')
+    assert states(system)[0].installed == __version__
+    with pytest.raises(BadRequest, match=r"has Kairos already, in .*studio"):
+        put()
+
+
 def test_a_blender_that_was_never_started_is_not_made_to_save_preferences(
     tmp_path: Path, program: Path, said: List[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
