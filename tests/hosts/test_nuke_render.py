@@ -363,7 +363,7 @@ def test_a_node_renders_real_frames_through_the_real_runtime(nuke: Any, served: 
 def test_a_preview_is_the_frame_of_the_whole_render(
     nuke: Any, served: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clip = made.pan(tmp_path / "plate", frames=9)
+    clip = made.pan(tmp_path / "plate", frames=9, size=(80, 112))
     group = kairos_group(read_node(nuke, clip.pattern, 1001, 1009))
     for name, value in (("engine", "classic"), ("device", "cpu"), ("vectors", "nuke")):
         group[name].setValue(value)
