@@ -20,27 +20,8 @@ from kairos_nodes.client.rendezvous import rendezvous_file, write_rendezvous
 from kairos_nodes.errors import BadRequest, Cancelled, KairosError, ServiceError
 from kairos_nodes.jobs import RetimeJob
 from support import service
-from support.exr import write_exr
-from support.frames import ramp
 from support.process import environment
-
-
-def _plate(folder: Path, count: int = 2, size: int = 24) -> str:
-    planes = ramp(3, (size, size))
-    for index in range(count):
-        named = dict(zip("RGB", planes + index / 64))
-        write_exr(folder / "plate" / f"p.{1 + index:04d}.exr", named)
-    return str(folder / "plate" / "p.%04d.exr")
-
-
-def _job(source: str, folder: Path, name: str, **settings: object) -> RetimeJob:
-    given = {"speed": "1", "engine": "classic", "device": "cpu", **settings}
-    return RetimeJob(input=source, output=str(folder / name / "o.%04d.exr"), **given)  # type: ignore[arg-type]
-
-
-def _long(source: str, folder: Path, name: str) -> RetimeJob:
-    """A job that would take minutes."""
-    return _job(source, folder, name, speed=None, between=3000)
+from support.service import long_job, plate, quick_job
 
 
 def _link(folder: Path, **changes: object) -> Link:
@@ -49,7 +30,7 @@ def _link(folder: Path, **changes: object) -> Link:
 
 
 def test_a_job_on_files_runs_and_tells_its_events(client: Client, tmp_path: Path) -> None:
-    job = client.submit(_job(_plate(tmp_path, 3), tmp_path, "out"))
+    job = client.submit(quick_job(plate(tmp_path, 3), tmp_path, "out"))
     kinds = [event.kind for event in job.events()]
     assert kinds[0] == "planned"
     assert kinds[-1] == "done"
@@ -59,7 +40,7 @@ def test_a_job_on_files_runs_and_tells_its_events(client: Client, tmp_path: Path
 
 
 def test_relative_paths_are_the_hosts(client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _plate(tmp_path)
+    plate(tmp_path)
     monkeypatch.chdir(tmp_path)
     job = RetimeJob(input="plate/p.%04d.exr", output="out/o.%04d.exr", speed="1", engine="classic", device="cpu")
     client.submit(job).wait(60)
@@ -68,14 +49,14 @@ def test_relative_paths_are_the_hosts(client: Client, tmp_path: Path, monkeypatc
 
 def test_a_failed_job_says_why_with_the_same_error_as_the_command_line(client: Client, tmp_path: Path) -> None:
     with pytest.raises(KairosError, match=r"nothere") as caught:
-        client.submit(_job(str(tmp_path / "nothere.%04d.exr"), tmp_path, "out")).wait(60)
+        client.submit(quick_job(str(tmp_path / "nothere.%04d.exr"), tmp_path, "out")).wait(60)
     assert not isinstance(caught.value, ServiceError)
     assert client.jobs()[-1]["state"] == "failed"
 
 
 def test_a_running_job_and_a_waiting_one_are_cancelled(client: Client, tmp_path: Path) -> None:
-    source = _plate(tmp_path)
-    running, waiting = client.submit(_long(source, tmp_path, "a")), client.submit(_long(source, tmp_path, "b"))
+    source = plate(tmp_path)
+    running, waiting = client.submit(long_job(source, tmp_path, "a")), client.submit(long_job(source, tmp_path, "b"))
     next(event for event in running.events() if event.kind == "frame_done")
     for job in (waiting, running):
         job.cancel()
@@ -85,13 +66,13 @@ def test_a_running_job_and_a_waiting_one_are_cancelled(client: Client, tmp_path:
 
 
 def test_a_small_job_need_not_wait_for_all_of_anothers(runtime: Path, tmp_path: Path) -> None:
-    source = _plate(tmp_path)
+    source = plate(tmp_path)
     ended: List[str] = []
     with Client("many", folder=runtime, start=False) as many, Client("one", folder=runtime, start=False) as one:
-        block = many.submit(_long(source, tmp_path, "block"))
+        block = many.submit(long_job(source, tmp_path, "block"))
         next(event for event in block.events() if event.kind == "planned")
-        jobs = {f"many{index}": many.submit(_job(source, tmp_path, f"m{index}")) for index in range(4)}
-        jobs["one"] = one.submit(_job(source, tmp_path, "one"))
+        jobs = {f"many{index}": many.submit(quick_job(source, tmp_path, f"m{index}")) for index in range(4)}
+        jobs["one"] = one.submit(quick_job(source, tmp_path, "one"))
         threads = []
         for name, job in jobs.items():
             thread = threading.Thread(target=lambda name=name, job=job: (job.wait(60), ended.append(name)))
@@ -107,14 +88,14 @@ def test_a_small_job_need_not_wait_for_all_of_anothers(runtime: Path, tmp_path: 
 
 
 def test_eight_clients_with_fifty_jobs_all_end_right(runtime: Path, tmp_path: Path) -> None:
-    source = _plate(tmp_path, 1, size=8)
+    source = plate(tmp_path, 1, size=8)
     clients = [Client(f"host {index}", folder=runtime, start=False) for index in range(8)]
     order: List[int] = []
-    gate = clients[0].submit(_long(_plate(tmp_path / "gate"), tmp_path, "gate"))
+    gate = clients[0].submit(long_job(plate(tmp_path / "gate"), tmp_path, "gate"))
     jobs = []
     for number in range(50):
         owner = number % 8 if number < 40 else 0
-        jobs.append((owner, clients[owner].submit(_job(source, tmp_path, f"j{number}"))))
+        jobs.append((owner, clients[owner].submit(quick_job(source, tmp_path, f"j{number}"))))
     # The first client has 15 jobs, every other one five.
     gate.cancel()
     watchers = [threading.Thread(target=lambda o=o, j=j: (j.wait(120), order.append(o))) for o, j in jobs]
@@ -132,7 +113,7 @@ def test_eight_clients_with_fifty_jobs_all_end_right(runtime: Path, tmp_path: Pa
 
 
 def test_jobs_end_with_their_host_unless_detached_and_the_runtime_lives_on(runtime: Path, tmp_path: Path) -> None:
-    source = _plate(tmp_path)
+    source = plate(tmp_path)
     script = (
         "import sys, time\nfrom pathlib import Path\nfrom kairos_nodes.client import Client\n"
         "from kairos_nodes.jobs import job_from_json\n"
@@ -141,8 +122,8 @@ def test_jobs_end_with_their_host_unless_detached_and_the_runtime_lives_on(runti
         "print(*ids, flush=True)\ntime.sleep(600)\n"
     )
     texts = [
-        _long(source, tmp_path, "bound").to_json(),
-        _job(source, tmp_path, "free", between=1, speed=None).to_json(),
+        long_job(source, tmp_path, "bound").to_json(),
+        quick_job(source, tmp_path, "free", between=1, speed=None).to_json(),
     ]
     command = [sys.executable, "-c", script, str(runtime), *texts]
     host = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
@@ -161,15 +142,15 @@ def test_jobs_end_with_their_host_unless_detached_and_the_runtime_lives_on(runti
 def test_a_runtime_killed_in_the_middle_is_reported_and_the_next_job_starts_a_new_one(
     empty: Path, tmp_path: Path
 ) -> None:
-    source = _plate(tmp_path)
+    source = plate(tmp_path)
     with service.client(empty) as client:
         first = client.connect()["pid"]
-        job = client.submit(_long(source, tmp_path, "a"))
+        job = client.submit(long_job(source, tmp_path, "a"))
         next(event for event in job.events() if event.kind == "frame_done")
         service.kill(first)
         with pytest.raises(ServiceError, match=rf"process {first}\) ended unexpectedly.*{empty}/runtime.log"):
             job.wait(30)
-        assert client.submit(_job(source, tmp_path, "b")).wait(120)["rendered"] == [1, 2]
+        assert client.submit(quick_job(source, tmp_path, "b")).wait(120)["rendered"] == [1, 2]
         assert client.connect()["pid"] != first
 
 
@@ -230,20 +211,6 @@ def test_a_rendezvous_that_others_can_read_is_refused(empty: Path) -> None:
 def test_only_the_owner_can_read_the_key(runtime: Path) -> None:
     assert rendezvous_file(runtime).stat().st_mode & 0o777 == 0o600
     assert runtime.stat().st_mode & 0o777 == 0o700
-
-
-def test_a_runtime_that_cannot_start_says_why_and_where_the_log_is(empty: Path) -> None:
-    broken = [sys.executable, "-c", "import sys; print('no module named torch', file=sys.stderr); sys.exit(1)"]
-    with pytest.raises(ServiceError) as caught:
-        Client(launcher=broken, folder=empty).connect()
-    assert "no module named torch" in caught.value.message
-    assert str(empty / "runtime.log") in caught.value.remedy
-    assert "kairos doctor" in caught.value.remedy
-
-
-def test_a_missing_runtime_says_where_it_was_looked_for(empty: Path) -> None:
-    with pytest.raises(ServiceError, match=r"/nowhere.* does not exist.*preferences"):
-        Client(launcher="/nowhere", folder=empty).connect()
 
 
 def test_two_hosts_that_start_it_at_once_share_one_runtime(empty: Path) -> None:

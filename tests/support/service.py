@@ -13,6 +13,9 @@ from typing import Callable, List, Tuple
 from kairos_nodes.client import Client, FrameBuffer, stop_runtime
 from kairos_nodes.client.rendezvous import Rendezvous, read_rendezvous
 from kairos_nodes.errors import KairosError
+from kairos_nodes.jobs import RetimeJob
+from support.exr import write_exr
+from support.frames import ramp
 from support.process import environment
 
 LAUNCHER = [sys.executable, "-m", "kairos"]
@@ -93,3 +96,22 @@ def shot(count: int, **options: object) -> List[FrameBuffer]:
 def size_of(frame: FrameBuffer) -> Tuple[int, int]:
     """Width and height."""
     return frame.width, frame.height
+
+
+def plate(folder: Path, count: int = 2, size: int = 24) -> str:
+    """A small sequence on disk, numbered from 1."""
+    planes = ramp(3, (size, size))
+    for index in range(count):
+        write_exr(folder / "plate" / f"p.{1 + index:04d}.exr", dict(zip("RGB", planes + index / 64)))
+    return str(folder / "plate" / "p.%04d.exr")
+
+
+def quick_job(source: str, folder: Path, name: str, **settings: object) -> RetimeJob:
+    """A job that takes no time; ``name`` is of its output's folder."""
+    given = {"speed": "1", "engine": "classic", "device": "cpu", **settings}
+    return RetimeJob(input=source, output=str(folder / name / "o.%04d.exr"), **given)  # type: ignore[arg-type]
+
+
+def long_job(source: str, folder: Path, name: str) -> RetimeJob:
+    """A job that would take minutes."""
+    return quick_job(source, folder, name, speed=None, between=3000)

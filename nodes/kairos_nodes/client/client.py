@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+from collections import deque
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from queue import Queue
 from types import TracebackType
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Deque, Dict, List, Mapping, Optional, Sequence, Tuple, Type
 
-from kairos_nodes.client.buffers import FrameBuffer, Pool
-from kairos_nodes.client.link import Link, find_link
+from kairos_nodes.client.buffers import FrameBuffer
+from kairos_nodes.client.connecting import Connector, Ears, closed
+from kairos_nodes.client.link import Link
 from kairos_nodes.client.memory import NAME, Frames, Gathered, OnFrame, request_of
 from kairos_nodes.client.protocol import Message
 from kairos_nodes.client.remote import RemoteJob
 from kairos_nodes.client.rendezvous import log_file, service_folder
-from kairos_nodes.client.starting import START_SECONDS, Launcher, start_runtime
-from kairos_nodes.errors import BadRequest, KairosError, ServiceError
+from kairos_nodes.client.starting import START_SECONDS, Launcher
+from kairos_nodes.errors import BadRequest, Cancelled, KairosError, ServiceError
 from kairos_nodes.events import Listener
 from kairos_nodes.jobs import VERSION, Job, RetimeJob, VectorsJob
 from kairos_nodes.parameters import PARAMETERS, parameters_of
@@ -36,7 +39,7 @@ class Client:
 
     Args:
         host: who asks, for the runtime's log, such as ``Blender 4.5``.
-        launcher: Kairos' folder, its launcher or a whole command; None is where this package lies.
+        launcher: Kairos' folder, its launcher or a whole command; None finds the one that belongs to this plugin.
         folder: of the rendezvous file; None is the user's own.
         start: False only takes a runtime that runs.
         start_seconds: how long a start may take.
@@ -54,11 +57,12 @@ class Client:
         waiting: Optional[Callable[[str], None]] = None,
     ) -> None:
         self.folder = service_folder() if folder is None else Path(folder)
-        self._host, self._launcher, self._start = host, launcher, start
-        self._start_seconds, self._waiting = start_seconds, waiting
-        self._connecting, self._lock = threading.Lock(), threading.Lock()
-        self._link: Optional[Link] = None
-        self._pool = Pool(())
+        ears = Ears(self._heard, self._lost, self._tell_waiting)
+        self._way = Connector(self.folder, host, ears, launcher, start, start_seconds)
+        self._waiting = waiting
+        self._lock = threading.Lock()
+        self._begun: Deque[Tuple[RemoteJob, Message]] = deque()
+        self._handing_over = False
         self._jobs: Dict[str, RemoteJob] = {}
         self._frames: Dict[str, Queue[Message]] = {}
 
@@ -85,19 +89,19 @@ class Client:
         Raises:
             ServiceError: it cannot be started or reached, or refuses: why, where the log is, what to do.
         """
-        return self._linked().welcome
+        return self._way.link().welcome
 
     def close(self) -> None:
-        """Hangs up. The client's jobs end unless detached; the runtime lives on."""
-        with self._connecting:
-            link, self._link = self._link, None
-            if link is not None:
-                link.close()
-            self._pool.close()
+        """Hangs up: the client's jobs end unless detached, the runtime lives on. No start is waited for."""
+        with self._lock:
+            begun = [job for job, _ in self._begun]
+        for job in begun:
+            job.end(closed())
+        self._way.close()
 
     def request(self, name: str, /, **fields: Any) -> Message:
         """Any request of the protocol. Raises KairosError."""
-        return self._linked().request(name, **fields)
+        return self._way.link().request(name, **fields)
 
     def engines(self) -> List[Dict[str, Any]]:
         """What can run there: the rows of ``kairos engines --json``."""
@@ -121,17 +125,42 @@ class Client:
         Raises:
             KairosError: the job cannot be, or the runtime cannot be reached.
         """
-        job = _as_seen_from_here(job)
-        message = {"job": job.kind, "version": VERSION, **job.to_dict()}
-        return self._remote(self._linked(), {"job": message, "detached": detached})
+        message, remote = _submission(job, detached), self._new_job()
+        self._hand_over(self._way.link(), remote, message)
+        return remote
+
+    def begin(self, job: Job, *, detached: bool = False) -> RemoteJob:
+        """:meth:`submit` without waiting, for a thread that draws a user interface.
+
+        The job is there at once; connecting, and starting the runtime where none runs, go on in the background. Jobs
+        get there in the order in which they were begun. Ask :meth:`RemoteJob.poll` from a timer: until the runtime
+        reports, ``progress`` events with a total of 0 tell the ``stage`` (such as ``starting the runtime``) and, where
+        there is more to say, a ``detail``.
+
+        Nothing is raised: whatever goes wrong ends the job, its last event is ``failed`` and
+        :meth:`RemoteJob.result` raises.
+        """
+        remote = self._new_job()
+        try:
+            message = _submission(job, detached)
+        except KairosError as error:
+            remote.end(error)
+            return remote
+        with self._lock:
+            remote.stage("connecting to the runtime")
+            self._begun.append((remote, message))
+            if not self._handing_over:
+                self._handing_over = True
+                threading.Thread(target=self._hand_over_begun, name="kairos-begin", daemon=True).start()
+        return remote
 
     def follow(self, id: str) -> RemoteJob:
         """A job that this or another client submitted: its events from the first one kept. Raises BadRequest."""
-        link = self._linked()
+        link = self._way.link()
         with self._lock:
             if id in self._jobs:
                 return self._jobs[id]
-            job = self._jobs[id] = RemoteJob(id, self.cancel)
+            job = self._jobs[id] = RemoteJob(id, self._call_off)
         try:
             link.request("events", job=id)
         except BaseException:
@@ -140,7 +169,7 @@ class Client:
         return job
 
     def cancel(self, id: str) -> None:
-        """Asks for a job's end; it ends after the frame under way. Raises BadRequest for an unknown one."""
+        """Asks for any job's end; it ends after the frame under way. Raises BadRequest for an unknown one."""
         self.request("cancel", job=id)
 
     def retime(
@@ -200,8 +229,8 @@ class Client:
 
     def echo(self, buffers: Sequence[FrameBuffer], into: Sequence[Any]) -> None:
         """Hands frames over and takes them back, without an engine: what the way itself costs. Raises KairosError."""
-        link = self._linked()
-        frames = Frames(link, self._pool, buffers)
+        link = self._way.link()
+        frames = Frames(link, self._way.pool, buffers)
         try:
             answer = link.request("echo", pictures=frames.described)
             for index, target in enumerate(into):
@@ -222,14 +251,15 @@ class Client:
         cancelled: Callable[[], bool],
     ) -> List[FrameBuffer]:
         job.validate()
-        link, pool = self._linked(), self._pool
+        link, pool = self._way.link(), self._way.pool
         frames = Frames(link, pool, buffers)
         remote: Optional[RemoteJob] = None
         gathered = Gathered(into)
         try:
             footage = {"rate": rate, "colorspace": colorspace, "pixel_aspect": pixel_aspect}
             message = request_of(_as_seen_from_here(job), frames.described, **footage)
-            remote = self._remote(link, message, frames.ready)
+            remote = self._new_job()
+            self._hand_over(link, remote, message, frames.ready)
             frames.collect(remote, on_frame or gathered, on_event, cancelled)
             return gathered.frames
         finally:
@@ -237,49 +267,66 @@ class Client:
                 remote.cancel()
             frames.close()
 
-    def _linked(self) -> Link:
-        with self._connecting:
-            if self._link is not None and self._link.alive:
-                return self._link
-            self._pool.close()
-            link = self._find()
-            if link is None:
-                if not self._start:
-                    raise ServiceError(f"No runtime runs (looked in {self.folder}).", "Start one: kairos serve.")
-                start_runtime(
-                    self.folder,
-                    self._launcher,
-                    self._reachable,
-                    seconds=self._start_seconds,
-                    waiting=self._waiting,
-                )
-                link, self._link = self._link, None
-            assert link is not None
-            self._pool = Pool(link.welcome.get("folders", ()))
-            self._link = link
-            return link
-
-    def _reachable(self) -> bool:
-        self._link = self._find()
-        return self._link is not None
-
-    def _find(self) -> Optional[Link]:
-        return find_link(self.folder, self._host, self._heard, self._lost)
-
-    def _remote(self, link: Link, message: Message, ready: Optional[Queue[Message]] = None) -> RemoteJob:
-        # Named here, so that nothing the runtime says about it can come too early.
-        id = uuid.uuid4().hex
-        job = RemoteJob(id, self.cancel)
+    def _tell_waiting(self, line: str) -> None:
+        """What a start that takes long is doing, to everyone who waits for it."""
         with self._lock:
-            self._jobs[id] = job
+            for job, _ in self._begun:
+                job.stage("starting the runtime", line)
+        if self._waiting is not None:
+            self._waiting(line)
+
+    def _new_job(self) -> RemoteJob:
+        # Named here, so that nothing the runtime says about it can come too early.
+        return RemoteJob(uuid.uuid4().hex, self._call_off)
+
+    def _hand_over(self, link: Link, job: RemoteJob, message: Message, ready: Optional[Queue[Message]] = None) -> None:
+        with self._lock:
+            if job.ended:
+                return
+            self._jobs[job.id] = job
             if ready is not None:
-                self._frames[id] = ready
+                self._frames[job.id] = ready
         try:
-            link.request("submit", name=id, **message)
+            link.request("submit", name=job.id, **message)
         except BaseException:
-            self._forget(id)
+            self._forget(job.id)
             raise
-        return job
+        if job.stopping:
+            # The runtime may have heard of its end before it heard of the job.
+            self._call_off(job)
+
+    def _hand_over_begun(self) -> None:
+        """The thread behind :meth:`begin`: hands jobs over in order, and ends when there are no more."""
+        while True:
+            with self._lock:
+                if not self._begun:
+                    self._handing_over = False
+                    return
+                job, message = self._begun[0]
+            try:
+                if not job.ended:
+                    link = self._way.link()
+                    job.stage("waiting for its turn")
+                    self._hand_over(link, job, message)
+            except KairosError as error:
+                job.end(error)
+            except Exception as error:
+                job.end(ServiceError(f"The job cannot be handed over: {error}.", "Run kairos doctor."))
+            finally:
+                with self._lock:
+                    self._begun.popleft()
+
+    def _call_off(self, job: RemoteJob) -> None:
+        """Asks for the end of a job of this client, without waiting."""
+        with self._lock:
+            if job.id not in self._jobs:
+                job.end(Cancelled("Cancelled.", "It had not begun."))
+                return
+        link = self._way.current
+        with suppress(ServiceError):
+            # Where the runtime has died, the job is about to hear of that.
+            if link is not None:
+                link.send({"request": "cancel", "job": job.id})
 
     def _forget(self, id: str) -> None:
         with self._lock:
@@ -304,7 +351,7 @@ class Client:
             self._jobs.clear()
             self._frames.clear()
         for job in jobs:
-            job.lose(trouble)
+            job.end(trouble)
 
 
 def _checked(kind: str, settings: Mapping[str, Any]) -> Dict[str, Any]:
@@ -314,6 +361,13 @@ def _checked(kind: str, settings: Mapping[str, Any]) -> Dict[str, Any]:
     if unknown:
         raise BadRequest(f"{kind} has no setting {', '.join(unknown)}.", "See the node reference.")
     return {name: table[name].check(value) if name in table else value for name, value in settings.items()}
+
+
+def _submission(job: Job, detached: bool) -> Message:
+    """What ``submit`` says of a job on files. Raises BadRequest."""
+    job = _as_seen_from_here(job)
+    job.validate()
+    return {"job": {"job": job.kind, "version": VERSION, **job.to_dict()}, "detached": detached}
 
 
 def _as_seen_from_here(job: Job) -> Job:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from multiprocessing import connection as pipes
 from multiprocessing.connection import Connection
 from pathlib import Path
-from queue import Empty, Queue
+from queue import Empty, SimpleQueue
 from typing import Any, Callable, Dict, Optional
 
 from kairos_nodes import __version__
@@ -46,7 +46,7 @@ class Link:
     ) -> None:
         self.found = found
         self._heard, self._lost = heard, lost
-        self._answers: Dict[int, Queue[Message]] = {}
+        self._answers: Dict[int, SimpleQueue[Message]] = {}
         self._numbers = itertools.count(1)
         self._lock, self._writing = threading.Lock(), threading.Lock()
         self._closed = False
@@ -86,7 +86,7 @@ class Link:
             ServiceError: it is gone, or does not answer.
         """
         number = next(self._numbers)
-        answers: Queue[Message] = Queue()
+        answers: SimpleQueue[Message] = SimpleQueue()
         with self._lock:
             if self._trouble is not None:
                 raise self._trouble

@@ -18,16 +18,23 @@ MOST_EVENTS = 20_000
 class RemoteJob:
     """A job in the runtime. Thread-safe.
 
+    Its events end with ``done`` or ``failed``, however it ends; a host's timer need only :meth:`poll`.
+
     Args:
         id: its name in the runtime.
-        cancel: asks the runtime to stop it.
+        cancel: asks the runtime to stop it, without waiting.
+
+    Attributes:
+        stopping: True once this host asked for its end.
     """
 
-    def __init__(self, id: str, cancel: Callable[[str], object]) -> None:
+    def __init__(self, id: str, cancel: Callable[[RemoteJob], object]) -> None:
         self.id = id
+        self.stopping = False
         self._cancel = cancel
         self._events: Deque[Event] = deque(maxlen=MOST_EVENTS)
         self._changed = threading.Condition()
+        self._last = ""
         self._ended: Optional[Message] = None
         self._trouble: Optional[KairosError] = None
 
@@ -36,9 +43,13 @@ class RemoteJob:
 
     @property
     def state(self) -> str:
-        """``running`` (or waiting for its device), ``done``, ``failed``, ``cancelled`` or ``lost``."""
+        """``running`` (or on its way there, or waiting for its turn), ``done``, ``failed``, ``cancelled`` or ``lost``.
+
+        A lost job is one whose runtime died, or could not be started or reached.
+        """
         if self._trouble is not None:
-            return "lost"
+            kinds = {Cancelled: "cancelled", ServiceError: "lost"}
+            return next((state for kind, state in kinds.items() if isinstance(self._trouble, kind)), "failed")
         return "running" if self._ended is None else str(self._ended.get("state"))
 
     @property
@@ -47,7 +58,7 @@ class RemoteJob:
         return self._ended is not None or self._trouble is not None
 
     def poll(self) -> List[Event]:
-        """Events since the last call, without waiting: what a host's timer asks."""
+        """Events since the last call, never waiting: what a host's timer asks."""
         with self._changed:
             found = list(self._events)
             self._events.clear()
@@ -101,9 +112,10 @@ class RemoteJob:
         return outcome if isinstance(outcome, dict) else {}
 
     def cancel(self) -> None:
-        """Asks the runtime to stop it; it ends after the frame under way. Nothing happens to one that has ended."""
+        """Asks for its end without waiting: it comes after the frame under way. One that has ended stays as it is."""
+        self.stopping = True
         if not self.ended:
-            self._cancel(self.id)
+            self._cancel(self)
 
     def take(self, message: Message) -> None:
         """A message of the runtime about this job."""
@@ -111,14 +123,33 @@ class RemoteJob:
             event = message.get("event")
             if isinstance(event, dict) and event.get("event") in KINDS:
                 data = dict(event)
-                self._events.append(Event(data.pop("event"), data))
-            if "ended" in message:
+                self._tell(Event(data.pop("event"), data))
+            if "ended" in message and not self.ended:
                 self._ended = message["ended"]
+                if self._ended.get("error"):
+                    self._fail(error_from(self._ended["error"]))
             self._changed.notify_all()
 
-    def lose(self, trouble: KairosError) -> None:
-        """The runtime is gone."""
+    def stage(self, stage: str, detail: str = "") -> None:
+        """It is on its way to the runtime, and this far."""
+        told = {"done": 0, "total": 0, "rate": 0.0, "eta": None, "stage": stage}
         with self._changed:
-            if self._ended is None:
+            if not self.ended:
+                self._tell(Event("progress", {**told, "detail": detail} if detail else told))
+                self._changed.notify_all()
+
+    def end(self, trouble: KairosError) -> None:
+        """It is over without the runtime saying so: the runtime is gone, or it never got there."""
+        with self._changed:
+            if not self.ended:
                 self._trouble = trouble
+                self._fail(trouble)
             self._changed.notify_all()
+
+    def _fail(self, error: KairosError) -> None:
+        if self._last != "failed":
+            self._tell(Event("failed", {"message": error.message, "remedy": error.remedy}))
+
+    def _tell(self, event: Event) -> None:
+        self._last = event.kind
+        self._events.append(event)

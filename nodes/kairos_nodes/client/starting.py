@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from kairos_nodes.errors import ServiceError
 LAUNCHER_VARIABLE = "KAIROS_LAUNCHER"
 
 Launcher = Union[None, str, "os.PathLike[str]", Sequence[str]]
-"""Kairos' folder, its launcher, a whole command, or None for where this package lies."""
+"""Kairos' folder, its launcher, a whole command, or None for the one that :func:`launcher_command` finds."""
+
+_PACKAGE_ROOT = Path(__file__).resolve().parents[3]
 
 START_SECONDS = 120.0
 """How long a start may take; the first one may install the runtime, which takes longer and goes on regardless."""
@@ -44,23 +47,34 @@ _started: List[subprocess.Popen[bytes]] = []
 
 
 def launcher_command(launcher: Launcher, environment: Mapping[str, str] = os.environ) -> List[str]:
-    """The command that runs Kairos.
+    """The command that runs Kairos: the launcher's, else that of ``$KAIROS_LAUNCHER``, of the folder that this package
+    lies in, or of the one that was installed last.
 
     Raises:
         ServiceError: there is no Kairos at the place.
     """
     if launcher is not None and not isinstance(launcher, (str, os.PathLike)):
         return [str(word) for word in launcher]
-    name = "kairos.cmd" if sys.platform == "win32" else "kairos"
     given = launcher or environment.get(LAUNCHER_VARIABLE)
-    place = Path(given).expanduser() if given else Path(__file__).resolve().parents[3]
-    path = place / name if place.is_dir() else place
-    if not path.is_file():
-        raise ServiceError(
-            f"Kairos' runtime was not found: {path} does not exist.",
-            f"Name Kairos' folder in the plugin's preferences or in {LAUNCHER_VARIABLE}.",
-        )
-    return [str(path)]
+    places = [Path(given).expanduser()] if given else [_PACKAGE_ROOT, *_remembered()]
+    name = "kairos.cmd" if sys.platform == "win32" else "kairos"
+    paths = [place / name if place.is_dir() else place for place in places]
+    for path in paths:
+        if path.is_file():
+            return [str(path)]
+    raise ServiceError(
+        f"Kairos' runtime was not found; it is not at {', nor at '.join(map(str, paths))}.",
+        f"Run kairos install again, or name Kairos' folder in the plugin's preferences or in {LAUNCHER_VARIABLE}.",
+    )
+
+
+def _remembered() -> List[Path]:
+    """Where the installer put Kairos."""
+    try:
+        home = importlib.import_module("kairos_nodes.home").known_home()
+    except ImportError:
+        return []
+    return [] if home is None else [home]
 
 
 def start_runtime(
@@ -78,7 +92,7 @@ def start_runtime(
         launcher: see :func:`launcher_command`.
         reachable: asked about ten times a second.
         seconds: to wait at most.
-        waiting: told the last line of the log while it takes its time.
+        waiting: told the last line of the log at once (empty where there is none yet) and whenever there is another.
 
     Raises:
         ServiceError: it ended, or takes too long; with the last line of the log, and where it is.
@@ -104,18 +118,17 @@ def start_runtime(
         raise ServiceError(f"The runtime could not be started: {command[0]}: {error.strerror}.", where) from None
     _started.append(process)
     end = time.monotonic() + seconds
-    told = ""
+    told: Optional[str] = None
     while not reachable():
-        status = process.poll()
+        status, line = process.poll(), _last_line(log, begins)
         # Another host's start may have won; ours then ends well, and theirs is about to answer.
         if status:
-            raise ServiceError(f"The runtime could not start (status {status}): {_last_line(log, begins)}", where)
+            raise ServiceError(f"The runtime could not start (status {status}): {line or 'it said nothing'}", where)
         if time.monotonic() > end:
             raise ServiceError(
-                f"The runtime does not answer after {seconds:.0f} s; it said: {_last_line(log, begins)}",
+                f"The runtime does not answer after {seconds:.0f} s; it said: {line or 'nothing yet'}",
                 f"A first start installs it and goes on by itself: try again later. {where}",
             )
-        line = _last_line(log, begins)
         if waiting is not None and line != told:
             waiting(line)
             told = line
@@ -144,4 +157,4 @@ def _last_line(log: Path, begins: int) -> str:
             lines = stream.read().decode("utf-8", "replace").strip().splitlines()
     except OSError:
         return ""
-    return lines[-1].strip()[:300] if lines else "nothing yet"
+    return lines[-1].strip()[:300] if lines else ""

@@ -1,4 +1,4 @@
-"""Messages on their way to one client, written by a thread of their own: a slow host never holds up a job."""
+"""Messages on their way to one client: answers at once, a job's by a thread of their own, so that no slow host holds it up."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Outbox:
     def __init__(self, connection: Connection, name: str) -> None:
         self._connection = connection
         self._waiting: Deque[Message] = deque()
-        self._changed = threading.Condition()
+        self._changed, self._writing = threading.Condition(), threading.Lock()
         self._closing = False
         self._thread = threading.Thread(target=self._write, name=name, daemon=True)
         self._thread.start()
@@ -45,6 +45,10 @@ class Outbox:
             else:
                 self._waiting.append(message)
             self._changed.notify()
+
+    def answer(self, message: Message) -> None:
+        """Sends now, before what waits: for the thread that reads this client's requests, which has nothing else to do."""
+        self._send(message)
 
     def close(self, seconds: float = 2.0) -> None:
         """Sends what waits, for so long at most, and no more."""
@@ -67,15 +71,18 @@ class Outbox:
             message = self._next()
             if message is None:
                 return
-            try:
-                data = encode(message)
-            except (KairosError, RecursionError):
-                log.exception("a message to a client cannot be sent")
-                continue
-            try:
+            self._send(message)
+
+    def _send(self, message: Message) -> None:
+        try:
+            data = encode(message)
+        except (KairosError, RecursionError):
+            log.exception("a message to a client cannot be sent")
+            return
+        try:
+            with self._writing:
                 self._connection.send_bytes(data)
-            except (OSError, ValueError):
-                with self._changed:
-                    self._closing = True
-                    self._waiting.clear()
-                return
+        except (OSError, ValueError):
+            with self._changed:
+                self._closing = True
+                self._waiting.clear()

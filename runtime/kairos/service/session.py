@@ -80,7 +80,7 @@ class Session:
                 try:
                     message = decode(data)
                 except ServiceError as error:
-                    self._outbox.put({"id": None, "error": error_to(error)})
+                    self._outbox.answer({"id": None, "error": error_to(error)})
                     continue
                 if message.get("request") == "bye":
                     break
@@ -114,7 +114,7 @@ class Session:
             what = f"The request cannot be: {type(error).__name__}: {error}"[:500]
             answer = {"id": number, "error": error_to(BadRequest(what, "The runtime's log has the details."))}
         if number is not None or "error" in answer:
-            self._outbox.put(answer)
+            self._outbox.answer(answer)
 
     def _hello(self, message: Message) -> Dict[str, Any]:
         host, pid = message.get("host"), message.get("pid")
