@@ -21,12 +21,9 @@ from support import made, service
 from support import nuke as stand_in
 from support.exr import read_exr, write_exr
 from support.nuke import PLUGIN, kairos_group, plugin, read_node
+from support.nuke_scripts import SCRIPTS
 from support.process import environment
 from support.shared import ROOT
-
-KRONOS = (
-    "Kronos {\n input.first 1001\n input.last 1005\n timing2 Frame\n timingFrame2 {{curve x1001 1001 x1009 1005}}\n}"
-)
 
 
 @pytest.fixture
@@ -75,12 +72,33 @@ def made_up(nuke: Any, last: int = 1005) -> Any:
 # What a request is.
 
 
-def test_importing_a_kronos_node_gives_the_same_time_map(nuke: Any) -> None:
-    group = made_up(nuke)
-    assert plugin("panel").import_settings(group, KRONOS) == ()
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_importing_a_nodes_text_gives_the_same_time_map(nuke: Any, name: str) -> None:
+    group = made_up(nuke, 1021)
+    script = SCRIPTS[name]
+    plugin("panel").import_settings(group, script.text)
+    read = group.input(0)
+    read["first"].setValue(group["input_first"].value())
+    read["last"].setValue(group["input_last"].value())
     request = plugin("request").request_of(group)
-    assert list(TimeMap.from_text(request.map, 1001, 1005)) == list(import_retime(KRONOS).time_map)
-    assert (request.job.speed, request.output) == (None, (1001, 1009))
+    expected = import_retime(script.text, source_range="1001-1021").time_map
+    assert request.output == (script.start, script.start + len(expected) - 1)
+    assert list(request.times) == pytest.approx(list(expected), abs=1e-9)
+
+
+def test_what_an_import_leaves_out_is_told_and_what_it_cannot_take_changes_nothing(
+    nuke: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group, panel = made_up(nuke), plugin("panel")
+    nuke.GUI = True
+    monkeypatch.setattr(panel, "_clipboard", lambda: SCRIPTS["Kronos, clipboard of 13"].text)
+    panel.pressed_import(group)
+    assert "motionEstimation, vectorDetailReg" in nuke.messages[0]
+    before = {name: knob.toScript() for name, knob in group.knobs().items()}
+    monkeypatch.setattr(panel, "_clipboard", lambda: "Kronos {\n timingOutputSpeed {{frame/2}}\n name K\n}")
+    panel.pressed_import(group)
+    assert "K: the knob timingOutputSpeed holds 'frame/2'" in nuke.messages[1]
+    assert {name: knob.toScript() for name, knob in group.knobs().items()} == before
 
 
 def test_a_retime_node_that_plays_from_another_frame_keeps_its_place(nuke: Any) -> None:
@@ -345,7 +363,7 @@ def test_a_node_renders_real_frames_through_the_real_runtime(nuke: Any, served: 
 def test_a_preview_is_the_frame_of_the_whole_render(
     nuke: Any, served: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clip = made.pan(tmp_path / "plate", frames=9)
+    clip = made.pan(tmp_path / "plate", frames=9, size=(80, 112))
     group = kairos_group(read_node(nuke, clip.pattern, 1001, 1009))
     for name, value in (("engine", "classic"), ("device", "cpu"), ("vectors", "nuke")):
         group[name].setValue(value)

@@ -56,6 +56,9 @@ def session(patch: pytest.MonkeyPatch, folder: Path, views: Sequence[str] = ("ma
     patch.setenv("KAIROS_CACHE", str(folder / "cache"))
     _forget()
     yield module
+    loaded = sys.modules.get("kairos_nuke.session")
+    if loaded is not None and loaded._client is not None:
+        loaded._client.close()
     _forget()
 
 
@@ -183,6 +186,8 @@ class Knob:
         return float(self._curve.value(exact(frame))) if self._curve else float(self._value)
 
     def fromScript(self, script: str) -> None:  # noqa: N802
+        # One brace for each dimension; a saved script has another pair around all of them.
+        assert script.startswith("{curve ") and script.endswith("}")
         self._curve = read_nuke_curve(script)
 
 

@@ -95,7 +95,7 @@ def import_settings(group: nuke.Node, text: str) -> Tuple[str, ...]:
         group[name].setValue(value)
     if not by_speed:
         begin = None if start is None else int(str(start))
-        group[FRAME].fromScript("{" + found.time_map.to_nuke_curve(begin) + "}")
+        group[FRAME].fromScript(found.time_map.to_nuke_curve(begin))
     return found.notes
 
 
