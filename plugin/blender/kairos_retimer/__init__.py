@@ -11,7 +11,7 @@ import atexit
 
 from . import parts
 
-PARTS = ("preferences", "running")
+PARTS = ("preferences", "running", "nodes", "operators")
 """Modules with ``register()`` and ``unregister()``, in this order."""
 
 

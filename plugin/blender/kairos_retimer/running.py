@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Set
 
 import bpy
+
 from kairos_nodes.cache import CACHE_VARIABLE, folder
 from kairos_nodes.client import Client, RemoteJob
 from kairos_nodes.errors import Cancelled, KairosError
