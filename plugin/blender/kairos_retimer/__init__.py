@@ -11,7 +11,7 @@ import atexit
 
 from . import parts
 
-PARTS = ("preferences", "running", "nodes", "operators")
+PARTS = ("preferences", "running", "nodes", "operators", "sequencer")
 """Modules with ``register()`` and ``unregister()``, in this order."""
 
 
