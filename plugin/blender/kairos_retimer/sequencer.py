@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 import bpy
+
 from kairos_nodes.errors import KairosError, ServiceError
 from kairos_nodes.jobs import Job
 

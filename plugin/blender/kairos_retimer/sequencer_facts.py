@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Iterator, List, Optional, Tuple
 
 import bpy
+
 from kairos_nodes.errors import BadRequest, ImageError
 from kairos_nodes.rational import exact, parse_rate
 
@@ -227,13 +228,13 @@ def fcurve(scene: Any, strip: Any, name: str) -> Optional[Any]:
 def _length(scene: Any, strip: Any, ask: bool) -> int:
     """Source frames of a strip. ``ask`` the file where the timeline does not tell."""
     if strip.type == "IMAGE":
-        return len(strip.elements) - strip.animation_offset_start - strip.animation_offset_end
+        return int(len(strip.elements) - strip.animation_offset_start - strip.animation_offset_end)
     if not ask:
         return int(strip.frame_duration)
     known = set(bpy.data.movieclips)
     clip = bpy.data.movieclips.load(movie_path(scene, strip), check_existing=True)
     try:
-        return int(clip.frame_duration) - strip.animation_offset_start - strip.animation_offset_end
+        return int(clip.frame_duration - strip.animation_offset_start - strip.animation_offset_end)
     finally:
         if clip not in known:
             bpy.data.movieclips.remove(clip)
