@@ -93,7 +93,7 @@ def check_shape(width: object, height: object, channels: object, depth: object) 
         raise BadRequest("The frame's channels are no list of names.", "Name them as in an EXR: R, G, B, A.")
     if not 0 < len(channels) <= MOST_CHANNELS or len(set(channels)) != len(channels):
         raise BadRequest("The frame's channels repeat, or are none, or too many.", "Name each once.")
-    if depth not in BYTES:
+    if not isinstance(depth, str) or depth not in BYTES:
         raise BadRequest(f"The frame's depth {depth!r} is unknown.", f"Use {' or '.join(BYTES)}.")
 
 

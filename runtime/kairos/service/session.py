@@ -117,8 +117,8 @@ class Session:
             self._outbox.answer(answer)
 
     def _hello(self, message: Message) -> Dict[str, Any]:
-        host, pid = message.get("host"), message.get("pid")
-        self.host = f"{str(host)[:80] or 'a client'} (process {str(pid)[:20]})"
+        host = str(message.get("host") or "a client")[:80]
+        self.host = f"{host} (process {str(message.get('pid'))[:20]})"
         log.info("client %s is %s", self.client, self.host)
         return {
             "version": __version__,
