@@ -20,7 +20,7 @@ from kairos_nodes.errors import BadRequest
 from support import lua, made, service
 from support.process import environment
 from support.resolve import PoolItem, Studio, interface, movie_item, stubs
-from support.shared import ROOT
+from support.shared import ROOT, shared_data
 
 PLUGIN = ROOT / "plugin" / "resolve"
 SCRIPTS = sorted(PLUGIN.glob("scripts/*/*.py"))
@@ -160,6 +160,27 @@ def test_a_retimed_clip_gets_true_frames_at_the_speed_that_the_timeline_says(
     assert max(abs(time - (5 + (index - 2) / 4)) for index, time in enumerate(found)) < 0.125
 
 
+def test_camera_footage_is_slowed_from_the_middle_of_its_file(kairos: Path) -> None:
+    source = shared_data("car-turn", "car-turn.mp4")
+    studio = Studio(movie_item(source), "25", RECORD, 3, 40)
+    request = slow(studio, speed="0.5", handles=1, length="whole", folder="cache")
+    assert (request["startFrame"], request["endFrame"]) == (1, 7)
+    result = Path(request["mediaPoolItem"].GetClipProperty("File Path"))
+    assert result.is_relative_to(kairos / "cache")
+    with av.open(str(result)) as found, av.open(str(source)) as plate:
+        ours = [frame.to_ndarray(format="rgb24").astype(np.float64) for frame in found.decode(video=0)]
+        theirs = [frame.to_ndarray(format="rgb24").astype(np.float64) for frame in plate.decode(video=0)]
+
+    def decibels(a: Any, b: Any) -> float:
+        return float(10 * np.log10(255**2 / np.mean((a - b) ** 2)))
+
+    assert len(ours) == 8
+    # Source frames are copied: what ProRes costs remains. Between two frames the result is nearer to each than they are.
+    assert min(decibels(ours[1 + 2 * index], theirs[40 + index]) for index in range(3)) > 40
+    far = decibels(theirs[40], theirs[41])
+    assert min(decibels(ours[2], theirs[40]), decibels(ours[2], theirs[41])) > far + 1
+
+
 def test_as_a_take_it_is_as_long_as_the_clip(kairos: Path, movies: Dict[str, Path]) -> None:
     studio = Studio(movie_item(movies["25"]), "25", RECORD, 4, 2)
     run("slow_motion", {"resolve": studio.resolve}, speed="0.5", handles=0, place="take")
@@ -176,9 +197,7 @@ def test_a_version_that_counts_the_end_frame_gets_the_same_length(kairos: Path, 
     assert (placed.GetStart(False), placed.GetDuration(False)) == (RECORD, 8)
 
 
-def test_vectors_come_with_a_composition_that_reads_them(
-    kairos: Path, movies: Dict[str, Path], tmp_path: Path
-) -> None:
+def test_vectors_come_with_a_composition_that_reads_them(kairos: Path, movies: Dict[str, Path], tmp_path: Path) -> None:
     studio = Studio(movie_item(movies["25"]), "25", RECORD, 3, 2)
     run("vectors", {"resolve": studio.resolve})
     (text,) = studio.item.compositions
@@ -218,6 +237,9 @@ def test_errors_are_lines_on_the_console_in_plain_words(
     studio.line.current = studio.line.tracks[0][0]
     studio.item.source = None
     assert not start("vectors", {"resolve": studio.resolve})
+    still = PoolItem("/plates/still.exr", "25", 1)
+    studio.item.source, studio.item.source_start, studio.item.source_end = studio.world.make("MediaPoolItem", still), 0, 1
+    assert not start("slow_motion", {"resolve": studio.resolve})
     studio.item.source = 5
     monkeypatch.setenv("HOME", str(kairos))
     assert not start("vectors", {"resolve": studio.resolve})
@@ -228,7 +250,8 @@ def test_errors_are_lines_on_the_console_in_plain_words(
     assert lines[1].startswith("Kairos: This script needs DaVinci Resolve.")
     assert lines[2].startswith("Kairos: No composition is open.")
     assert "has no file of its own" in lines[3]
-    assert "something unexpected went wrong" in lines[4] and "resolve.log" in lines[4]
+    assert "is a single frame" in lines[4]
+    assert "something unexpected went wrong" in lines[5] and "resolve.log" in lines[5]
     assert "Traceback" in (kairos / ".local" / "share" / "kairos" / "resolve.log").read_text()
 
 

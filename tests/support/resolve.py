@@ -1,7 +1,7 @@
-"""A stand-in for DaVinci Resolve, generated from the published stubs: it records calls, and has no method they lack.
+"""A stand-in for DaVinci Resolve, generated from the published stubs: it records calls, and has nothing they lack.
 
-Every class of the package ``fusionscript-stubs`` becomes one whose methods check the number of arguments, write the call
-into a list and hand it to a small model of a project (:class:`Model`). What the model does not do fails the test.
+Every class of the package ``fusionscript-stubs`` becomes one whose methods check the number of arguments, write the
+call into a list and hand it to a small model of a project. What the model does not do fails the test.
 Fusion's own objects are left open by the stubs; those here have what Fusion's scripting guide describes.
 """
 
