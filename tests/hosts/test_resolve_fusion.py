@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any, Callable, Iterator, Optional
 
-import numpy as np
 import pytest
 
 from kairos_nodes.errors import BadRequest
 from kairos_nodes.fusion_text import Clip, Tagged, blur_tools, composition_text, lua, setting_text
 from support import lua as reading
-from support import made, service
-from support.process import environment
-from support.resolve import Flow, Operator, PoolItem, Socket, Studio
-from support.shared import ROOT
+from support import made
+from support.exr import read_exr
+from support.resolve import Flow, Operator, PoolItem, Socket, Studio, own_kairos
 
 FIRST = 1001
 NUMBERS = range(FIRST, FIRST + 8)
@@ -25,26 +22,10 @@ NUMBERS = range(FIRST, FIRST + 8)
 
 @pytest.fixture(scope="module")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A launcher and a service of this checkout's own."""
-    folder = tmp_path_factory.mktemp("fusion")
-    folder.chmod(0o700)
-    launcher = folder / "kairos"
-    launcher.write_text(
-        f'#!/bin/sh\nexport PYTHONPATH="{environment()["PYTHONPATH"]}" OMP_NUM_THREADS=1\n'
-        f'exec "{sys.executable}" -m kairos "$@"\n'
-    )
-    launcher.chmod(0o755)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KAIROS_LAUNCHER", str(launcher))
-        patch.setenv("KAIROS_SERVICE", str(folder / "service"))
-        patch.setenv("KAIROS_HOME_FILE", str(folder / "home.json"))
-        patch.setenv("KAIROS_LAST_SETTINGS", str(folder / "settings.json"))
+    """A runtime of this checkout's own, and nothing of the user's."""
+    with own_kairos(tmp_path_factory.mktemp("fusion")) as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv("KAIROS_SETTINGS", json.dumps({"engine": "classic", "device": "cpu"}))
-        patch.delenv("OCIO", raising=False)
-        patch.syspath_prepend(str(ROOT / "plugin" / "resolve"))
-        (folder / "service").mkdir(mode=0o700)
         yield folder
-    service.end(folder / "service")
 
 
 @pytest.fixture(scope="module")
@@ -84,12 +65,7 @@ def run(flow: Flow, resolve: Optional[Any] = None) -> bool:
 
 def centre(path: Path) -> float:
     """Where the disc is, in source frames after the plate's first."""
-    import OpenImageIO as oiio
-
-    image = oiio.ImageInput.open(str(path))
-    red = image.read_image(0, 1, "float")[..., 0]
-    image.close()
-    return made.centroid(np.asarray(red), 1.0)[0]
+    return made.centroid(read_exr(path)["R"], 1.0)[0]
 
 
 def test_a_curve_becomes_a_loader_at_the_tools_place(
