@@ -30,7 +30,20 @@ CANCELLED = 130
 _FOREIGN = ("PYTHON", "QT_", "DYLD_", "LD_PRELOAD", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "__PYVENV")
 """Beginnings of the host's own variables, which would lead the window's libraries astray."""
 
-_SENT = ("name", "kind", "label", "help", "default", "choices", "accepts", "form", "minimum", "maximum", "above", "unit")
+_SENT = (
+    "name",
+    "kind",
+    "label",
+    "help",
+    "default",
+    "choices",
+    "accepts",
+    "form",
+    "minimum",
+    "maximum",
+    "above",
+    "unit",
+)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ NEIGHBOURS = 2
 """Source frames beyond the first and last shown that the motion engine may look at."""
 
 LENGTHS = ("room", "whole", "clip")
-"""How much of the slowed clip the timeline shows: up to the next clip, all of it, or the place that the clip has now."""
+"""How much of the slowed clip to show: up to the next clip, all of it, or the place that the clip has now."""
 
 _HALF = Fraction(1, 2)
 
@@ -126,8 +126,8 @@ class Retimed:
 def at_speed(clip: Placed, speed: Fraction, handles: int = 0) -> Retimed:
     """The clip at a constant speed.
 
-    At speed 1/4 a clip of 48 frames becomes 192. Backwards shows the same times from the last to the first. The result has
-    one frame per timeline frame, also where the file's rate is another.
+    At speed 1/4 a clip of 48 frames becomes 192. Backwards shows the same times from the last to the first. The result
+    has one frame per timeline frame, also where the file's rate is another.
 
     Args:
         clip: as it lies now.
@@ -196,9 +196,7 @@ def _along(clip: Placed, step: Fraction, backwards: bool, length: int, handles: 
     first, count = clip.media.first, len(times)
     ends = [(0, first + times[0]), (count - 1, first + times[-1])]
     text = map_text(ends[: min(2, count)])
-    return Retimed(
-        text, count, head, tail, _looked_at(clip, first + min(times), first + max(times)), wanted - length
-    )
+    return Retimed(text, count, head, tail, _looked_at(clip, first + min(times), first + max(times)), wanted - length)
 
 
 def _looked_at(clip: Placed, earliest: Fraction, latest: Fraction) -> Tuple[int, int]:

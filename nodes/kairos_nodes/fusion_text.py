@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from kairos_nodes.channels import vector_channels
 
-Item = Union[bool, int, float, str, "Tagged", Mapping[str, "Item"], Sequence["Item"]]  # type: ignore[misc]
+Item = Union[bool, int, float, str, "Tagged", Mapping[str, "Item"], Sequence["Item"]]
 
 _NAME = re.compile(r"[A-Za-z_]\w*")
-_KEYWORDS = frozenset(
-    "and break do else elseif end false for function if in local nil not or repeat return then true until while".split()
+_KEYWORDS = frozenset(keyword.kwlist) | frozenset(
+    ("do", "elseif", "end", "function", "local", "nil", "repeat", "then", "until")
 )
 
 _VELOCITY = ("XVelName", "YVelName", "XRevVelName", "YRevVelName")

@@ -46,7 +46,9 @@ def read_clips(text: str) -> List[TimelineClip]:
         data = json.loads(text)
         if not isinstance(data, dict) or not _is(data, "Timeline"):
             raise BadRequest("This is no OTIO timeline.", _REMEDY)
-        tracks = [one for one in data["tracks"]["children"] if _is(one, "Track") and one.get("kind", "Video") == "Video"]
+        tracks = [
+            one for one in data["tracks"]["children"] if _is(one, "Track") and one.get("kind", "Video") == "Video"
+        ]
         return [clip for number, track in enumerate(tracks, 1) for clip in _track(track, number)]
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError) as error:
         raise BadRequest(f"The OTIO timeline is damaged: {error}.", _REMEDY) from None

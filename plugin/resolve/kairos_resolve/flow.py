@@ -5,12 +5,32 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, Optional, Protocol
 
 
+class Inlet(Protocol):
+    """An input of a tool."""
+
+    def GetConnectedOutput(self) -> Optional[Outlet]:  # noqa: N802
+        """What it is connected to."""
+
+    def ConnectTo(self, output: Outlet) -> bool:  # noqa: N802
+        """Connects it."""
+
+
+class Outlet(Protocol):
+    """An output of a tool."""
+
+    def GetTool(self) -> Tool:  # noqa: N802
+        """Whose it is."""
+
+    def GetConnectedInputs(self) -> Dict[int, Inlet]:  # noqa: N802
+        """Who takes it, numbered from 1."""
+
+
 class Tool(Protocol):
     """An operator of a composition, or a modifier such as a BezierSpline. Inputs and outputs are attributes."""
 
-    Input: Input
-    Output: Output
-    SourceTime: Input
+    Input: Inlet
+    Output: Outlet
+    SourceTime: Inlet
 
     def GetAttrs(self) -> Dict[str, Any]:  # noqa: N802
         """Facts such as ``TOOLS_Name``, ``TOOLS_RegID``, ``TOOLST_Clip_Name``."""
@@ -29,26 +49,6 @@ class Tool(Protocol):
 
     def GetKeyFrames(self) -> Dict[float, Any]:  # noqa: N802
         """Of a spline: key frames by time."""
-
-
-class Input(Protocol):
-    """An input of a tool."""
-
-    def GetConnectedOutput(self) -> Optional[Output]:  # noqa: N802
-        """What it is connected to."""
-
-    def ConnectTo(self, output: Output) -> bool:  # noqa: N802
-        """Connects it."""
-
-
-class Output(Protocol):
-    """An output of a tool."""
-
-    def GetTool(self) -> Tool:  # noqa: N802
-        """Whose it is."""
-
-    def GetConnectedInputs(self) -> Dict[int, Input]:  # noqa: N802
-        """Who takes it, numbered from 1."""
 
 
 class FlowView(Protocol):

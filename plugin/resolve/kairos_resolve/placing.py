@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, List, Literal
 
 from kairos_nodes.errors import BadRequest, KairosError
 from kairos_nodes.rational import parse_rate
@@ -12,12 +12,12 @@ from kairos_resolve.reading import Here, free_track, media_of
 from kairos_resolve.work import Tell
 
 if TYPE_CHECKING:
-    from fusionscript import Folder, MediaPoolItem, TimelineItem
+    from fusionscript import Folder, MediaPoolClipInfo, MediaPoolItem, TimelineItem
 
 BIN = "Kairos"
 """Folder of the media pool that results go to."""
 
-VIDEO_ONLY = 1
+VIDEO_ONLY: Literal[1] = 1
 
 
 def import_result(where: Here, result: Path, count: int, tell: Tell) -> MediaPoolItem:
@@ -80,7 +80,7 @@ def on_track_above(where: Here, media: MediaPoolItem, first: int, end: int, reco
 
 
 def as_take(where: Here, media: MediaPoolItem, first: int, end: int) -> None:
-    """Adds frames ``first`` to ``end`` (excluded) of a result to the clip as a take, and chooses it. Raises BadRequest."""
+    """Adds frames ``first`` to ``end`` (excluded) of a result to the clip as a take. Raises BadRequest."""
     item = where.item
     if not item.AddTake(media, first, end):
         raise BadRequest(
@@ -96,25 +96,22 @@ def rate_text(rate: Fraction) -> str:
 
 def _append(where: Here, media: MediaPoolItem, first: int, end: int, record: int, track: int) -> TimelineItem:
     base = _first_number(media)
-    made = where.pool.AppendToTimeline(
-        [
-            {
-                "mediaPoolItem": media,
-                "startFrame": base + first,
-                "endFrame": base + end,
-                "mediaType": VIDEO_ONLY,
-                "trackIndex": track,
-                "recordFrame": record,
-            }
-        ]
-    )
+    clip: MediaPoolClipInfo = {
+        "mediaPoolItem": media,
+        "startFrame": base + first,
+        "endFrame": base + end,
+        "mediaType": VIDEO_ONLY,
+        "trackIndex": track,
+        "recordFrame": record,
+    }
+    # Of the three forms that this call has, the published stubs leave only the first.
+    made: List[TimelineItem] = where.pool.AppendToTimeline([clip])  # type: ignore[arg-type]
     if not made or not made[0]:
         raise BadRequest(
             f"Resolve did not put the result on V{track}.",
             f"It is in the media pool, in the folder {BIN}: drag it there.",
         )
-    item: TimelineItem = made[0]
-    return item
+    return made[0]
 
 
 def _bin(where: Here) -> Folder:

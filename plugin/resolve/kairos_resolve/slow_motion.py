@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Dict, Mapping, Tuple
 from kairos_nodes.asking import Question, settings
 from kairos_nodes.conform import LENGTHS, Placed, Retimed, as_in_timeline, at_speed, between, by_map
 from kairos_nodes.errors import BadRequest
-from kairos_nodes.nodes import TIMING_TITLES, node
+from kairos_nodes.nodes import node
 from kairos_nodes.otio_read import find_clip, read_clips
 from kairos_nodes.parameter import Parameter, Value
 from kairos_nodes.rational import exact
@@ -29,7 +29,7 @@ FIELDS: Tuple[Parameter, ...] = (
         "timing",
         "choice",
         "Timing",
-        "What says how slow: a speed, frames between each two, a map file, or the speed that the clip has in the timeline.",
+        "What says how slow: a speed, frames between each two, a map file, or the timeline's own speed.",
         None,
         "speed",
         choices=("speed", "between", "frame_map", TIMELINE),
@@ -93,7 +93,12 @@ FIELDS: Tuple[Parameter, ...] = (
 """What Resolve asks for beyond the node's knobs."""
 
 LABELS: Mapping[str, Mapping[str, str]] = {
-    "timing": {**TIMING_TITLES, TIMELINE: "As in the timeline"},
+    "timing": {
+        "speed": "Speed",
+        "between": "Frames between each two",
+        "frame_map": "Frame map",
+        TIMELINE: "As in the timeline",
+    },
     "length": {"room": "Up to the next clip", "whole": "All of it", "clip": "The clip's place"},
     "place": {"track": "On the track above", "take": "As a take"},
     "format": {"same": "Same as the clip", "exr": "EXR sequence", "mov": "ProRes movie"},
@@ -116,6 +121,8 @@ def run(resolve: Resolve, tell: Tell) -> None:
     """The whole script. Raises KairosError for the artist."""
     where = here(resolve)
     clip = placed(where.item, where.rate)
+    if clip.media.count < 2:
+        raise BadRequest(f"{clip.name} is a single frame: nothing moves in it.", "Choose a clip with motion.")
     values = settings(question(clip), tell)
     retimed = plan(where, clip, values)
     if retimed.cut:
@@ -128,7 +135,11 @@ def run(resolve: Resolve, tell: Tell) -> None:
         tell(f"{clip.name} has a new take: {end - first} of {retimed.length} frames.")
         return
     track = on_track_above(where, media, first, end, clip.record, tell)
-    tell(f"V{track}, frame {clip.record}: {end - first} of {retimed.length} frames; the rest are its handles.")
+    rest = retimed.length - (end - first)
+    tell(
+        f"V{track}, frame {clip.record}: {end - first} frames"
+        + (f"; {rest} more wait behind its end: drag it to the right." if rest else ".")
+    )
 
 
 def plan(where: Here, clip: Placed, values: Mapping[str, Value]) -> Retimed:

@@ -1,4 +1,4 @@
-"""Kairos Time Stretcher: renders a TimeStretcher's SourceTime curve with the runtime, and puts a Loader in its place."""
+"""Kairos Time Stretcher: renders a TimeStretcher's SourceTime curve, and puts a Loader in its place."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ def run(composition: Composition, tell: Tell, tool: Optional[Tool] = None, resol
     source = source_of(composition, stretcher, resolve)
     first, times = source_times(composition, stretcher)
     tell(f"{name}: {len(times)} frames from {first} on, {_shape(stretcher)}.")
-    values = settings(Question(NODE, f"{name}: {len(times)} frames", FIELDS, HIDDEN, {"folder": LABELS["folder"]}), tell)
+    values = settings(
+        Question(NODE, f"{name}: {len(times)} frames", FIELDS, HIDDEN, {"folder": LABELS["folder"]}), tell
+    )
     text = map_text((index, time + source.offset) for index, time in enumerate(times))
     chosen: Dict[str, object] = {
         one.name: values[one.name] for one in node(NODE).knobs if one.name not in HIDDEN and one.name in values

@@ -56,7 +56,9 @@ def run(resolve: Resolve, tell: Tell) -> None:
     if values["setup"] == "clip" and not _plays_straight(clip):
         tell("The clip does not play frame by frame (its speed or rate), so it gets no composition of its own.")
     elif values["setup"] == "clip":
-        composition = write_text(setting.with_suffix(".comp"), composition_text(blur_tools(vectors, None), clip.duration))
+        composition = write_text(
+            setting.with_suffix(".comp"), composition_text(blur_tools(vectors, None), clip.duration)
+        )
         if where.item.ImportFusionComp(str(composition)):
             tell(f"{clip.name} has a composition with its vectors; switch it on in the clip's Fusion Compositions.")
             return

@@ -14,7 +14,7 @@ from kairos_nodes.errors import BadRequest
 from kairos_nodes.home import data_folder
 from kairos_nodes.jobs import Job
 
-Tell = Callable[[str], object]
+Tell = Callable[[str], None]
 
 TENTHS = 10
 

@@ -14,8 +14,8 @@ def places():
     own = globals().get("__file__")
     if own:
         folders = list(Path(own).resolve().parents)
-        for folder in [folders[1] / "kairos", *folders[4:5]]:
-            yield folder
+        yield folders[1] / "kairos"
+        yield from folders[4:5]
     home = Path.home()
     data = {
         "win32": Path(os.environ.get("LOCALAPPDATA") or str(home / "AppData" / "Local")) / "kairos",
@@ -28,8 +28,8 @@ def places():
 
 def start():
     """Runs the script; whatever is wrong becomes one line on the console."""
-    if sys.version_info < (3, 9):
-        print("Kairos: this Python is %d.%d. Choose 3.9 or later in Resolve's preferences." % sys.version_info[:2])
+    if sys.version_info < (3, 9):  # noqa: UP036 - Resolve takes whatever Python it finds
+        print(f"Kairos: this Python is {sys.version.split()[0]}. Install 3.9 or later for Resolve to find.")
         return
     try:
         for place in places():
@@ -38,7 +38,7 @@ def start():
                 sys.path += [str(place / one) for one in inner if str(place / one) not in sys.path]
         from kairos_resolve.main import run
     except Exception as error:
-        print("Kairos was not found (%s). Install it again: kairos install resolve." % error)
+        print(f"Kairos was not found ({error}). Install it again: kairos install resolve.")
         return
     run(ACTION, globals())
 
