@@ -86,7 +86,8 @@ def compare(plan: Plan, place: Path, old: Optional[Record]) -> Changes:
             changes.changed.append(path)
     if plan.block_file is not None:
         before = _script(plan.block_file)
-        changes.block = block.put(before, plan.block) != before
+        with _named(plan.block_file):
+            changes.block = block.put(before, plan.block) != before
     return changes
 
 
@@ -222,7 +223,8 @@ def take_block(script: Path, made: bool = False) -> bool:
     """
     before = _script(script)
     _remove_temporary(script.resolve())
-    after = block.take(before)
+    with _named(script):
+        after = block.take(before)
     if after == before:
         return False
     if after or not made:
@@ -368,6 +370,15 @@ def _begin(records: Records, record: Record) -> None:
         records.write(record)
     except OSError as error:
         raise unrecorded(records.folder, error) from error
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Says of which script an error is."""
+    try:
+        yield
+    except KairosError as error:
+        raise KairosError(f"{path}: {error.message}", error.remedy) from None
 
 
 @contextlib.contextmanager
