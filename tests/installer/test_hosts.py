@@ -224,10 +224,7 @@ def test_an_unknown_host_is_refused(tmp_path: Path) -> None:
     assert "blender" in _refused(machine(LINUX, tmp_path), "maya")
 
 
-def test_states_tell_what_is_wrong_and_the_command_that_mends_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KAIROS_HOME_FILE", str(tmp_path / "home.json"))
+def test_states_tell_what_is_wrong_and_the_command_that_mends_it(tmp_path: Path) -> None:
     system, kairos = machine(LINUX, tmp_path), small_kairos(tmp_path / "kairos")
     (system.home / ".nuke").mkdir()
     shared = tmp_path / "opt/resolve/Fusion/Scripts"

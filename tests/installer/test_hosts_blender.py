@@ -5,6 +5,7 @@ The tool here is a stand-in that does what Blender's does to the files; ``tests/
 
 from __future__ import annotations
 
+import json
 import sys
 import zipfile
 from pathlib import Path
@@ -116,6 +117,17 @@ def test_blenders_own_tool_enables_it_and_takes_it_out_again(
     uninstall("blender", system, said.append)
     assert _asked(program)[1:] == ["--command extension remove user_default.kairos_retimer"]
     assert tree(place) == before
+
+
+def test_one_that_was_interrupted_is_enabled_all_the_same(
+    system: System, program: Path, put: Callable[..., None], said: List[str]
+) -> None:
+    put(program)
+    (record,) = (system.data / "hosts").iterdir()
+    record.write_text(json.dumps({**json.loads(record.read_text()), "state": "under way"}))
+    put()
+    assert [line.split()[2] for line in _asked(program)] == ["install-file", "install-file"]
+    assert "an interrupted installation finished" in said[-2] and "enabled" in said[-1]
 
 
 def test_what_blenders_tool_cannot_do_is_done_without_it(

@@ -31,6 +31,7 @@ class Changes:
         changed: files that the user changed since they were installed.
         kept: where those lie afterwards, by their path in the host.
         block: whether the user's script changes.
+        interrupted: whether an earlier attempt was, so that this one finishes it.
     """
 
     written: List[Path] = field(default_factory=list)
@@ -39,11 +40,12 @@ class Changes:
     changed: List[Path] = field(default_factory=list)
     kept: Dict[Path, Path] = field(default_factory=dict)
     block: bool = False
+    interrupted: bool = False
 
     @property
     def any(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.written or self.removed or self.changed or self.block)
+        return bool(self.written or self.removed or self.changed or self.block or self.interrupted)
 
 
 def compare(plan: Plan, place: Path, old: Optional[Record]) -> Changes:
@@ -54,7 +56,8 @@ def compare(plan: Plan, place: Path, old: Optional[Record]) -> Changes:
         KairosError: a file cannot be read.
     """
     ours = old.files if old is not None else {}
-    changes, foreign = Changes(), set(_links(plan.files, place))
+    foreign = set(_links(plan.files, place))
+    changes = Changes(interrupted=old is not None and not old.finished)
     for path, content in plan.files.items():
         wanted, found = _hash(content), digest(path)
         if found == wanted:
@@ -83,7 +86,8 @@ def compare(plan: Plan, place: Path, old: Optional[Record]) -> Changes:
             changes.changed.append(path)
     if plan.block_file is not None:
         before = _script(plan.block_file)
-        changes.block = block.put(before, plan.block) != before
+        with _named(plan.block_file):
+            changes.block = block.put(before, plan.block) != before
     return changes
 
 
@@ -110,7 +114,7 @@ def install(plan: Plan, record: Record, records: Records, keep_in: Path) -> Tupl
     targets = [*plan.files, *([plan.block_file] if plan.block_file is not None else [])]
     begun = _before_it(plan, record, old, hashes, _missing_folders(targets))
     by_tool = False
-    if old is None or not old.finished or changes.any:
+    if old is None or changes.any:
         _begin(records, begun)
         try:
             by_tool = _carry_out(plan, changes, begun, keep_in)
@@ -149,8 +153,8 @@ def _carry_out(plan: Plan, changes: Changes, begun: Record, keep_in: Path) -> bo
         if path in plan.files:
             changes.kept[path] = _set_aside(path, place, keep_in)
     # A tool replaces the whole folder: it is asked only where nothing but ours lies there.
-    alone = bool(changes.written) and not _strangers(plan.files, begun.files)
-    by_tool = plan.tool is not None and alone and plan.tool()
+    wanted = bool(changes.written or changes.interrupted) and not _strangers(plan.files, begun.files)
+    by_tool = plan.tool is not None and wanted and plan.tool()
     for path, content in plan.files.items():
         if digest(path) != _hash(content):
             _write(path, content)
@@ -219,7 +223,8 @@ def take_block(script: Path, made: bool = False) -> bool:
     """
     before = _script(script)
     _remove_temporary(script.resolve())
-    after = block.take(before)
+    with _named(script):
+        after = block.take(before)
     if after == before:
         return False
     if after or not made:
@@ -365,6 +370,15 @@ def _begin(records: Records, record: Record) -> None:
         records.write(record)
     except OSError as error:
         raise unrecorded(records.folder, error) from error
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Says of which script an error is."""
+    try:
+        yield
+    except KairosError as error:
+        raise KairosError(f"{path}: {error.message}", error.remedy) from None
 
 
 @contextlib.contextmanager

@@ -122,6 +122,7 @@ def _install_one(host: Host, target: Target, system: System, root: Path, scratch
     done = [f"{_files(len(changes.written))} written" if changes.written else ""]
     done += [f"{_files(len(changes.removed))} of the old version removed" if changes.removed else ""]
     done += [f"{plan.block_file} changed" if changes.block else ""]
+    done += ["an interrupted installation finished" if changes.interrupted else ""]
     said = ", ".join(part for part in done if part)
     say(f"{target.title}: {said or f'Kairos {version} is there already'} ({target.place})")
     for path, kept in changes.kept.items():

@@ -121,6 +121,8 @@ def run(resolve: Resolve, tell: Tell) -> None:
     """The whole script. Raises KairosError for the artist."""
     where = here(resolve)
     clip = placed(where.item, where.rate)
+    if clip.media.count < 2:
+        raise BadRequest(f"{clip.name} is a single frame: nothing moves in it.", "Choose a clip with motion.")
     values = settings(question(clip), tell)
     retimed = plan(where, clip, values)
     if retimed.cut:
@@ -133,7 +135,11 @@ def run(resolve: Resolve, tell: Tell) -> None:
         tell(f"{clip.name} has a new take: {end - first} of {retimed.length} frames.")
         return
     track = on_track_above(where, media, first, end, clip.record, tell)
-    tell(f"V{track}, frame {clip.record}: {end - first} of {retimed.length} frames; the rest are its handles.")
+    rest = retimed.length - (end - first)
+    tell(
+        f"V{track}, frame {clip.record}: {end - first} frames"
+        + (f"; {rest} more wait behind its end: drag it to the right." if rest else ".")
+    )
 
 
 def plan(where: Here, clip: Placed, values: Mapping[str, Value]) -> Retimed:
