@@ -48,6 +48,9 @@ def main() -> None:
     (OUT / "facts.json").write_text(json.dumps(FACTS, default=str))
     np.savez(OUT / "pictures.npz", **PICTURES)
     kairos_retimer.unregister()
+    sys.stderr.flush()
+    # Blender 4.5 as a module sometimes waits forever when Python ends, after files were loaded.
+    os._exit(0)
 
 
 def scene_stacked() -> Dict[str, Any]:
@@ -206,10 +209,11 @@ def scene_sound() -> Dict[str, Any]:
 
 
 def scene_own_rate() -> Dict[str, Any]:
-    """A movie of 48 frames per second in a timeline of 24, playing at its own rate; 5.0 cannot add one without a window."""
+    """A movie of 48 frames per second in a timeline of 24, at its own rate; 5.0 cannot add one without a window."""
     if NEW:
         return {}
-    operator(bpy.ops.sequencer.movie_strip_add, filepath=str(MEDIA / "m48.mp4"), frame_start=10, channel=1, sound=False)
+    place = {"frame_start": 10, "channel": 1, "sound": False, "use_framerate": False}
+    operator(bpy.ops.sequencer.movie_strip_add, filepath=str(MEDIA / "m48.mp4"), **place)
     strip = strips()[0]
     return {"at_half": [strip.frame_final_end, *slowed(strip, speed=50.0)["strips"]], "times": times()}
 
@@ -263,7 +267,7 @@ def scene_refused() -> Dict[str, Any]:
     found["colour"] = slowed(effect("COLOR", "red", 4, 10, 20))
     found["still"] = slowed(strips().new_image("still", str(MEDIA / "sh.1001.png"), 5, 10))
     found["no timing"] = slowed(images(channel=6), timing="STRIP")
-    found["zero"] = slowed(images(channel=7), speed=0.0)
+    found["zero"] = slowed(images(channel=7), speed=0.0, timing="SPEED")
     return found
 
 
@@ -323,6 +327,7 @@ def retime(strip: Any) -> None:
     for one in strips():
         one.select = one == strip
     editor().active_strip = strip
+    operator(bpy.ops.sequencer.retiming_show)
     operator(bpy.ops.sequencer.retiming_key_add, timeline_frame=16)
     strip.retiming_keys[2].timeline_frame = 36
     strip.retiming_keys[1].timeline_frame = 20
@@ -380,7 +385,7 @@ def times() -> List[str]:
 
 def files_of(strip: Any) -> Any:
     """(N, H, W, 3) 8-bit RGB of a strip's own files."""
-    return np.stack([picture(os.path.join(strip.directory, one.filename)) for one in strip.elements])
+    return np.stack([picture(str(Path(strip.directory, one.filename))) for one in strip.elements])
 
 
 def rendered(frames: Sequence[int], kind: str = "PNG") -> Any:
