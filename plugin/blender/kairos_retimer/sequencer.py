@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, ClassVar, Dict, List, Optional, Set, Tuple
 
 import bpy
 
@@ -129,7 +129,7 @@ class KairosSlowMotion(JobOperator, bpy.types.Operator):
 
     bl_idname = "kairos.slow_motion"
     bl_label = "Slow Motion"
-    bl_options = {"UNDO"}  # noqa: RUF012 - Blender's own way
+    bl_options: ClassVar[Set[str]] = {"UNDO"}
 
     @classmethod
     def poll(cls, context: Any) -> bool:
@@ -161,7 +161,7 @@ class KairosSlowMotionPreview(JobOperator, bpy.types.Operator):
 
     bl_idname = "kairos.slow_motion_preview"
     bl_label = "Preview Frame"
-    bl_options = {"UNDO"}  # noqa: RUF012 - Blender's own way
+    bl_options: ClassVar[Set[str]] = {"UNDO"}
 
     @classmethod
     def poll(cls, context: Any) -> bool:
