@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, List, Sequence
 import bpy
 import numpy as np
 
-ROOT, MEDIA, OUT = (Path(text) for text in sys.argv[1:4])
+ROOT, MEDIA, OUT = (Path(text) for text in sys.argv[-3:])
 sys.path[:0] = [str(ROOT / "plugin" / "blender"), str(ROOT / "nodes")]
 
 import kairos_retimer  # noqa: E402
@@ -312,7 +312,8 @@ def images(name: str = "sh", ending: str = ".png", channel: int = 1, start: int 
 
 def effect(kind: str, name: str, channel: int, start: int, end: int, *inputs: Any) -> Any:
     place = {"length": end - start} if NEW else {"frame_end": end}
-    found = {f"input{number}": one for number, one in enumerate(inputs, 1)}
+    word = "input" if bpy.app.version >= (4, 4, 0) else "seq"
+    found = {f"{word}{number}": one for number, one in enumerate(inputs, 1)}
     return strips().new_effect(name=name, type=kind, channel=channel, frame_start=start, **place, **found)
 
 

@@ -162,6 +162,14 @@ def test_keys_before_blender_5_count_to_the_last_frame() -> None:
     assert shown(strips.by_keys(strip(keys=plain, whole=False))) == list(range(12))
 
 
+def test_keys_of_a_movie_at_its_own_rate_count_its_own_frames() -> None:
+    """As Blender 4.5 shows a movie of 48 frames per second in a timeline of 24: 0, 2, 3, 5, 6, 8, 11."""
+    given = ((0, 0), (10, Fraction(8, 11)), (11, 1))
+    double = tuple(strips.RetimingKey(Fraction(index), Fraction(factor)) for index, factor in given)
+    movie = strip(right=17, content=Fraction(7), rate=Fraction(2), keys=double, whole=False)
+    assert [round(index) for index in strips.by_keys(movie).indices] == [0, 2, 3, 5, 6, 8, 11]
+
+
 def test_a_strip_without_keys_says_so() -> None:
     with pytest.raises(BadRequest, match="neither a Speed effect nor retiming keys"):
         strips.by_keys(strip())

@@ -236,7 +236,7 @@ def _draw_settings(layout: Any, context: Any, settings: Any) -> None:
     layout.row().prop(settings, "timing", expand=True)
     if settings.timing == _SPEED:
         layout.prop(settings, "speed")
-    layout.prop(settings, "engine", placeholder=preferences(context).engine)
+    layout.prop(settings, "engine", placeholder=preferences(context).engine or "auto")
     layout.row().prop(settings, "placing", expand=True)
     layout.row().prop(settings, "sound", expand=True)
 
@@ -259,7 +259,8 @@ def _can_start(cls: Any, context: Any) -> bool:
 
 def _knobs(context: Any, settings: Any) -> Dict[str, object]:
     chosen_in = preferences(context)
-    return {"engine": settings.engine.strip() or chosen_in.engine, "device": chosen_in.device}
+    engine = settings.engine.strip() or chosen_in.engine or "auto"
+    return {"engine": engine, "device": chosen_in.device or "auto"}
 
 
 def _refused(operator: Any, error: KairosError) -> Set[str]:
