@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, List, Sequence
 import bpy
 import numpy as np
 
-ROOT, MEDIA, OUT = (Path(text) for text in sys.argv[1:4])
+ROOT, MEDIA, OUT = (Path(text) for text in sys.argv[-3:])
 sys.path[:0] = [str(ROOT / "plugin" / "blender"), str(ROOT / "nodes")]
 
 import kairos_retimer  # noqa: E402
@@ -48,6 +48,9 @@ def main() -> None:
     (OUT / "facts.json").write_text(json.dumps(FACTS, default=str))
     np.savez(OUT / "pictures.npz", **PICTURES)
     kairos_retimer.unregister()
+    sys.stderr.flush()
+    # Blender 4.5 as a module sometimes waits forever when Python ends, after files were loaded.
+    os._exit(0)
 
 
 def scene_stacked() -> Dict[str, Any]:
@@ -206,10 +209,11 @@ def scene_sound() -> Dict[str, Any]:
 
 
 def scene_own_rate() -> Dict[str, Any]:
-    """A movie of 48 frames per second in a timeline of 24, playing at its own rate; 5.0 cannot add one without a window."""
+    """A movie of 48 frames per second in a timeline of 24, at its own rate; 5.0 cannot add one without a window."""
     if NEW:
         return {}
-    operator(bpy.ops.sequencer.movie_strip_add, filepath=str(MEDIA / "m48.mp4"), frame_start=10, channel=1, sound=False)
+    place = {"frame_start": 10, "channel": 1, "sound": False, "use_framerate": False}
+    operator(bpy.ops.sequencer.movie_strip_add, filepath=str(MEDIA / "m48.mp4"), **place)
     strip = strips()[0]
     return {"at_half": [strip.frame_final_end, *slowed(strip, speed=50.0)["strips"]], "times": times()}
 
@@ -263,7 +267,7 @@ def scene_refused() -> Dict[str, Any]:
     found["colour"] = slowed(effect("COLOR", "red", 4, 10, 20))
     found["still"] = slowed(strips().new_image("still", str(MEDIA / "sh.1001.png"), 5, 10))
     found["no timing"] = slowed(images(channel=6), timing="STRIP")
-    found["zero"] = slowed(images(channel=7), speed=0.0)
+    found["zero"] = slowed(images(channel=7), speed=0.0, timing="SPEED")
     return found
 
 
@@ -308,7 +312,8 @@ def images(name: str = "sh", ending: str = ".png", channel: int = 1, start: int 
 
 def effect(kind: str, name: str, channel: int, start: int, end: int, *inputs: Any) -> Any:
     place = {"length": end - start} if NEW else {"frame_end": end}
-    found = {f"input{number}": one for number, one in enumerate(inputs, 1)}
+    word = "input" if bpy.app.version >= (4, 4, 0) else "seq"
+    found = {f"{word}{number}": one for number, one in enumerate(inputs, 1)}
     return strips().new_effect(name=name, type=kind, channel=channel, frame_start=start, **place, **found)
 
 
@@ -323,6 +328,7 @@ def retime(strip: Any) -> None:
     for one in strips():
         one.select = one == strip
     editor().active_strip = strip
+    operator(bpy.ops.sequencer.retiming_show)
     operator(bpy.ops.sequencer.retiming_key_add, timeline_frame=16)
     strip.retiming_keys[2].timeline_frame = 36
     strip.retiming_keys[1].timeline_frame = 20
@@ -380,7 +386,7 @@ def times() -> List[str]:
 
 def files_of(strip: Any) -> Any:
     """(N, H, W, 3) 8-bit RGB of a strip's own files."""
-    return np.stack([picture(os.path.join(strip.directory, one.filename)) for one in strip.elements])
+    return np.stack([picture(str(Path(strip.directory, one.filename))) for one in strip.elements])
 
 
 def rendered(frames: Sequence[int], kind: str = "PNG") -> Any:

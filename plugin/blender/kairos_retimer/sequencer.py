@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, ClassVar, Dict, List, Optional, Set, Tuple
 
 import bpy
 
@@ -129,7 +129,7 @@ class KairosSlowMotion(JobOperator, bpy.types.Operator):
 
     bl_idname = "kairos.slow_motion"
     bl_label = "Slow Motion"
-    bl_options = {"UNDO"}  # noqa: RUF012 - Blender's own way
+    bl_options: ClassVar[Set[str]] = {"UNDO"}
 
     @classmethod
     def poll(cls, context: Any) -> bool:
@@ -161,7 +161,7 @@ class KairosSlowMotionPreview(JobOperator, bpy.types.Operator):
 
     bl_idname = "kairos.slow_motion_preview"
     bl_label = "Preview Frame"
-    bl_options = {"UNDO"}  # noqa: RUF012 - Blender's own way
+    bl_options: ClassVar[Set[str]] = {"UNDO"}
 
     @classmethod
     def poll(cls, context: Any) -> bool:
@@ -236,7 +236,7 @@ def _draw_settings(layout: Any, context: Any, settings: Any) -> None:
     layout.row().prop(settings, "timing", expand=True)
     if settings.timing == _SPEED:
         layout.prop(settings, "speed")
-    layout.prop(settings, "engine", placeholder=preferences(context).engine)
+    layout.prop(settings, "engine", placeholder=preferences(context).engine or "auto")
     layout.row().prop(settings, "placing", expand=True)
     layout.row().prop(settings, "sound", expand=True)
 
@@ -259,7 +259,8 @@ def _can_start(cls: Any, context: Any) -> bool:
 
 def _knobs(context: Any, settings: Any) -> Dict[str, object]:
     chosen_in = preferences(context)
-    return {"engine": settings.engine.strip() or chosen_in.engine, "device": chosen_in.device}
+    engine = settings.engine.strip() or chosen_in.engine or "auto"
+    return {"engine": engine, "device": chosen_in.device or "auto"}
 
 
 def _refused(operator: Any, error: KairosError) -> Set[str]:

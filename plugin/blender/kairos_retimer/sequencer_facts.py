@@ -103,13 +103,19 @@ def read_strip(scene: Any, strip: Any) -> Strip:
     start = _fraction(strip.frame_start)
     content = _fraction(strip.frame_final_end + strip.frame_offset_end) - start
     scene_rate, own = _scene_rate(scene), _movie_rate(strip)
-    length = _length(scene, strip, bool(keys) or own not in (0, scene_rate))
+    told = hasattr(strip, "retiming_keys")
+    length = _length(scene, strip, bool(keys) or not told or own not in (0, scene_rate))
     rate = Fraction(1)
     if own and keys:
         # As long as the keys say, at either rate; a key lies at most a frame from the content's end.
         rate = playback_rate(int(keys[-1].index) + 1, content, own, scene_rate)
     elif own:
         rate = playback_rate(length, content, own, scene_rate)
+    if not told and abs(length / rate - content) > 1:
+        raise BadRequest(
+            f"{strip.name} is retimed, and Blender tells how only from 4.4 on.",
+            "Reset its retiming (Strip > Retiming), and choose the speed here.",
+        )
     return Strip(
         name=strip.name,
         start=start,
