@@ -78,6 +78,7 @@ def test_slow_motion_of_a_real_movie_asks_for_the_right_frames_at_the_right_plac
     studio.put(1, RECORD + 9, 20)
     request = slow(studio, speed="0.5", handles=3)
     media = request.pop("mediaPoolItem")
+    assert len(studio.world.asked("MediaPool.AppendToTimeline")) == 1
     # 12 frames at half speed, of which 9 fit before the next clip, behind 3 frames of handle; the end is excluded.
     assert request == {"startFrame": 3, "endFrame": 12, "mediaType": 1, "trackIndex": 2, "recordFrame": RECORD}
     result = Path(media.GetClipProperty("File Path"))
@@ -179,6 +180,30 @@ def test_a_version_that_counts_the_end_frame_gets_the_same_length(kairos: Path, 
     slow(studio, speed="0.5", handles=0, length="whole")
     (placed,) = studio.line.tracks[1]
     assert (placed.GetStart(False), placed.GetDuration(False)) == (RECORD, 8)
+
+
+def test_cancel_in_the_progress_window_ends_the_job_and_leaves_the_timeline_alone(
+    kairos: Path, movies: Dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kairos_resolve import main, work
+
+    class Pressed(work.ProgressWindow):
+        """Somebody presses Cancel at the first frame."""
+
+        cancelled = False
+
+        def show(self, done: int, total: int, text: str = "") -> None:
+            self.cancelled = True
+
+    monkeypatch.setattr(work, "ProgressWindow", Pressed)
+    settings = {"engine": "classic", "device": "cpu", "speed": "1/40", "format": "exr", "folder": "cache"}
+    monkeypatch.setenv("KAIROS_SETTINGS", json.dumps(settings))
+    studio = Studio(movie_item(movies["25"]), "25", RECORD, 6, 2)
+    assert not main.run("slow_motion", {"resolve": studio.resolve})
+    assert "Kairos: Cancelled." in capsys.readouterr().out
+    assert studio.world.asked("MediaPool.ImportMedia") == studio.world.asked("MediaPool.AppendToTimeline") == []
+    kept = [one for one in (kairos / "cache" / "results").glob("*/a25_kairos.*.exr")]
+    assert 0 < len(kept) < 240
 
 
 def test_vectors_come_with_a_composition_that_reads_them(kairos: Path, movies: Dict[str, Path], tmp_path: Path) -> None:
