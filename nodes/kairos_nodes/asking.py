@@ -57,6 +57,7 @@ class Question:
         hidden: knobs that the host sets itself.
         labels: how choices read, by parameter name and choice.
         timing: name of the extra choice that says which of the node's timings counts; the others are greyed out.
+        depends: other settings that count with one choice of ``timing`` alone, by name.
     """
 
     node: str
@@ -65,6 +66,7 @@ class Question:
     hidden: Tuple[str, ...] = ()
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     timing: str = ""
+    depends: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def parameters(self) -> Tuple[Parameter, ...]:
@@ -155,7 +157,7 @@ def ask(question: Question, values: Mapping[str, object], launcher: Launcher = N
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",
-                env=_own_environment(),
+                env=own_environment(),
                 check=False,
             )
         except OSError as error:
@@ -169,9 +171,14 @@ def ask(question: Question, values: Mapping[str, object], launcher: Launcher = N
     raise ServiceError(f"The settings window cannot be opened: {why}", str(answer.get("remedy", "")))
 
 
+def windows_wanted(environment: Mapping[str, str] = os.environ) -> bool:
+    """False where the environment asks for none."""
+    return environment.get(ASK_VARIABLE) != "0" and not environment.get(SETTINGS_VARIABLE)
+
+
 def show(text: str, launcher: Launcher = None, environment: Mapping[str, str] = os.environ) -> bool:
     """Shows a message in a window of the runtime, without waiting. False where no window is wanted or possible."""
-    if environment.get(ASK_VARIABLE) == "0" or environment.get(SETTINGS_VARIABLE):
+    if not windows_wanted(environment):
         return False
     try:
         subprocess.Popen(
@@ -179,7 +186,7 @@ def show(text: str, launcher: Launcher = None, environment: Mapping[str, str] = 
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=_own_environment(),
+            env=own_environment(),
         )
     except (OSError, KairosError):
         return False
@@ -202,7 +209,8 @@ def last_settings(question: Question) -> Dict[str, Value]:
     return found
 
 
-def _own_environment() -> Dict[str, str]:
+def own_environment() -> Dict[str, str]:
+    """The host's environment without what belongs to the host alone: what a window of the runtime starts with."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
 
 

@@ -17,6 +17,7 @@ from kairos_nodes.asking import Question
 from kairos_nodes.conform import Media, Placed
 from kairos_nodes.errors import BadRequest, Cancelled
 from kairos_nodes.nodes import node
+from kairos_nodes.progress_window import ProgressWindow
 from support.process import environment
 from support.service import eventually
 from support.shared import ROOT
@@ -120,6 +121,42 @@ def test_an_error_is_shown_in_a_window_too(qt: None, question: Question, tmp_pat
     assert not asking.show("x", tmp_path / "nowhere", {})
 
 
+def test_the_progress_window_follows_and_closes_with_the_job(qt: None, tmp_path: Path) -> None:
+    start = launcher(tmp_path, "export QT_QPA_PLATFORM=offscreen", f'exec "{sys.executable}" -m kairos "$@"')
+    with ProgressWindow("A003", start, {}) as window:
+        window.show(1, 4, "render")
+        assert not window.cancelled
+        process = window._process
+    assert process is not None and process.wait(60) == 0 and not window.cancelled
+
+
+def test_cancel_in_the_progress_window_is_noticed(qt: None, tmp_path: Path) -> None:
+    program = tmp_path / "cancel.py"
+    program.write_text(
+        "import sys\nfrom PySide6.QtWidgets import QProgressDialog\n"
+        "QProgressDialog.setValue = lambda self, value: self.canceled.emit() if value == 2 else None\n"
+        "from kairos.cli import main\nsys.exit(main())\n"
+    )
+    start = launcher(tmp_path, "export QT_QPA_PLATFORM=offscreen", f'exec "{sys.executable}" "{program}" "$@"')
+    with ProgressWindow("A003", start, {}) as window:
+        window.show(1, 4)
+        window.show(2, 4)
+        assert eventually(lambda: window.cancelled, 60)
+        window.show(3, 4)
+        assert window.cancelled
+
+
+def test_without_a_display_there_is_no_progress_window_and_nothing_else_changes(qt: None, tmp_path: Path) -> None:
+    start = launcher(tmp_path, "unset DISPLAY WAYLAND_DISPLAY", f'exec "{sys.executable}" -m kairos "$@"')
+    for place, given in ((start, {}), (tmp_path / "nowhere", {}), (start, {"KAIROS_ASK": "0"})):
+        with ProgressWindow("A003", place, given) as window:
+            process = window._process
+            if process is not None:
+                process.wait(60)
+            window.show(1, 4)
+            assert not window.cancelled
+
+
 def test_settings_of_the_environment_need_no_window(question: Question, tmp_path: Path) -> None:
     nowhere = tmp_path / "nowhere"
     given = {"KAIROS_SETTINGS": '{"speed": 0.5, "length": "whole"}'}
@@ -183,17 +220,19 @@ def test_only_the_timing_that_counts_can_be_edited(dialog: Any) -> None:
     def enabled() -> List[str]:
         return [name for name in ("speed", "between", "frame_map") if dialog.fields[name].widget.isEnabled()]
 
-    assert enabled() == ["speed"]
+    assert enabled() == ["speed"] and not dialog.fields["otio"].widget.isEnabled()
     dialog.fields["timing"].set("between")
     assert enabled() == ["between"]
     dialog.fields["timing"].set("timeline")
-    assert enabled() == []
+    assert enabled() == [] and dialog.fields["otio"].widget.isEnabled()
 
 
 def test_a_value_that_cannot_be_keeps_the_window_open_and_is_named(dialog: Any) -> None:
     dialog.fields["speed"].set("fast")
     dialog.accept()
-    assert dialog.isVisible() and "--speed" in dialog.trouble.text() and dialog.trouble.isVisible()
+    assert (
+        dialog.isVisible() and "Speed: 'fast' is not a number" in dialog.trouble.text() and dialog.trouble.isVisible()
+    )
     dialog.fields["speed"].set("0.5")
     dialog.fields["timing"].set("frame_map")
     dialog.accept()

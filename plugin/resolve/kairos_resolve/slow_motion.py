@@ -114,7 +114,7 @@ def question(clip: Placed) -> Question:
     note = f"{clip.name}: {clip.duration} frames at {float(clip.rate):.6g} fps"
     if clip.pace != 1:
         note += f", source at {float(clip.media.rate):.6g} fps"
-    return Question(NODE, note, FIELDS, HIDDEN, LABELS, "timing")
+    return Question(NODE, note, FIELDS, HIDDEN, LABELS, "timing", {"otio": TIMELINE})
 
 
 def run(resolve: Resolve, tell: Tell) -> None:
@@ -197,7 +197,7 @@ def render_result(where: Here, clip: Placed, retimed: Retimed, values: Mapping[s
     name = stem_of(clip.media) + ("_kairos.mov" if suffix == ".mov" else f"_kairos.%04d{suffix}")
     job = node(NODE).make_job(clip.media.path, str(folder / name), chosen, "frame_map")
     tell(f"{clip.name}: {retimed.length} frames and {retimed.head} + {retimed.tail} of handle, to {folder}")
-    render(job, f"DaVinci Resolve {where.resolve.GetVersionString()}", tell)
+    render(job, f"DaVinci Resolve {where.resolve.GetVersionString()}", f"Slow Motion: {clip.name}", tell)
     return folder / name
 
 

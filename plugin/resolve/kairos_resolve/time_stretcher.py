@@ -74,7 +74,7 @@ def run(composition: Composition, tell: Tell, tool: Optional[Tool] = None, resol
     chosen["frame_map"] = str(write_text(folder / "map.txt", text))
     output = folder / f"{stem_of(media)}_kairos.%04d.exr"
     job = node(NODE).make_job(media.path, str(output), chosen, "frame_map")
-    render(job, "Fusion", tell)
+    render(job, "Fusion", f"Time Stretcher: {name}", tell)
     made = in_its_place(composition, stretcher, str(output) % 0, first, len(times))
     tell(f"{made.GetAttrs().get('TOOLS_Name', 'A Loader')} shows the result where {name} was; {name} is left above it.")
     return made
