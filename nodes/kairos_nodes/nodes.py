@@ -11,7 +11,7 @@ from kairos_nodes.jobs import TIMINGS, Job, RetimeJob, VectorsJob
 from kairos_nodes.parameter import Parameter, Value
 from kairos_nodes.parameters import parameters_of
 
-HOSTS: Tuple[str, ...] = ("nuke",)
+HOSTS: Tuple[str, ...] = ("blender", "nuke", "resolve")
 """Hosts that Kairos has a plugin for; each is a folder of the same name under ``plugin/``."""
 
 FILLED_IN = ("input", "output")

@@ -41,6 +41,7 @@ _KRONOS_MOTION = (
 _LONGEST = 30_000
 """Output frames that an animated speed may take to reach the end of its input."""
 
+_NEVER_ENDS, _FASTER = "is so slow that it never reaches input.last", "Raise the speed or shorten the range."
 
 _STEPS = 16
 """Parts of a source frame in which a speed over source frames is summed up."""
@@ -168,7 +169,7 @@ def _timewarp(node: ScriptNode, given: Range) -> Imported:
         settings["range"] = f"{first}-{last}"
     if knobs.number("length", Fraction(1)) > 1:
         knobs.note("length is not taken over: use Kairos' shutter for motion blur.")
-    if knobs.has("filter"):
+    if knobs.word("filter", "none") != "none":
         knobs.note("filter is not taken over: Kairos always follows motion.")
     return _imported(knobs, settings, _frames(knobs, "lookup", first, last))
 
@@ -239,11 +240,15 @@ def _speed(
     if over_input:
         return TimeMap.from_text(map_text(_through_input(knobs, knob, curve, first, last)), first, last)
     knobs.note(f"{knob} is animated: its area is the source frame, from input.first on.")
+    too_slow = knobs.refuse(knob, _NEVER_ENDS, _FASTER)
     time, frame, end = Fraction(first), first, int(curve.keys[-1].frame)
     samples: List[Tuple[int, Fraction]] = [(frame, time)]
     while time < last and len(samples) < _LONGEST:
-        if frame >= end and curve.value(Fraction(frame + 1)) <= 0:
+        following = curve.value(Fraction(frame + 1))
+        if frame >= end and following <= 0:
             break
+        if frame >= end and curve.slope_after is None and last - time > _LONGEST * following:
+            raise too_slow  # The speed stays as it is from here on.
         # Milne's rule: exact for the cubics of a curve, and never on a key, where a held value jumps.
         quarter, half, rest = (curve.value(frame + Fraction(part, 4)) for part in (1, 2, 3))
         time += (2 * quarter - half + 2 * rest) / 3
@@ -252,7 +257,7 @@ def _speed(
     if samples[-1][1] > last:
         samples.pop()
     if len(samples) >= _LONGEST:
-        raise knobs.refuse(knob, "is so slow that it never reaches input.last", "Raise the speed or shorten the range.")
+        raise too_slow
     return TimeMap.from_text(map_text(samples), first, last)
 
 
@@ -267,7 +272,7 @@ def _through_input(knobs: Knobs, knob: str, curve: Keyed, first: int, last: int)
         near, middle, far = (1 / float(speed) for speed in speeds)
         reached.append(reached[-1] + (2 * near - middle + 2 * far) / (3 * _STEPS))
     if reached[-1] > _LONGEST:
-        raise knobs.refuse(knob, "is so slow that it never reaches input.last", "Raise the speed or shorten the range.")
+        raise knobs.refuse(knob, _NEVER_ENDS, _FASTER)
     samples = []
     for frame in range(int(reached[-1] + 1e-9) + 1):
         index = max(0, min(bisect_right(reached, frame + 1e-9) - 1, len(reached) - 2))

@@ -52,7 +52,7 @@ class Knobs:
 
     def is_constant(self, knob: str) -> bool:
         """Whether it has no curve."""
-        return not self.word(knob, "").startswith("curve")
+        return self.word(knob, "").split()[:1] != ["curve"]
 
     def number(self, knob: str, default: Fraction) -> Fraction:
         """A number; of a curve that never changes, its value. Raises BadRequest for anything else."""
@@ -102,7 +102,7 @@ class Knobs:
             raise self.refuse(knob, f"does not fit ({why})", error.remedy) from None
 
     def _expression(self, knob: str) -> BadRequest:
-        shown = " ".join(self.word(knob, "").split())[:60]
+        shown = " ".join(self.word(knob, "").replace('"', "").split())[:60]
         return self.refuse(
             knob, f"holds {shown!r}, neither a number nor a curve", "Bake the expression to keys in Nuke first."
         )

@@ -16,7 +16,8 @@ def _start() -> None:
 
     from kairos_nuke.farm import check_before_render
 
-    nuke.pluginAddPath(str(here / "gizmos"))
+    for folder in ("gizmos", "icons"):
+        nuke.pluginAddPath(str(here / folder), addToSysPath=False)
     nuke.addBeforeRender(check_before_render, nodeClass="Write")
 
 

@@ -10,10 +10,11 @@ def _start() -> None:
 
     from kairos_nuke.knobs import CLASSES, shown_nodes
 
-    menu = nuke.menu("Nodes").addMenu("Kairos")
+    menu = nuke.menu("Nodes").addMenu("Kairos", icon="Kairos.png")
     for node in shown_nodes():
+        name = CLASSES[node.id]
         code = f"import kairos_nuke.build; kairos_nuke.build.create({node.id!r})"
-        menu.addCommand(CLASSES[node.id], code, tooltip=node.description)
+        menu.addCommand(name, code, icon=f"{name}.png", tooltip=node.description)
 
 
 try:

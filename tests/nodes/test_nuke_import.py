@@ -15,6 +15,7 @@ from kairos_nodes.nk import read_script
 from kairos_nodes.nodes import node
 from kairos_nodes.nuke_import import import_retime
 from kairos_nodes.timing import TimeMap
+from support.nuke_scripts import EXPRESSIONS, SCRIPTS
 
 HEADER = """#! /usr/local/Nuke13.2v8/libnuke-13.2.8.so -nx
 version 13.2 v8
@@ -212,3 +213,26 @@ def test_one_of_several_nodes_is_chosen_by_name() -> None:
     assert import_retime(text, name="K9").time_map.last == 9
     with pytest.raises(BadRequest, match="named 'K7'"):
         import_retime(text, name="K7")
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_a_node_of_every_age_of_nuke_gives_its_time_map(name: str) -> None:
+    script = SCRIPTS[name]
+    found = import_retime(script.text, source_range="1001-1021")
+    times = dict(found.time_map.numbered())
+    assert min(times) == script.start
+    assert {frame: times[frame] for frame, _ in script.shows} == dict(script.shows)
+
+
+@pytest.mark.parametrize("value", EXPRESSIONS)
+@pytest.mark.parametrize(
+    ("cls", "knob"), [("Kronos", "timingFrame2"), ("Kronos", "timingOutputSpeed"), ("TimeWarp", "lookup")]
+)
+def test_an_expression_is_refused_in_one_clear_line(cls: str, knob: str, value: str) -> None:
+    timing = " timing2 Frame\n" if knob == "timingFrame2" else ""
+    text = f"{cls} {{\n input.first 1\n input.last 20\n{timing} {knob} {value}\n name Node1\n}}"
+    with pytest.raises(BadRequest) as caught:
+        import_retime(text)
+    said = str(caught.value)
+    assert said.startswith(f"Node1: the knob {knob} holds '") and "\n" not in said
+    assert said.endswith("neither a number nor a curve. Bake the expression to keys in Nuke first.")

@@ -1,24 +1,88 @@
 """A stand-in for Nuke, small and honest: nothing in it that Foundry's published interface does not have.
 
 ``load`` makes a module named ``nuke`` whose classes keep knobs, inputs and inner nodes; a Write copies what its source
-Read shows. Names and arity are compared with the stubs of the package ``types-nuke``.
+Read shows. Names and arity are compared with the stubs of the package ``types-nuke``; knobs of Read, Write and the like
+with those of Foundry's reference guide.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.metadata
 import inspect
 import os
 import shutil
+import sys
 import types
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import pytest
 
+from kairos_nodes.nodes import node as kairos_node
 from kairos_nodes.nuke_curve import read_nuke_curve
 from kairos_nodes.rational import exact
+from support.shared import ROOT
+
+COMMON = ["name", "label", "tile_color", "help", "xpos", "ypos", "disable", "selected"]
+KNOBS: Dict[str, Dict[str, Any]] = {
+    "Input": {"number": 0},
+    "Output": {},
+    "Switch": {"which": 0},
+    "Read": {
+        **dict.fromkeys(["file", "colorspace"], ""),
+        **dict.fromkeys(["first", "last", "origfirst", "origlast"], 1),
+        **{"raw": False, "on_error": "error", "localizationPolicy": "fromAutoLocalizePath", "reload": None},
+        **{"before": "hold", "after": "hold"},
+    },
+    "Write": {
+        **dict.fromkeys(["file", "colorspace", "datatype", "interleave", "metadata", "compression", "file_type"], ""),
+        **{"channels": "rgb", "raw": False, "create_directories": False, "views": ""},
+    },
+    "Root": {"fps": 24.0, "proxy": False, "format": "256 160", "colorManagement": "Nuke", "first_frame": 1},
+}
+"""Knobs of Nuke's own classes, with their defaults. A class that is not listed here has any."""
+
+
+PLUGIN = ROOT / "plugin" / "nuke"
+
+
+def session(patch: pytest.MonkeyPatch, folder: Path, views: Sequence[str] = ("main",)) -> Iterator[Any]:
+    """The stand-in in Nuke's place, with the plugin's modules loaded afresh against it and the cache in ``folder``."""
+    module = load(views)
+    patch.setitem(sys.modules, "nuke", module)
+    patch.syspath_prepend(str(PLUGIN))
+    patch.setenv("KAIROS_CACHE", str(folder / "cache"))
+    _forget()
+    yield module
+    loaded = sys.modules.get("kairos_nuke.session")
+    if loaded is not None and loaded._client is not None:
+        loaded._client.close()
+    _forget()
+
+
+def _forget() -> None:
+    for name in [name for name in sys.modules if name.startswith("kairos_nuke")]:
+        del sys.modules[name]
+
+
+def plugin(name: str) -> Any:
+    """A module of the plugin."""
+    return importlib.import_module(f"kairos_nuke.{name}")
+
+
+def read_node(nuke: Any, pattern: str, first: int, last: int, name: str = "Plate") -> Any:
+    """A Read of a sequence."""
+    return nuke.nodes.Read(name=name, file=pattern, first=first, last=last)
+
+
+def kairos_group(source: Any, node: str = "Retime") -> Any:
+    """A Kairos node below a source, with its range."""
+    group = plugin("build").build(kairos_node(node))
+    group.setInput(0, source)
+    plugin("build").reset_range(group)
+    return group
 
 
 def stubs() -> Path:
@@ -102,9 +166,18 @@ class Knob:
         self._value = value
         return True
 
+    def toScript(self) -> str:  # noqa: N802
+        return self._expression or str(self._curve or self._value)
+
     def setExpression(self, expression: str) -> bool:  # noqa: N802
         self._expression = expression
         return True
+
+    def hasExpression(self) -> bool:  # noqa: N802
+        return bool(self._expression)
+
+    def isAnimated(self) -> bool:  # noqa: N802
+        return bool(self._expression or self._curve)
 
     def getKeyList(self) -> List[int]:  # noqa: N802
         return [int(key.frame) for key in self._curve.keys] if self._curve else []
@@ -113,6 +186,8 @@ class Knob:
         return float(self._curve.value(exact(frame))) if self._curve else float(self._value)
 
     def fromScript(self, script: str) -> None:  # noqa: N802
+        # One brace for each dimension; a saved script has another pair around all of them.
+        assert script.startswith("{curve ") and script.endswith("}")
         self._curve = read_nuke_curve(script)
 
 
@@ -141,11 +216,15 @@ class Int_Knob(Array_Knob):  # noqa: N801
 
 
 class Node:
-    """Keeps knobs and inputs. Knobs that Nuke's own classes have come into being when they are asked for."""
+    """Keeps knobs and inputs; of Nuke's own classes only the knobs that those have."""
 
     def __init__(self, cls: str = "Node", **knobs: Any) -> None:
-        self._cls, self._knobs, self._inputs = cls, {}, {}  # type: ignore[var-annotated]
+        self._cls, self._inputs = cls, {}  # type: ignore[var-annotated]
+        self._knobs: Dict[str, Knob] = {}
         self._parent: Any = None
+        for name, value in {**dict.fromkeys(COMMON, ""), **KNOBS.get(cls, {})}.items():
+            self._knobs[name] = Script_Knob(name) if name == "reload" else Knob(name)
+            self._knobs[name].setValue(value)
         for name, value in knobs.items():
             self[name].setValue(value)
 
@@ -156,7 +235,8 @@ class Node:
         return str(self["name"].value())
 
     def fullName(self) -> str:  # noqa: N802
-        return self.name()
+        inside = self._parent is not None and self._parent.Class() != "Root"
+        return f"{self._parent.fullName()}.{self.name()}" if inside else self.name()
 
     def setName(self, name: str) -> None:  # noqa: N802
         self["name"].setValue(name)
@@ -174,7 +254,9 @@ class Node:
         return self._knobs.get(name)
 
     def __getitem__(self, name: str) -> Knob:
-        return self._knobs.setdefault(name, Script_Knob(name) if name == "reload" else Knob(name))
+        if name not in self._knobs and (self._cls in KNOBS or self._cls == "Group"):
+            raise NameError(f"knob {name} does not exist")
+        return self._knobs.setdefault(name, Knob(name))
 
     def input(self, index: int) -> Optional[Node]:
         return self._inputs.get(index)
@@ -186,20 +268,49 @@ class Node:
         self._inputs[index] = node
         return True
 
+    def dependencies(self, mask: int) -> List[Node]:
+        return [node for node in self._inputs.values() if node is not None]
+
     def firstFrame(self) -> int:  # noqa: N802
-        return int(self["first"].value())
+        return self._frames()[0]
 
     def lastFrame(self) -> int:  # noqa: N802
-        return int(self["last"].value())
+        return self._frames()[1]
 
-    def opHashes(self) -> List[int]:  # noqa: N802
-        return [hash(str(self["file"].value()))]
+    def _frames(self) -> Tuple[int, int]:
+        if self._cls == "Read":
+            return int(self["first"].value()), int(self["last"].value())
+        source = self.input(0)
+        return (1, 1) if source is None else source._frames()
+
+    def channels(self) -> List[str]:
+        return ["rgba.red", "rgba.green", "rgba.blue"]
+
+    def fileDependencies(self, start: int, end: int) -> List[List[Any]]:  # noqa: N802
+        above = [self]
+        for one in above:
+            above += [node for node in one._inputs.values() if node is not None and node not in above]
+        frames = [(frame, view) for frame in range(start, end + 1) for view in _views]
+        return [[node, [_shown(node, *one) for one in frames]] for node in above if node.Class() == "Read"]
+
+    def xpos(self) -> int:
+        return int(self["xpos"].value() or 0)
+
+    def ypos(self) -> int:
+        return int(self["ypos"].value() or 0)
+
+    def setXYpos(self, x: int, y: int) -> None:  # noqa: N802
+        self["xpos"].setValue(x)
+        self["ypos"].setValue(y)
+
+    def showControlPanel(self) -> None:  # noqa: N802
+        self._shown = True
 
 
 class Group(Node):
-    def __init__(self, **knobs: Any) -> None:
+    def __init__(self, cls: str = "Group", **knobs: Any) -> None:
         self._inner: List[Node] = []
-        super().__init__("Group", **knobs)
+        super().__init__(cls, **knobs)
 
     def __enter__(self) -> Group:
         _open.append(self)
@@ -216,6 +327,7 @@ class Group(Node):
 
 
 _open: List[Group] = []
+_views: List[str] = ["main"]
 
 
 class ProgressTask:
@@ -235,8 +347,8 @@ class ProgressTask:
 class _Nodes:
     """``nuke.nodes``: makes nodes of any class."""
 
-    def __init__(self, made: List[Node]) -> None:
-        self._made = made
+    def __init__(self, made: List[Node], root: Group) -> None:
+        self._made, self._root = made, root
 
     def __getattr__(self, cls: str) -> Callable[..., Node]:
         def make(**knobs: Any) -> Node:
@@ -245,6 +357,7 @@ class _Nodes:
                 _open[-1]._inner.append(node)
                 node._parent = _open[-1]
             else:
+                node._parent = self._root
                 self._made.append(node)
             return node
 
@@ -254,47 +367,79 @@ class _Nodes:
 CLASSES = (Knob, Array_Knob, Script_Knob, Enumeration_Knob, Int_Knob, Node, Group, ProgressTask)
 
 
-def load() -> Any:
-    """A module to put into ``sys.modules['nuke']``; ``messages`` and ``made`` tell what was done."""
+def load(views: Sequence[str] = ("main",)) -> Any:
+    """A module to put into ``sys.modules['nuke']``.
+
+    Beside what Nuke has: ``messages`` and ``made`` tell what was done, ``executed`` each written stretch (Write, first,
+    last, proxy mode), ``paths`` the plug-in paths, ``saved`` scripts that were saved.
+    """
     module: Any = types.ModuleType("nuke")
     made: List[Node] = []
     messages: List[str] = []
-    root = Group(name="root", fps=24.0)
+    root = Group("Root", name="root")
     callbacks: List[Callable[[], None]] = []
+    filters: List[Callable[[str], str]] = []
+    _views[:] = views
     for cls in CLASSES:
         setattr(module, cls.__name__, cls)
     for name, base in (("Tab", Knob), ("Double", Array_Knob), ("Boolean", Array_Knob), ("String", Knob)):
         setattr(module, f"{name}_Knob", type(f"{name}_Knob", (base,), {}))
     module.File_Knob, module.PyScript_Knob = type("File_Knob", (Knob,), {}), type("PyScript_Knob", (Script_Knob,), {})
     module.GUI, module.STARTLINE, module.INVISIBLE = False, 1, 2
-    module.nodes, module.made, module.messages, module.callbacks = _Nodes(made), made, messages, callbacks
+    module.INPUTS, module.HIDDEN_INPUTS, module.EXPRESSIONS = 1, 2, 4
+    module.NUKE_VERSION_STRING = "15.1v1"
+    module.nodes, module.made, module.messages, module.callbacks = _Nodes(made, root), made, messages, callbacks
+    module.executed, module.paths, module.saved = [], [], []
     module.root = lambda: root
     module.frame = lambda: 1003
-    module.allNodes = lambda: list(made)
+    module.views = lambda: list(_views)
+    module.allNodes = lambda recurseGroups=False: list(made)  # noqa: N803
     module.selectedNodes = lambda: []
     module.message = messages.append
     module.addBeforeRender = lambda call, nodeClass="": callbacks.append(call)  # noqa: N803
-    module.pluginAddPath = lambda path: None
+    module.addFilenameFilter = lambda call: filters.append(call)
+    module.pluginAddPath = lambda path, addToSysPath=True: module.paths.append((path, addToSysPath))  # noqa: N803
     module.executeInMainThread = lambda call, args=(): call(*args)
     module.thisNode = lambda: made[-1]
-    module.execute = _execute
+    module.scriptOpen = lambda filename: None
+    module.scriptSave = lambda filename: module.saved.append(filename)
+
+    def filtered(filename: str) -> str:
+        for call in filters:
+            filename = call(filename) or filename
+        return filename
+
+    def execute(write: Node, first: int, last: int, incr: int, views: List[str]) -> None:
+        module.executed.append((write.name(), first, last, root["proxy"].value()))
+        _execute(write, first, last, views, filtered)
+
+    module.filenameFilter, module.execute = filtered, execute
     return module
 
 
-def _execute(write: Node, first: int, last: int) -> None:
+def _shown(node: Node, frame: int, view: str) -> str:
+    pattern = str(node["file"].value()).replace("%V", view)
+    return pattern % frame if "%" in pattern else pattern
+
+
+def _execute(write: Node, first: int, last: int, views: List[str], filtered: Callable[[str], str]) -> None:
     """Copies the frames of the Read that a Write inside a group sees through the group's input."""
     group, entry = write.parent(), write.input(0)
     assert entry is not None and entry.Class() == "Input"
-    read = group.input({"Source": 0, "Matte": 1}[entry.name()])
+    read = group.input(entry["number"].value())
     for frame in range(first, last + 1):
-        shutil.copyfile(str(read["file"].value()) % frame, str(write["file"].value()) % frame)
+        for view in views:
+            shown = Path(filtered(_shown(read, frame, view)))
+            if not shown.is_file():
+                raise RuntimeError(f"{read.name()}: {shown} does not exist")
+            shutil.copyfile(shown, filtered(_shown(write, frame, view)))
 
 
 def differences(module: Any, folder: Path) -> List[str]:
     """What the stand-in has that Nuke has not, or takes that Nuke does not."""
     known = interface(folder)
     wrong = []
-    extras = {"made", "messages", "callbacks"}
+    extras = {"made", "messages", "callbacks", "executed", "paths", "saved"}
     for name, thing in vars(module).items():
         if name.startswith("__") or name in extras:
             continue

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping
+from typing import Callable, Dict, Mapping
 
 import nuke
 
 from kairos_nodes.nodes import Node
 from kairos_nodes.nodes import node as kairos_node
-from kairos_nuke.gizmo import RANGE, TILE_COLOR
-from kairos_nuke.knobs import CLASSES, KIND, RENDERED, RESULT, Knob, knobs_of
+from kairos_nuke.gizmo import TILE_COLOR
+from kairos_nuke.inner import INNER, SOURCE
+from kairos_nuke.knobs import CLASSES, KIND, Knob, knobs_of
 
 _MAKERS: Mapping[str, Callable[[Knob], nuke.Knob]] = {
     "tab": lambda one: nuke.Tab_Knob(one.name, one.label),
@@ -22,6 +23,9 @@ _MAKERS: Mapping[str, Callable[[Knob], nuke.Knob]] = {
     "button": lambda one: nuke.PyScript_Knob(one.name, one.label, one.code),
 }
 
+_BELOW = 60
+"""How far below the selected node a new one lies in the graph."""
+
 
 def create(node_id: str) -> nuke.Group:
     """Makes a Kairos node after the selected one, as Nuke's own menu entries do.
@@ -32,8 +36,11 @@ def create(node_id: str) -> nuke.Group:
     chosen = nuke.selectedNodes()
     group = build(kairos_node(node_id))
     if chosen:
-        group.setInput(0, chosen[0])
+        group.setInput(SOURCE, chosen[0])
+        group.setXYpos(chosen[0].xpos(), chosen[0].ypos() + _BELOW)
         reset_range(group)
+    if nuke.GUI:
+        group.showControlPanel()
     return group
 
 
@@ -50,22 +57,7 @@ def build(node: Node) -> nuke.Group:
     group.addKnob(kind)
     group[KIND].setValue(node.id)
     with group:
-        source = nuke.nodes.Input(name="Source")
-        matte = nuke.nodes.Input(name="Matte")
-        _writer("PlateWrite", source)
-        _writer("MatteWrite", matte)
-        result = nuke.nodes.Read(name="ResultRead")
-        result["raw"].setValue(True)
-        result["on_error"].setValue("nearest frame")
-        result["file"].setValue(f"[value parent.{RESULT}]")
-        for knob, origin in RANGE.items():
-            result[knob].setExpression(f"parent.{origin}")
-        switch = nuke.nodes.Switch(name="ShowResult")
-        switch.setInput(0, source)
-        switch.setInput(1, result)
-        switch["which"].setExpression(f"parent.{RENDERED}")
-        output = nuke.nodes.Output(name="Output1")
-        output.setInput(0, switch)
+        _fill()
     return group
 
 
@@ -85,7 +77,7 @@ def make_knob(one: Knob) -> nuke.Knob:
 
 def reset_range(group: nuke.Node) -> None:
     """Sets the input range to that of the connected source."""
-    source = group.input(0)
+    source = group.input(SOURCE)
     if source is not None:
         group["input_first"].setValue(source.firstFrame())
         group["input_last"].setValue(source.lastFrame())
@@ -93,7 +85,7 @@ def reset_range(group: nuke.Node) -> None:
 
 def node_of(group: nuke.Node) -> Node:
     """The Kairos node that a group is. Raises BadRequest where it is none."""
-    knob: Any = group.knob(KIND)
+    knob = group.knob(KIND)
     return kairos_node(str(knob.value()) if knob is not None else group.name())
 
 
@@ -102,9 +94,18 @@ def is_kairos(group: nuke.Node) -> bool:
     return group.knob(KIND) is not None
 
 
-def _writer(name: str, source: nuke.Node) -> None:
-    """A Write for plates: every layer, scene-linear as it is, lossless."""
-    write = nuke.nodes.Write(name=name, channels="all", file_type="exr")
-    write["raw"].setValue(True)
-    write["create_directories"].setValue(True)
-    write.setInput(0, source)
+def _fill() -> None:
+    """Makes the inner nodes in the group that is open."""
+    made: Dict[str, nuke.Node] = {}
+    for one in INNER:
+        # The file type comes first: it decides which knobs a Write has.
+        kept = {name: one.knobs[name] for name in ("file_type", "channels") if name in one.knobs}
+        node = getattr(nuke.nodes, one.cls)(name=one.name, **kept)
+        for name, value in one.knobs.items():
+            if name not in kept and (name not in one.optional or node.knob(name) is not None):
+                node[name].setValue(value)
+        for name, expression in one.expressions.items():
+            node[name].setExpression(expression)
+        for index, origin in enumerate(one.inputs):
+            node.setInput(index, made[origin])
+        made[one.name] = node

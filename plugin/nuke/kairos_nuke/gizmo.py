@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import List
 
 from kairos_nodes.nodes import Node
-from kairos_nuke.knobs import CLASSES, KIND, RENDERED, RESULT, RESULT_FIRST, RESULT_LAST, Knob, knobs_of, shown_nodes
+from kairos_nuke.inner import INNER
+from kairos_nuke.knobs import CLASSES, KIND, Knob, knobs_of, shown_nodes
 
 _CODES = {"string": 1, "file": 2, "int": 3, "enum": 4, "bool": 6, "double": 7, "tab": 20, "button": 22, "text": 26}
 """Numbers that Nuke's scripts give to kinds of user knobs."""
@@ -24,32 +25,25 @@ def gizmo_text(node: Node) -> str:
         f' addUserKnob {{1 {KIND} l "" +INVISIBLE}}',
         f" {KIND} {node.id}",
         *(f" {_declared(knob)}" for knob in knobs),
-        *(
-            f" {knob.name} {quoted(str(knob.default))}"
-            for knob in knobs
-            if knob.kind in ("string", "file") and knob.default
-        ),
-        *(f" {knob.name} {_number(knob)}" for knob in knobs if knob.kind in ("int", "double", "bool", "enum")),
+        *(f" {knob.name} {_value(knob.default)}" for knob in knobs if knob.default not in (None, "")),
         "}",
     ]
     return "\n".join([*lines, *inner_text(), "end_group", ""])
 
 
 def inner_text() -> List[str]:
-    """The nodes inside: the plate and the matte written, the result read back, and a switch between both."""
-    ranges = "".join(f"  {knob} {{{{parent.{origin}}}}}\n" for knob, origin in RANGE.items())
-    return [
-        " Input {\n  inputs 0\n  name Matte\n  number 1\n }",
-        " Write {\n  channels all\n  file_type exr\n  raw true\n  name MatteWrite\n }",
-        " Input {\n  inputs 0\n  name Source\n }",
-        "set source [stack 0]",
-        " Write {\n  channels all\n  file_type exr\n  raw true\n  name PlateWrite\n }",
-        f' Read {{\n  inputs 0\n  file "\\[value parent.{RESULT}]"\n{ranges}  on_error "nearest frame"\n  raw true\n'
-        "  name ResultRead\n }",
-        "push $source",
-        f" Switch {{\n  inputs 2\n  which {{{{parent.{RENDERED}}}}}\n  name ShowResult\n }}",
-        " Output {\n  name Output1\n }",
-    ]
+    """The inner nodes as commands for Nuke's stack: what others need is kept under its name."""
+    commands = []
+    for one in INNER:
+        commands += [f"push ${name}" for name in reversed(one.inputs)]
+        rows = [f"inputs {len(one.inputs)}"]
+        rows += [f"{name} {_value(value)}" for name, value in one.knobs.items()]
+        rows += [f"{name} {{{{{expression}}}}}" for name, expression in one.expressions.items()]
+        rows += [f"name {one.name}"]
+        commands += [f" {one.cls} {{", *(f"  {row}" for row in rows), " }"]
+        if any(one.name in other.inputs for other in INNER):
+            commands.append(f"set {one.name} [stack 0]")
+    return commands
 
 
 def write_gizmos(folder: Path) -> List[Path]:
@@ -62,9 +56,6 @@ def write_gizmos(folder: Path) -> List[Path]:
         written.append(path)
     return written
 
-
-RANGE = {"first": RESULT_FIRST, "last": RESULT_LAST, "origfirst": RESULT_FIRST, "origlast": RESULT_LAST}
-"""Knobs of the inner Read, and those of the node that they follow."""
 
 TILE_COLOR = 0x3F7FBFFF
 """Of the nodes in the graph."""
@@ -94,10 +85,11 @@ def _declared(knob: Knob) -> str:
     return "addUserKnob {" + " ".join(words) + "}"
 
 
-def _number(knob: Knob) -> str:
-    if knob.kind == "bool":
-        return "true" if knob.default else "false"
-    return quoted(str(knob.default)) if knob.kind == "enum" else f"{knob.default:g}"
+def _value(value: object) -> str:
+    """A value as scripts write it: switches as words, numbers bare, text quoted."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, (int, float)) else quoted(str(value))
 
 
 if __name__ == "__main__":

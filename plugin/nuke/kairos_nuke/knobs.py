@@ -12,7 +12,7 @@ from kairos_nodes.sections import sections
 CLASSES: Mapping[str, str] = {"Retime": "KairosRetime", "MotionVectors": "KairosVectors"}
 """Nuke's name of each node that the plugin offers; Slow Motion belongs to timelines."""
 
-HIDDEN = frozenset(("frames", "start", "fps", "on_missing", "overwrite", "matte", "colorspace", "ocio"))
+HIDDEN = frozenset(("frames", "start", "fps", "on_missing", "matte", "colorspace", "ocio"))
 """What Nuke itself settles: its frames, its scene-linear plates, the Matte input, the cache."""
 
 KIND = "kairos_node"
@@ -125,26 +125,19 @@ def _knobs(one: Parameter) -> Iterator[Knob]:
 
 
 def _buttons(node: Node) -> List[Knob]:
-    run = "import kairos_nuke.render; kairos_nuke.render.{}(nuke.thisNode())"
-    buttons = [
-        Knob("kairos_render", "button", "Render", "Renders all output frames.", code=run.format("pressed_render")),
-        Knob(
-            "kairos_preview",
-            "button",
-            "Preview frame",
-            "Renders the output frame that the Viewer is at.",
-            code=run.format("pressed_preview"),
-        ),
+    run = "import kairos_nuke.panel; kairos_nuke.panel.{}(nuke.thisNode())"
+    rows = [
+        ("kairos_render", "Render", "Renders all output frames.", "pressed_render"),
+        ("kairos_preview", "Preview frame", "Renders the output frame that the Viewer is at.", "pressed_preview"),
+        ("kairos_range", "Reset range", "Takes the input range from the source.", "pressed_range"),
     ]
     if node.timings:
         tooltip = "Takes over speed or frame curve of a Kronos, OFlow, TimeWarp or Retime node copied to the clipboard."
-        buttons.append(
-            Knob("kairos_import", "button", "Import retime", tooltip, code=run.format("pressed_import")),
-        )
+        rows.append(("kairos_import", "Import retime", tooltip, "pressed_import"))
     return [
-        *buttons,
+        *(Knob(name, "button", label, tooltip, code=run.format(call)) for name, label, tooltip, call in rows),
         Knob(RESULT, "file", "Result", "Where the rendered frames are; set by Render.", ""),
         Knob(RESULT_FIRST, "int", "Result first", "First rendered frame; set by Render.", 1),
         Knob(RESULT_LAST, "int", "Result last", "Last rendered frame; set by Render.", 1),
-        Knob(RENDERED, "int", "Show result", "1 shows the result, 0 the source; set by Render.", 0),
+        Knob(RENDERED, "bool", "Show result", "On shows the result, off the source; set by Render.", False),
     ]

@@ -111,6 +111,7 @@ class Report:
     count: int
     width: int
     height: int
+    frames: int = 2
 
 
 def synthetic(
@@ -121,6 +122,7 @@ def synthetic(
     device: str = "auto",
     listener: Optional[Callable[[str], None]] = None,
     workers: int = 1,
+    frames: int = 2,
 ) -> Report:
     """Runs the bench.
 
@@ -131,21 +133,26 @@ def synthetic(
         device: ``auto``, ``cuda``, ``mps`` or ``cpu``.
         listener: told one line every hundred scenes.
         workers: processes among which the scenes are shared out, each on one thread of the CPU; 1 does all here.
+        frames: that engines are given of every scene: 2, those at times 0 and 1, or 4, also those at -1 and 2, which
+            tell of acceleration.
 
     Raises:
-        BadRequest: an unknown engine or device, no scenes, no workers, or scenes under 32 pixels.
+        BadRequest: an unknown engine or device, no scenes, no workers, scenes under 32 pixels, or another number of
+            frames.
         EngineError: an engine cannot run here.
     """
     if count < 1 or min(width, height) < 32:
         raise BadRequest(f"{count} scenes of {width}x{height} measure nothing.", "Ask for 1 or more, at least 32x32.")
     if workers < 1:
         raise BadRequest(f"--workers {workers} is too small.", "Give 1 or more.")
+    if frames not in (2, 4):
+        raise BadRequest(f"--frames {frames} cannot be.", "Give 2 or 4.")
     # Asked for here first: an engine or a device that is not there is said at once.
     names = [engine(id).card.id for id in engines]
     where = str(choose_device(device))
     parts = [range(start, min(start + _PORTION, count)) for start in range(0, count, _PORTION)]
-    total = Report({}, 0, width, height)
-    work = partial(_measured, names, width, height, where)
+    total = Report({}, 0, width, height, frames)
+    work = partial(_measured, names, width, height, where, frames == 4)
     with nullcontext() if workers == 1 else _pool(workers) as pool:
         for tallies in map(work, parts) if pool is None else pool.map(work, parts):
             total = _added(total, tallies)
@@ -160,12 +167,14 @@ def _pool(workers: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,))
 
 
-def _measured(engines: Sequence[str], width: int, height: int, device: str, numbers: Sequence[int]) -> Dict[str, Tally]:
+def _measured(
+    engines: Sequence[str], width: int, height: int, device: str, neighbours: bool, numbers: Sequence[int]
+) -> Dict[str, Tally]:
     """Tallies of some scenes, the plain blend's first."""
     where = torch.device(device)
     chosen = [engine(id) for id in engines]
     tallies = {name: Tally() for name in (BLEND, *engines, STRAIGHT, TRUTH)}
-    supply = _scenes(width, height, device)
+    supply = _scenes(width, height, device, neighbours)
     with torch.inference_mode():
         for index in numbers:
             scene = supply.batch(index, 1)
@@ -173,10 +182,13 @@ def _measured(engines: Sequence[str], width: int, height: int, device: str, numb
             time = float(scene.time[0])
             first, last = scene.frames[0, 0], scene.frames[0, 2]
             add_picture(tallies[BLEND], torch.lerp(first, last, time), scene, sharp)
-            shot = ArrayShot([first.cpu().numpy(), last.cpu().numpy()], where)
+            shown, pair = [first, last], Pair(0, 1)
+            if scene.context is not None:
+                shown, pair = [scene.context[0, 0], *shown, scene.context[0, 1]], Pair(1, 2, before=0, after=3)
+            shot = ArrayShot([frame.cpu().numpy() for frame in shown], where)
             for each in chosen:
                 session = each.open(shot, EngineSettings(), lambda event: None)
-                (found,) = session.at(Pair(0, 1), [time])
+                (found,) = session.at(pair, [time])
                 picture = compose(first, last, found, Policy.BLEND, codec=Codec())
                 add_picture(tallies[each.card.id], picture, scene, sharp)
                 add_motion(tallies[each.card.id], found, scene)
@@ -187,8 +199,8 @@ def _measured(engines: Sequence[str], width: int, height: int, device: str, numb
 
 
 @lru_cache(maxsize=1)
-def _scenes(width: int, height: int, device: str) -> Scenes:
-    return Scenes(VALIDATION_SEED, height, width, device=torch.device(device))
+def _scenes(width: int, height: int, device: str, neighbours: bool) -> Scenes:
+    return Scenes(VALIDATION_SEED, height, width, device=torch.device(device), context=neighbours)
 
 
 def true_answer(scene: SceneBatch, straight: bool) -> Inbetween:

@@ -66,6 +66,9 @@ def synthetic(
     size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT.")] = "448x256",
     device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
     workers: Annotated[int, typer.Option("--workers", help="Processes that share the scenes out.")] = 1,
+    frames: Annotated[
+        int, typer.Option("--frames", help="2, or 4: with the frames before and after, as most pairs of a shot have.")
+    ] = 2,
 ) -> None:
     """Made scenes that nothing was trained on: PSNR, end-point error, occlusion and sharpness."""
     from kairos.bench.engine_speed import parse_size
@@ -74,7 +77,7 @@ def synthetic(
 
     width, height = parse_size(size)
     told = None if count < 100 else lambda line: typer.echo(line, err=True)
-    print(render(measure(engine or ["classic"], count, width, height, device, told, workers)))
+    print(render(measure(engine or ["classic"], count, width, height, device, told, workers, frames)))
 
 
 def adapt(

@@ -1,19 +1,14 @@
-"""``kairos info``, ``engines``, ``doctor`` and ``manifest``: what is here, and what can run."""
+"""``kairos info``, ``engines`` and ``manifest``: what is here, and what can run."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
-import shutil
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any, Dict, List, Optional
 
 import typer
 
-from kairos import __version__
 from kairos.errors import BadRequest, KairosError
 from kairos_nodes.manifest import build_manifest, manifest_text
 from kairos_nodes.node_reference import nodes_text
@@ -24,14 +19,11 @@ MANIFEST = ROOT / "manifest.json"
 REFERENCE = ROOT / "docs" / "parameters.md"
 NODES_PAGE = ROOT / "docs" / "nodes.md"
 
-PACKAGES = ("torch", "numpy", "OpenImageIO", "opencolorio", "opencv-python-headless", "av", "onnxruntime", "fileseq")
-
 
 def add_commands(app: typer.Typer) -> None:
     """Adds the commands that only look."""
     app.command("info")(info)
     app.command("engines")(engines)
-    app.command("doctor")(doctor)
     app.command("manifest")(manifest)
 
 
@@ -54,7 +46,8 @@ def info(
     raise typer.Exit(status)
 
 
-def _engine_rows() -> List[Dict[str, Any]]:
+def engine_rows() -> List[Dict[str, Any]]:
+    """Every engine's card, and why it cannot run here (``why_not``, empty where it can)."""
     from kairos.engines import engines as known
 
     rows = []
@@ -87,7 +80,7 @@ def engines(
     """Show what can run here, at what licence, from which weights, and why not."""
     from kairos.engines import engine as named
 
-    rows = _engine_rows()
+    rows = engine_rows()
     if name is not None:
         wanted = named(name).card.id
         rows = [row for row in rows if row["id"] == wanted]
@@ -106,47 +99,6 @@ def engines(
                 print(f"             {option}: {meaning}")
 
 
-def doctor() -> None:
-    """Check the runtime: versions, devices, disk, colour, and where the log is."""
-    import torch
-
-    from kairos.color import ColorConfig
-
-    from .app import log_path
-
-    print(f"kairos       {__version__}")
-    print(f"python       {platform.python_version()} ({sys.executable})")
-    print(f"system       {platform.platform()}, {os.cpu_count()} cores")
-    for package in PACKAGES:
-        print(f"{package:12} {_version(package)}")
-    print(f"cuda         {_cuda(torch)}")
-    free = shutil.disk_usage(Path.cwd()).free / 2**30
-    print(f"disk         {free:.1f} GiB free in {Path.cwd()}")
-    try:
-        print(f"colour       {ColorConfig.load(None).describe()}")
-    except KairosError as error:
-        print(f"colour       {error}")
-    for row in _engine_rows():
-        print(f"engine       {row['id']}: {row['why_not'] or 'ready'}")
-    print(f"log          {log_path()}")
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "missing: run the kairos launcher again to repair the runtime"
-
-
-def _cuda(torch: Any) -> str:
-    if not torch.cuda.is_available():
-        return f"none (torch was built for {torch.version.cuda or 'the CPU'})"
-    return ", ".join(
-        f"{torch.cuda.get_device_name(index)} {torch.cuda.get_device_properties(index).total_memory / 2**30:.0f} GiB"
-        for index in range(torch.cuda.device_count())
-    )
-
-
 def manifest(
     write: Annotated[
         bool, typer.Option("--write", help="Write manifest.json, docs/parameters.md and docs/nodes.md.")
@@ -154,7 +106,7 @@ def manifest(
     check: Annotated[bool, typer.Option("--check", help="Fail where either of them is out of date.")] = False,
 ) -> None:
     """Show what Kairos is: version, hosts, nodes with their parameters and channels, engines."""
-    rows = [{key: value for key, value in row.items() if key != "why_not"} for row in _engine_rows()]
+    rows = [{key: value for key, value in row.items() if key != "why_not"} for row in engine_rows()]
     texts = {
         MANIFEST: manifest_text(build_manifest(rows)),
         REFERENCE: reference_text(),

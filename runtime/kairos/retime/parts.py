@@ -98,14 +98,16 @@ def joined(parts: Sequence[Part], extra: Sequence[Part], views: Sequence[str], s
     """The plate's parts with the extra layers.
 
     A one-part plate takes them into its part (behind their view's name for all views but the first); a multi-part plate
-    gets one more part per view. ``single`` puts everything into one part whatever the plate has: what Blender reads.
+    gets one more part per view. ``single`` puts everything into one part whatever the plate has: what Blender reads. That
+    part has no name, since Blender takes a named part for a layer of the same name and loses the channels' own.
     """
     if not extra:
         return list(parts)
     if len(parts) > 1 and not single:
         return [*parts, *(replace(part, name=f"motion_{part.view}" if part.view else "motion") for part in extra)]
     named = [_inside_view(part, part.view if part.view != views[0] else "") for part in extra]
-    return [_merged([*parts, *named])]
+    merged = _merged([*parts, *named])
+    return [replace(merged, name="") if single else merged]
 
 
 def _inside_view(part: Part, view: str) -> Part:

@@ -10,7 +10,7 @@ from typing import Tuple
 import pytest
 import torch
 
-from kairos.bench.synthetic import BLEND, Report, Tally, add_motion, add_picture, render, synthetic, true_answer
+from kairos.bench.synthetic import BLEND, TRUTH, Report, Tally, add_motion, add_picture, render, synthetic, true_answer
 from kairos.cli import main
 from kairos.errors import BadRequest
 from kairos.motion.compose import compose
@@ -153,7 +153,15 @@ def test_shared_out_among_processes_the_figures_are_the_same(monkeypatch: pytest
     assert alone.tallies["classic"].psnr == pytest.approx(shared.tallies["classic"].psnr, abs=1e-9)
 
 
+def test_four_frames_tell_of_acceleration_and_two_do_not() -> None:
+    two, four = (synthetic(["classic"], 12, 96, 64, "cpu", frames=frames) for frames in (2, 4))
+    assert two.tallies[TRUTH] == four.tallies[TRUTH]
+    assert four.tallies["classic"].psnr > two.tallies["classic"].psnr + 0.3
+
+
 def test_what_cannot_be_measured_is_refused() -> None:
+    with pytest.raises(BadRequest, match="--frames 3"):
+        synthetic(["classic"], 1, 64, 64, "cpu", frames=3)
     with pytest.raises(BadRequest, match="There is no engine 'none'"):
         synthetic(["none"], 1, 64, 64, "cpu")
     with pytest.raises(BadRequest, match="measure nothing"):

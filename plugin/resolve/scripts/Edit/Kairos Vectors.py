@@ -1,0 +1,46 @@
+"""Writes motion vectors of the clip at the playhead, and a Fusion setup that uses them."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+ACTION = "vectors"
+
+
+def places():
+    """Folders in which Kairos may lie: beside the scripts, around them, or where its installer recorded it."""
+    # Resolve does not always say where a script lies.
+    own = globals().get("__file__")
+    if own:
+        folders = list(Path(own).resolve().parents)
+        yield folders[1] / "kairos"
+        yield from folders[4:5]
+    home = Path.home()
+    data = {
+        "win32": Path(os.environ.get("LOCALAPPDATA") or str(home / "AppData" / "Local")) / "kairos",
+        "darwin": home / "Library" / "Application Support" / "kairos",
+    }.get(sys.platform, home / ".local" / "share" / "kairos")
+    record = Path(os.environ.get("KAIROS_HOME_FILE") or str(data / "home.json"))
+    if record.is_file():
+        yield Path(json.loads(record.read_text(encoding="utf-8"))["home"])
+
+
+def start():
+    """Runs the script; whatever is wrong becomes one line on the console."""
+    if sys.version_info < (3, 9):  # noqa: UP036 - Resolve takes whatever Python it finds
+        print(f"Kairos: this Python is {sys.version.split()[0]}. Install 3.9 or later for Resolve to find.")
+        return
+    try:
+        for place in places():
+            inner = ("nodes", "plugin/resolve") if (place / "nodes" / "kairos_nodes").is_dir() else ("",)
+            if (place / inner[0] / "kairos_nodes").is_dir():
+                sys.path += [str(place / one) for one in inner if str(place / one) not in sys.path]
+        from kairos_resolve.main import run
+    except Exception as error:
+        print(f"Kairos was not found ({error}). Install it again: kairos install resolve.")
+        return
+    run(ACTION, globals())
+
+
+start()
