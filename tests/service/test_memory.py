@@ -6,7 +6,7 @@ import array
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 import pytest
@@ -51,17 +51,29 @@ def _same_as_files(frames: List[FrameBuffer], files: List[Path]) -> None:
             assert np.array_equal(_bits(frame, name), plane.view(np.uint32)), f"{file.name} {name}"
 
 
-@pytest.mark.parametrize("depth", ["float", "half"])
-def test_retimed_buffers_equal_retimed_files_bit_for_bit(client: Client, tmp_path: Path, depth: str) -> None:
+@pytest.mark.parametrize(
+    ("depth", "settings", "numbers"),
+    [
+        ("float", {"speed": "0.5", "vectors": "nuke", "masks": True}, range(1001, 1008)),
+        ("half", {"speed": "0.5", "vectors": "nuke", "masks": True}, range(1001, 1008)),
+        ("float", {"speed": "-0.75", "vectors": "blender", "filter": "lanczos", "start": 7}, range(7, 12)),
+        ("float", {"between": 1, "shutter": 180.0, "shutter_samples": 3, "bit_depth": "half"}, range(1001, 1008)),
+        ("half", {"to_fps": "60", "fps": "24", "frames": "1003-1005", "channels": "rgb"}, range(1003, 1006)),
+        ("float", {"speed": "0.5", "range": "1002-1003", "phase": "0.5", "proxy": "2"}, range(1002, 1005)),
+    ],
+)
+def test_retimed_buffers_equal_retimed_files_bit_for_bit(
+    client: Client, tmp_path: Path, depth: str, settings: Dict[str, Any], numbers: range
+) -> None:
     frames = shot(4)
     source = _written(tmp_path, frames, depth)
     if depth == "half":
         frames = [_as_half(frame) for frame in frames]
-    settings = {**QUICK, "speed": "0.5", "vectors": "nuke", "masks": True}
+    settings = {**QUICK, **settings}
     made = client.retime(frames, **settings)
     output = str(tmp_path / "out" / "r.%04d.exr")
     assert client.submit(RetimeJob(input=source, output=output, **settings)).wait(60)["exit_status"] == 0
-    assert [one.number for one in made] == list(range(1001, 1008))
+    assert [one.number for one in made] == list(numbers)
     _same_as_files(made, sorted((tmp_path / "out").glob("*.exr")))
 
 
