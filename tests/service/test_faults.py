@@ -133,6 +133,25 @@ def test_a_socket_that_is_not_kairos_is_refused(empty: Path, greeting: bytes) ->
     rendezvous_file(empty).unlink()
 
 
+def test_an_impostor_that_does_not_know_the_key_is_refused(empty: Path) -> None:
+    place = str(empty / "s")
+    with pipes.Listener(place, family="AF_UNIX") as impostor:
+        write_rendezvous(empty, service.Rendezvous(place, "00" * 32, os.getpid(), "a log", 1, "0.1.0"))
+
+        def pretend() -> None:
+            with impostor.accept() as connection:
+                connection.send_bytes(protocol.encode({"protocol": 1, "oldest": 1, "version": "0.1.0", "nonce": "a"}))
+                connection.recv_bytes()
+                connection.send_bytes(protocol.encode({"proof": "00" * 32}))
+
+        talking = threading.Thread(target=pretend)
+        talking.start()
+        with pytest.raises(ServiceError, match="does not know the key"):
+            service.client(empty).connect()
+        talking.join(10)
+    rendezvous_file(empty).unlink()
+
+
 def test_a_runtime_that_hangs_stops_neither_a_job_nor_the_end_of_its_host(empty: Path, tmp_path: Path) -> None:
     with service.client(empty) as client:
         pid = client.connect()["pid"]

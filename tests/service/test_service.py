@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import subprocess
-import threading
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -58,28 +57,6 @@ def test_a_running_job_and_a_waiting_one_are_cancelled(client: Client, tmp_path:
         with pytest.raises(Cancelled):
             job.wait(90)
     assert not (tmp_path / "b").exists()
-
-
-def test_a_small_job_need_not_wait_for_all_of_anothers(runtime: Path, tmp_path: Path) -> None:
-    source = plate(tmp_path)
-    ended: List[str] = []
-    with Client("many", folder=runtime, start=False) as many, Client("one", folder=runtime, start=False) as one:
-        block = many.submit(long_job(source, tmp_path, "block"))
-        next(event for event in block.events() if event.kind == "planned")
-        jobs = {f"many{index}": many.submit(quick_job(source, tmp_path, f"m{index}")) for index in range(4)}
-        jobs["one"] = one.submit(quick_job(source, tmp_path, "one"))
-        threads = []
-        for name, job in jobs.items():
-            thread = threading.Thread(target=lambda name=name, job=job: (job.wait(60), ended.append(name)))
-            thread.start()
-            threads.append(thread)
-        block.cancel()
-        for thread in threads:
-            thread.join(90)
-    # The blocking job was the first client's turn; the round then goes to whoever has waited, so `one` is second at
-    # the latest, though four jobs were submitted before it.
-    assert ended.index("one") <= 1
-    assert sorted(ended) == sorted(jobs)
 
 
 def test_eight_hosts_with_fifty_jobs_take_turns_and_all_end_right(runtime: Path, tmp_path: Path) -> None:
