@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any, Callable, Dict, List, Tuple
@@ -146,6 +147,15 @@ def test_frames_come_one_by_one_with_events(client: Client) -> None:
     assert kinds[0] == "planned"
     assert kinds[-1] == "done"
     assert kinds.count("frame_done") == 11
+
+
+def test_threads_of_a_host_retime_at_the_same_time(client: Client) -> None:
+    shots = [shot(2), shot(2, bottom_up=True), shot(3), shot(2)]
+    alone = [client.retime(frames, speed="0.5", **QUICK) for frames in shots]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda frames: client.retime(frames, speed="0.5", **QUICK), shots * 2))
+    for one, other in zip(alone * 2, together):
+        assert [frame.data for frame in one] == [frame.data for frame in other]
 
 
 def test_a_cancelled_retime_ends_and_leaves_the_client_usable(client: Client) -> None:

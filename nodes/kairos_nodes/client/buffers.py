@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import threading
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
@@ -170,7 +171,7 @@ def reserve(handle: int, size: int) -> None:
 
 
 class Pool:
-    """Segments of this side, the last few of which are reused: a file's pages are made once.
+    """Segments of this side, the last few of which are reused: a file's pages are made once. Thread-safe.
 
     Args:
         folders: that the runtime lends, the faster first.
@@ -181,13 +182,14 @@ class Pool:
     def __init__(self, folders: Sequence[str]) -> None:
         self._folders = [Path(folder) for folder in folders]
         self._free: List[Segment] = []
+        self._lock = threading.Lock()
 
     def take(self, size: int) -> Segment:
         """A segment of exactly ``size`` bytes. Raises ServiceError where no folder has room."""
-        for segment in self._free:
-            if segment.view.nbytes == size:
-                self._free.remove(segment)
-                return segment
+        with self._lock:
+            for index, segment in enumerate(self._free):
+                if segment.view.nbytes == size:
+                    return self._free.pop(index)
         try:
             return self._make(size)
         except OSError:
@@ -212,9 +214,11 @@ class Pool:
 
     def give(self, segment: Segment) -> None:
         """Takes a segment back."""
-        self._free.append(segment)
-        if len(self._free) > self.KEPT:
-            self._drop(self._free.pop(0))
+        with self._lock:
+            self._free.append(segment)
+            over = self._free.pop(0) if len(self._free) > self.KEPT else None
+        if over is not None:
+            self._drop(over)
 
     def open(self, reference: Mapping[str, Any]) -> Segment:
         """A segment that the runtime made."""
@@ -223,8 +227,10 @@ class Pool:
 
     def close(self) -> None:
         """Removes all that is free."""
-        while self._free:
-            self._drop(self._free.pop())
+        with self._lock:
+            free, self._free = self._free, []
+        for segment in free:
+            self._drop(segment)
 
     @staticmethod
     def _drop(segment: Segment) -> None:
