@@ -56,7 +56,7 @@ def test_a_running_job_and_a_waiting_one_are_cancelled(client: Client, tmp_path:
     for job in (waiting, running):
         job.cancel()
         with pytest.raises(Cancelled):
-            job.wait(30)
+            job.wait(90)
     assert not (tmp_path / "b").exists()
 
 
