@@ -220,7 +220,9 @@ def own_environment() -> Dict[str, str]:
 
 def no_console() -> Dict[str, Any]:
     """Options of a process without a console window, which Windows would open for the launcher."""
-    return {"creationflags": subprocess.CREATE_NO_WINDOW} if sys.platform == "win32" else {}
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NO_WINDOW}
+    return {}
 
 
 def _remember(question: Question, values: Mapping[str, Value]) -> None:
