@@ -290,14 +290,19 @@ def test_scripts_find_kairos_copied_beside_them(kairos: Path, tmp_path: Path) ->
     shutil.copytree(PLUGIN / "kairos_resolve", tmp_path / "Scripts" / "kairos" / "kairos_resolve")
     shutil.copytree(ROOT / "nodes" / "kairos_nodes", tmp_path / "Scripts" / "kairos" / "kairos_nodes")
     script = tmp_path / "Scripts" / "Edit" / "Kairos Slow Motion.py"
-    done = subprocess.run(
-        [sys.executable, "-S", "-E", str(script)],
-        env={**os.environ, "KAIROS_HOME_FILE": str(tmp_path / "none.json"), "KAIROS_ASK": "0"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.startswith("Kairos: This script needs DaVinci Resolve.") and done.stderr == ""
+    told = f"fusion = type('Fusion', (), {{'MapPath': lambda self, name: {str(tmp_path / 'Scripts')!r}}})()"
+    unnamed = f"{told}\nexec(compile(open({str(script)!r}).read(), 'script', 'exec'), {{'fusion': fusion}})"
+    named = f"exec(compile(open({str(script)!r}).read(), {str(script)!r}, 'exec'), {{}})"
+    for arguments in ([str(script)], ["-c", named], ["-c", unnamed]):
+        done = subprocess.run(
+            [sys.executable, "-S", "-E", *arguments],
+            env={**os.environ, "KAIROS_HOME_FILE": str(tmp_path / "none.json"), "KAIROS_ASK": "0"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.startswith("Kairos: This script needs DaVinci Resolve.") and done.stderr == ""
 
 
 def test_scripts_differ_only_in_what_they_are_for() -> None:
