@@ -122,7 +122,7 @@ def test_an_exr_sequence_comes_back_as_one_numbered_from_0(kairos: Path, tmp_pat
     clip = made.pan(tmp_path, frames=4, size=(48, 64))
     first = int(clip.files[0].stem.rpartition(".")[2])
     name = clip.files[0].name.replace(f"{first:04d}", f"[{first:04d}-{first + 3:04d}]")
-    # Resolve counts from the file's first frame here; by file number in the test below.
+    # Resolve counts from the file's first frame here; by file number in a test below.
     studio = Studio(PoolItem(str(tmp_path / name), "24", 4, first), "24", RECORD, 3, 1)
     request = slow(studio, speed="0.5", handles=4, place="track")
     (imported,) = studio.world.asked("MediaPool.ImportMedia")
