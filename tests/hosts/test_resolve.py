@@ -19,7 +19,7 @@ import pytest
 
 from kairos_nodes.errors import BadRequest
 from support import lua, made
-from support.exr import read_exr
+from support.exr import read_exr, read_spec
 from support.resolve import PoolItem, Studio, interface, movie_item, own_kairos, stubs
 from support.shared import ROOT, shared_data
 
@@ -230,6 +230,8 @@ def test_vectors_come_with_a_composition_that_reads_them(kairos: Path, movies: D
     x = 24 + 4 * 3
     assert planes["Vector.x"][48, x] == pytest.approx(4, abs=0.5)
     assert planes["BackVector.x"][48, x] == pytest.approx(-4, abs=0.5)
+    # The movie's timecode starts at 01:00:00:00: the first file is that of its third frame.
+    assert [read_spec(file).getattribute("smpte:TimeCode")[0] for file in files] == [0x01000002, 0x01000003, 0x01000004]
 
 
 def test_errors_are_lines_on_the_console_in_plain_words(
