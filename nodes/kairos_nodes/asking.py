@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -113,7 +114,7 @@ def settings(
 
     Args:
         question: what to ask for.
-        tell: hears which of the three it was, where that is no window.
+        tell: hears which of the three it is.
         launcher: as of :func:`kairos_nodes.client.starting.launcher_command`.
         environment: ``KAIROS_SETTINGS`` and ``KAIROS_ASK``.
 
@@ -127,6 +128,7 @@ def settings(
         tell(f"Settings from {SETTINGS_VARIABLE}: {given}")
         return question.check({**last, **_object(given)})
     if environment.get(ASK_VARIABLE) != "0":
+        tell("The settings window opens; the very first time, Kairos installs itself before.")
         try:
             values = question.check(ask(question, last, launcher))
         except (Cancelled, BadRequest):
@@ -159,6 +161,7 @@ def ask(question: Question, values: Mapping[str, object], launcher: Launcher = N
                 errors="replace",
                 env=own_environment(),
                 check=False,
+                **no_console(),
             )
         except OSError as error:
             raise ServiceError(f"Kairos cannot be started: {error.strerror}.", "Run kairos doctor.") from None
@@ -187,6 +190,7 @@ def show(text: str, launcher: Launcher = None, environment: Mapping[str, str] = 
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env=own_environment(),
+            **no_console(),
         )
     except (OSError, KairosError):
         return False
@@ -212,6 +216,13 @@ def last_settings(question: Question) -> Dict[str, Value]:
 def own_environment() -> Dict[str, str]:
     """The host's environment without what belongs to the host alone: what a window of the runtime starts with."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+
+
+def no_console() -> Dict[str, Any]:
+    """Options of a process without a console window, which Windows would open for the launcher."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NO_WINDOW}
+    return {}
 
 
 def _remember(question: Question, values: Mapping[str, Value]) -> None:

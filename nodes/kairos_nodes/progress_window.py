@@ -8,7 +8,7 @@ import subprocess
 from types import TracebackType
 from typing import Mapping, Optional, Type
 
-from kairos_nodes.asking import CANCELLED, own_environment, windows_wanted
+from kairos_nodes.asking import CANCELLED, no_console, own_environment, windows_wanted
 from kairos_nodes.client.starting import Launcher, launcher_command
 from kairos_nodes.errors import KairosError
 
@@ -36,6 +36,7 @@ class ProgressWindow:
                     stderr=subprocess.DEVNULL,
                     env=own_environment(),
                     encoding="utf-8",
+                    **no_console(),
                 )
             except (OSError, KairosError):
                 self._process = None

@@ -49,13 +49,15 @@ def node_picture() -> Iterator[None]:
     tree = scene.node_tree
     tree.nodes.clear()
     kairos = tree.nodes.new("KairosRetimeNode")
-    kairos.source, kairos.file, kairos.engine = "FILE", PLATE, "classic"
+    # Saved beside the plate, so that its path is short, as an artist's would be.
+    bpy.ops.wm.save_as_mainfile(filepath=str(Path(PLATE).parents[1] / "shot.blend"))
+    kairos.source, kairos.file = "FILE", bpy.path.relpath(PLATE)
     kairos.speed = type(kairos.speed)(0.25)
     kairos.vectors = "blender"
     blur = tree.nodes.new("CompositorNodeVecBlur")
     blur.factor, blur.samples = 1.0, 32
     viewer = tree.nodes.new("CompositorNodeViewer")
-    kairos.location, blur.location, viewer.location = (0, 0), (330, -40), (590, -20)
+    kairos.location, blur.location, viewer.location = (0, 0), (310, -40), (560, -20)
     kairos.width = 250
     for source, target, socket in (("Image", blur, "Image"), ("Depth", blur, "Z"), ("Vector", blur, "Speed")):
         tree.links.new(kairos.outputs[source], target.inputs[socket])
@@ -75,7 +77,13 @@ def node_picture() -> Iterator[None]:
     scene.frame_set(14)
     with bpy.context.temp_override(**inside(window, area)):
         bpy.ops.node.view_all()
-    space.backdrop_zoom, space.backdrop_offset = 0.9, (-330.0, -170.0)
+    yield
+    with bpy.context.temp_override(**inside(window, area)):
+        bpy.ops.view2d.pan(deltay=-130)
+    # Below the nodes, so that both are seen whole.
+    space.backdrop_zoom, space.backdrop_offset = 0.95, (215.0, -175.0)
+    for node in tree.nodes:
+        node.select = node == kairos
     for _ in range(16):
         yield
     shoot()
@@ -93,11 +101,12 @@ def sequencer_picture() -> Iterator[None]:
     editor.active_strip = strip
     strip.select = True
     settings = scene.kairos_slow_motion
-    settings.speed, settings.engine = 25.0, "classic"
+    settings.speed = 25.0
     window, area = whole_window("SEQUENCE_EDITOR", "SEQUENCE_EDITOR")
     yield
     space = area.spaces.active
-    space.view_type, space.show_region_ui = "SEQUENCER_PREVIEW", True
+    space.view_type, space.show_region_ui, space.show_region_toolbar = "SEQUENCER_PREVIEW", True, False
+    space.timeline_overlay.show_strip_source = False
     yield
     sidebar(area)
     yield

@@ -19,7 +19,7 @@ import pytest
 
 from kairos_nodes.errors import BadRequest
 from support import lua, made
-from support.exr import read_exr
+from support.exr import read_exr, read_spec
 from support.resolve import PoolItem, Studio, interface, movie_item, own_kairos, stubs
 from support.shared import ROOT, shared_data
 
@@ -122,7 +122,7 @@ def test_an_exr_sequence_comes_back_as_one_numbered_from_0(kairos: Path, tmp_pat
     clip = made.pan(tmp_path, frames=4, size=(48, 64))
     first = int(clip.files[0].stem.rpartition(".")[2])
     name = clip.files[0].name.replace(f"{first:04d}", f"[{first:04d}-{first + 3:04d}]")
-    # Resolve counts from the file's first frame here; by file number in the test below.
+    # Resolve counts from the file's first frame here; by file number in a test below.
     studio = Studio(PoolItem(str(tmp_path / name), "24", 4, first), "24", RECORD, 3, 1)
     request = slow(studio, speed="0.5", handles=4, place="track")
     (imported,) = studio.world.asked("MediaPool.ImportMedia")
@@ -230,6 +230,8 @@ def test_vectors_come_with_a_composition_that_reads_them(kairos: Path, movies: D
     x = 24 + 4 * 3
     assert planes["Vector.x"][48, x] == pytest.approx(4, abs=0.5)
     assert planes["BackVector.x"][48, x] == pytest.approx(-4, abs=0.5)
+    # The movie's timecode starts at 01:00:00:00: the first file is that of its third frame.
+    assert [read_spec(file).getattribute("smpte:TimeCode")[0] for file in files] == [0x01000002, 0x01000003, 0x01000004]
 
 
 def test_errors_are_lines_on_the_console_in_plain_words(
@@ -290,14 +292,19 @@ def test_scripts_find_kairos_copied_beside_them(kairos: Path, tmp_path: Path) ->
     shutil.copytree(PLUGIN / "kairos_resolve", tmp_path / "Scripts" / "kairos" / "kairos_resolve")
     shutil.copytree(ROOT / "nodes" / "kairos_nodes", tmp_path / "Scripts" / "kairos" / "kairos_nodes")
     script = tmp_path / "Scripts" / "Edit" / "Kairos Slow Motion.py"
-    done = subprocess.run(
-        [sys.executable, "-S", "-E", str(script)],
-        env={**os.environ, "KAIROS_HOME_FILE": str(tmp_path / "none.json"), "KAIROS_ASK": "0"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout.startswith("Kairos: This script needs DaVinci Resolve.") and done.stderr == ""
+    told = f"fusion = type('Fusion', (), {{'MapPath': lambda self, name: {str(tmp_path / 'Scripts')!r}}})()"
+    unnamed = f"{told}\nexec(compile(open({str(script)!r}).read(), 'script', 'exec'), {{'fusion': fusion}})"
+    named = f"exec(compile(open({str(script)!r}).read(), {str(script)!r}, 'exec'), {{}})"
+    for arguments in ([str(script)], ["-c", named], ["-c", unnamed]):
+        done = subprocess.run(
+            [sys.executable, "-S", "-E", *arguments],
+            env={**os.environ, "KAIROS_HOME_FILE": str(tmp_path / "none.json"), "KAIROS_ASK": "0"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.startswith("Kairos: This script needs DaVinci Resolve.") and done.stderr == ""
 
 
 def test_scripts_differ_only_in_what_they_are_for() -> None:

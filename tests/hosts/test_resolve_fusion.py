@@ -42,7 +42,6 @@ def stretched(plate: made.Clip, curve: Any, first: int = 10, last: int = 16) -> 
         "TOOLNT_Clip_Start": {1.0: 10.0},
         "TOOLIT_Clip_TrimIn": {1.0: 2},
         "TOOLIT_Clip_Length": {1.0: 8},
-        "TOOLST_Clip_FormatID": {1.0: "OpenEXRFormat"},
     }
     loader = Operator("Loader", "Loader1", **attrs)
     tool = Operator("TimeStretcher", "TimeStretcher1", (3.0, 2.0))
@@ -105,6 +104,17 @@ def test_a_media_in_takes_its_frames_from_the_clip_at_the_playhead(runtime: Path
     assert plate.centre is not None
     found = [centre(file) for file in files]
     assert found == pytest.approx([plate.centre(3 + index / 2)[0] for index in range(5)], abs=0.25)
+
+
+def test_a_movies_name_may_end_with_a_number(runtime: Path, plate: made.Clip) -> None:
+    from kairos_resolve.time_stretcher import source_of
+
+    flow, tool, _ = stretched(plate, 1.0)
+    loader = tool.Input.GetConnectedOutput().GetTool()  # type: ignore[union-attr]
+    loader.attrs.update(TOOLST_Clip_Name={1.0: "Plates:take25.mov"}, TOOLIT_Clip_Length={1.0: 50})
+    source = source_of(flow, tool, None)
+    assert (source.media.path, source.media.first, source.media.count) == ("/plates/take25.mov", 0, 50)
+    assert source.offset == 2 - 10
 
 
 def test_what_cannot_be_rendered_is_told_and_changes_nothing(

@@ -143,7 +143,7 @@ class KairosSlowMotion(JobOperator, bpy.types.Operator):
         try:
             ready = prepare(context)
         except KairosError as error:
-            return _refused(self, error)
+            return _refused(self, context, error)
 
         def finished(outcome: Dict[str, Any]) -> None:
             scene, found = _still_there(ready)
@@ -174,7 +174,7 @@ class KairosSlowMotionPreview(JobOperator, bpy.types.Operator):
         try:
             ready = prepare(context, frame)
         except KairosError as error:
-            return _refused(self, error)
+            return _refused(self, context, error)
 
         def finished(outcome: Dict[str, Any]) -> None:
             scene, found = _still_there(ready)
@@ -211,8 +211,7 @@ class KairosSequencerPanel(bpy.types.Panel):
         column.operator(KairosSlowMotion.bl_idname, icon="PLAY")
         column.operator(KairosSlowMotionPreview.bl_idname, icon="IMAGE_DATA")
         if active is not None:
-            below = active.input_1 if active.type == "SPEED" and active.input_1 is not None else active
-            draw_progress(layout, about(below.name))
+            draw_progress(layout, about(_below(active).name))
 
 
 def about(strip: str) -> str:
@@ -245,13 +244,18 @@ def _active(scene: Any) -> Any:
     return scene.sequence_editor.active_strip if scene.sequence_editor else None
 
 
+def _below(active: Any) -> Any:
+    """The strip that is meant: the active one, or the one below the active Speed effect."""
+    return active.input_1 if active.type == "SPEED" and active.input_1 is not None else active
+
+
 def _can_start(cls: Any, context: Any) -> bool:
     scene = sequencer_scene(context)
     active = _active(scene) if scene is not None else None
     if active is None or active.type not in (*KINDS, "SPEED"):
         cls.poll_message_set("Click on an image sequence or movie in the sequencer first")
         return False
-    if running(about(active.name)) is not None:
+    if running(about(_below(active).name)) is not None:
         cls.poll_message_set("Kairos is at work on this strip")
         return False
     return True
@@ -263,7 +267,11 @@ def _knobs(context: Any, settings: Any) -> Dict[str, object]:
     return {"engine": engine, "device": chosen_in.device or "auto"}
 
 
-def _refused(operator: Any, error: KairosError) -> Set[str]:
+def _refused(operator: Any, context: Any, error: KairosError) -> Set[str]:
+    """Reports what was wrong; the panel goes on showing it."""
+    state = context.window_manager.kairos
+    active = _active(sequencer_scene(context))
+    state.trouble, state.notes, state.about = str(error), "", about(_below(active).name)
     operator.report({"ERROR"}, str(error))
     return {"CANCELLED"}
 
