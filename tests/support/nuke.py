@@ -8,12 +8,14 @@ with those of Foundry's reference guide.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import importlib.metadata
 import inspect
 import os
 import shutil
 import sys
+import threading
 import types
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
@@ -132,6 +134,36 @@ def _arity(node: ast.FunctionDef, own: int) -> Optional[Tuple[int, int]]:
         return None
     most = len(node.args.args) - own
     return most - len(node.args.defaults), most
+
+
+class _Threads:
+    """Nuke may be touched in its main thread alone, and by what that thread is asked to do."""
+
+    def __init__(self) -> None:
+        self.main = threading.current_thread()
+        self._asked = threading.local()
+
+    def check(self) -> None:
+        asked = getattr(self._asked, "now", False)
+        assert asked or threading.current_thread() is self.main, "Nuke is touched outside its main thread"
+
+    def ask(self, call: Callable[..., object], args: Tuple[object, ...] = ()) -> None:
+        self._asked.now = True
+        try:
+            call(*args)
+        finally:
+            self._asked.now = False
+
+    def guard(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def guarded(*args: Any, **options: Any) -> Any:
+            self.check()
+            return call(*args, **options)
+
+        return guarded
+
+
+_threads = _Threads()
 
 
 class Knob:
@@ -254,6 +286,7 @@ class Node:
         return self._knobs.get(name)
 
     def __getitem__(self, name: str) -> Knob:
+        _threads.check()
         if name not in self._knobs and (self._cls in KNOBS or self._cls == "Group"):
             raise NameError(f"knob {name} does not exist")
         return self._knobs.setdefault(name, Knob(name))
@@ -399,7 +432,8 @@ def load(views: Sequence[str] = ("main",)) -> Any:
     module.addBeforeRender = lambda call, nodeClass="": callbacks.append(call)  # noqa: N803
     module.addFilenameFilter = lambda call: filters.append(call)
     module.pluginAddPath = lambda path, addToSysPath=True: module.paths.append((path, addToSysPath))  # noqa: N803
-    module.executeInMainThread = lambda call, args=(): call(*args)
+    _threads.main = threading.current_thread()
+    module.executeInMainThread = lambda call, args=(): _threads.ask(call, args)
     module.thisNode = lambda: made[-1]
     module.scriptOpen = lambda filename: None
     module.scriptSave = lambda filename: module.saved.append(filename)
@@ -414,6 +448,8 @@ def load(views: Sequence[str] = ("main",)) -> Any:
         _execute(write, first, last, views, filtered)
 
     module.filenameFilter, module.execute = filtered, execute
+    for name in "root frame views allNodes selectedNodes message thisNode filenameFilter execute".split():  # noqa: SIM905
+        setattr(module, name, _threads.guard(getattr(module, name)))
     return module
 
 
