@@ -121,7 +121,8 @@ def request_of(group: nuke.Node) -> Request:
 def preview_of(group: nuke.Node, frame: int) -> Request:
     """The request for one output frame, which needs but a few source frames.
 
-    The engine settles its exposure on those few frames, so that a preview may differ from the render in last digits.
+    The engine settles its exposure on those few frames: a preview may differ from the render by the last digit of a
+    colour, and a hundredth of a pixel in vectors.
 
     Raises:
         BadRequest: as of :func:`request_of`, or the frame is none of the node's.
