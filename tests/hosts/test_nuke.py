@@ -14,7 +14,9 @@ from kairos_nodes.nk import read_script
 from kairos_nodes.nodes import node as kairos_node
 from kairos_nodes.parameters import PARAMETERS
 from support import nuke as stand_in
-from support.nuke import PLUGIN, kairos_group, plugin, read_node
+from support import nuke_session
+from support.nuke_interface import differences, stubs
+from support.nuke_session import PLUGIN, kairos_group, plugin, read_node
 from support.shared import ROOT
 
 FILES = sorted(PLUGIN.rglob("*.py"))
@@ -22,11 +24,11 @@ FILES = sorted(PLUGIN.rglob("*.py"))
 
 @pytest.fixture
 def nuke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    yield from stand_in.session(monkeypatch, tmp_path)
+    yield from nuke_session.session(monkeypatch, tmp_path)
 
 
 def test_the_stand_in_has_nothing_that_nuke_has_not() -> None:
-    assert stand_in.differences(stand_in.load(), stand_in.stubs()) == []
+    assert differences(stand_in.load(), stubs()) == []
 
 
 def test_the_comparison_notices_what_nuke_has_not() -> None:
@@ -34,7 +36,7 @@ def test_the_comparison_notices_what_nuke_has_not() -> None:
     module.execut = lambda: None
     module.message = lambda: None
     module.Node = type("Node", (), {"setNam": lambda self, name: None, "setInput": lambda self, index: None})
-    found = stand_in.differences(module, stand_in.stubs())
+    found = differences(module, stubs())
     assert found == ["Node.setNam", "Node.setInput", "message", "execut"]
 
 
