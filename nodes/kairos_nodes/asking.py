@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -57,6 +58,7 @@ class Question:
         hidden: knobs that the host sets itself.
         labels: how choices read, by parameter name and choice.
         timing: name of the extra choice that says which of the node's timings counts; the others are greyed out.
+        depends: other settings that count with one choice of ``timing`` alone, by name.
     """
 
     node: str
@@ -65,6 +67,7 @@ class Question:
     hidden: Tuple[str, ...] = ()
     labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     timing: str = ""
+    depends: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def parameters(self) -> Tuple[Parameter, ...]:
@@ -111,7 +114,7 @@ def settings(
 
     Args:
         question: what to ask for.
-        tell: hears which of the three it was, where that is no window.
+        tell: hears which of the three it is.
         launcher: as of :func:`kairos_nodes.client.starting.launcher_command`.
         environment: ``KAIROS_SETTINGS`` and ``KAIROS_ASK``.
 
@@ -125,6 +128,7 @@ def settings(
         tell(f"Settings from {SETTINGS_VARIABLE}: {given}")
         return question.check({**last, **_object(given)})
     if environment.get(ASK_VARIABLE) != "0":
+        tell("The settings window opens; the very first time, Kairos installs itself before.")
         try:
             values = question.check(ask(question, last, launcher))
         except (Cancelled, BadRequest):
@@ -155,8 +159,9 @@ def ask(question: Question, values: Mapping[str, object], launcher: Launcher = N
                 capture_output=True,
                 encoding="utf-8",
                 errors="replace",
-                env=_own_environment(),
+                env=own_environment(),
                 check=False,
+                **no_console(),
             )
         except OSError as error:
             raise ServiceError(f"Kairos cannot be started: {error.strerror}.", "Run kairos doctor.") from None
@@ -169,9 +174,14 @@ def ask(question: Question, values: Mapping[str, object], launcher: Launcher = N
     raise ServiceError(f"The settings window cannot be opened: {why}", str(answer.get("remedy", "")))
 
 
+def windows_wanted(environment: Mapping[str, str] = os.environ) -> bool:
+    """False where the environment asks for none."""
+    return environment.get(ASK_VARIABLE) != "0" and not environment.get(SETTINGS_VARIABLE)
+
+
 def show(text: str, launcher: Launcher = None, environment: Mapping[str, str] = os.environ) -> bool:
     """Shows a message in a window of the runtime, without waiting. False where no window is wanted or possible."""
-    if environment.get(ASK_VARIABLE) == "0" or environment.get(SETTINGS_VARIABLE):
+    if not windows_wanted(environment):
         return False
     try:
         subprocess.Popen(
@@ -179,7 +189,8 @@ def show(text: str, launcher: Launcher = None, environment: Mapping[str, str] = 
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env=_own_environment(),
+            env=own_environment(),
+            **no_console(),
         )
     except (OSError, KairosError):
         return False
@@ -202,8 +213,16 @@ def last_settings(question: Question) -> Dict[str, Value]:
     return found
 
 
-def _own_environment() -> Dict[str, str]:
+def own_environment() -> Dict[str, str]:
+    """The host's environment without what belongs to the host alone: what a window of the runtime starts with."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_FOREIGN)}
+
+
+def no_console() -> Dict[str, Any]:
+    """Options of a process without a console window, which Windows would open for the launcher."""
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NO_WINDOW}
+    return {}
 
 
 def _remember(question: Question, values: Mapping[str, Value]) -> None:

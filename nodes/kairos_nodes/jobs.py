@@ -204,7 +204,7 @@ def job_from_json(text: str) -> Job:
         data = json.loads(text)
     except ValueError as error:
         raise BadRequest(f"The job is not JSON: {error}.", "Write it with this version of Kairos.") from None
-    if not isinstance(data, dict) or data.get("job") not in JOB_CLASSES:
+    if not isinstance(data, dict) or str(data.get("job")) not in JOB_CLASSES:
         raise BadRequest("This is no job of Kairos.", f"A job is one of {', '.join(JOB_CLASSES)}.")
     kind, version = data.pop("job"), data.pop("version", None)
     if version != VERSION:

@@ -95,7 +95,10 @@ class Parameter:
             if self.required:
                 raise BadRequest(f"{self.title} is missing.", self.help)
             return self.default
-        return _CHECKS[self.kind](self, value)
+        try:
+            return _CHECKS[self.kind](self, value)
+        except OverflowError:
+            raise self.refuse(value, "is out of range", f"Give {_span(self)}.") from None
 
     def refuse(self, value: object, why: str, remedy: str) -> BadRequest:
         """The error for a value that cannot be."""

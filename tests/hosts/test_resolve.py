@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 from fractions import Fraction
@@ -17,10 +18,10 @@ import numpy as np
 import pytest
 
 from kairos_nodes.errors import BadRequest
-from support import lua, made, service
-from support.process import environment
-from support.resolve import PoolItem, Studio, interface, movie_item, stubs
-from support.shared import ROOT
+from support import lua, made
+from support.exr import read_exr, read_spec
+from support.resolve import PoolItem, Studio, interface, movie_item, own_kairos, stubs
+from support.shared import ROOT, shared_data
 
 PLUGIN = ROOT / "plugin" / "resolve"
 SCRIPTS = sorted(PLUGIN.glob("scripts/*/*.py"))
@@ -32,26 +33,9 @@ RECORD = 86424
 
 @pytest.fixture(scope="module")
 def kairos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A launcher and a service of this checkout's own, and nothing of the user's; ended with the module."""
-    folder = tmp_path_factory.mktemp("resolve")
-    folder.chmod(0o700)
-    launcher = folder / "kairos"
-    path = environment()["PYTHONPATH"]
-    launcher.write_text(
-        f'#!/bin/sh\nexport PYTHONPATH="{path}" OMP_NUM_THREADS=1\nexec "{sys.executable}" -m kairos "$@"\n'
-    )
-    launcher.chmod(0o755)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KAIROS_LAUNCHER", str(launcher))
-        patch.setenv("KAIROS_SERVICE", str(folder / "service"))
-        patch.setenv("KAIROS_HOME_FILE", str(folder / "home.json"))
-        patch.setenv("KAIROS_LAST_SETTINGS", str(folder / "settings.json"))
-        patch.setenv("KAIROS_CACHE", str(folder / "cache"))
-        patch.delenv("OCIO", raising=False)
-        patch.syspath_prepend(str(PLUGIN))
-        (folder / "service").mkdir(mode=0o700)
+    """A runtime of this checkout's own, and nothing of the user's."""
+    with own_kairos(tmp_path_factory.mktemp("resolve")) as folder:
         yield folder
-    service.end(folder / "service")
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +78,7 @@ def test_slow_motion_of_a_real_movie_asks_for_the_right_frames_at_the_right_plac
     studio.put(1, RECORD + 9, 20)
     request = slow(studio, speed="0.5", handles=3)
     media = request.pop("mediaPoolItem")
+    assert len(studio.world.asked("MediaPool.AppendToTimeline")) == 1
     # 12 frames at half speed, of which 9 fit before the next clip, behind 3 frames of handle; the end is excluded.
     assert request == {"startFrame": 3, "endFrame": 12, "mediaType": 1, "trackIndex": 2, "recordFrame": RECORD}
     result = Path(media.GetClipProperty("File Path"))
@@ -137,7 +122,7 @@ def test_an_exr_sequence_comes_back_as_one_numbered_from_0(kairos: Path, tmp_pat
     clip = made.pan(tmp_path, frames=4, size=(48, 64))
     first = int(clip.files[0].stem.rpartition(".")[2])
     name = clip.files[0].name.replace(f"{first:04d}", f"[{first:04d}-{first + 3:04d}]")
-    # Resolve counts from the file's first frame here; by file number in the test below.
+    # Resolve counts from the file's first frame here; by file number in a test below.
     studio = Studio(PoolItem(str(tmp_path / name), "24", 4, first), "24", RECORD, 3, 1)
     request = slow(studio, speed="0.5", handles=4, place="track")
     (imported,) = studio.world.asked("MediaPool.ImportMedia")
@@ -160,10 +145,31 @@ def test_a_retimed_clip_gets_true_frames_at_the_speed_that_the_timeline_says(
     assert max(abs(time - (5 + (index - 2) / 4)) for index, time in enumerate(found)) < 0.125
 
 
+def test_camera_footage_is_slowed_from_the_middle_of_its_file(kairos: Path) -> None:
+    source = shared_data("car-turn", "car-turn.mp4")
+    studio = Studio(movie_item(source), "25", RECORD, 2, 40)
+    request = slow(studio, speed="0.5", handles=0, length="whole", folder="cache", scale="0.25")
+    assert (request["startFrame"], request["endFrame"]) == (0, 4)
+    result = Path(request["mediaPoolItem"].GetClipProperty("File Path"))
+    assert result.is_relative_to(kairos / "cache")
+    with av.open(str(result)) as found, av.open(str(source)) as plate:
+        ours = [frame.to_ndarray(format="rgb24").astype(np.float64) for frame in found.decode(video=0)]
+        theirs = [frame.to_ndarray(format="rgb24").astype(np.float64) for frame in plate.decode(video=0)]
+
+    def decibels(a: Any, b: Any) -> float:
+        return float(10 * np.log10(255**2 / np.mean((a - b) ** 2)))
+
+    assert len(ours) == 4
+    # Source frames are copied: what ProRes costs remains. Between two frames lies what is nearer to each than they are.
+    assert min(decibels(ours[2 * index], theirs[40 + index]) for index in range(2)) > 40
+    far = decibels(theirs[40], theirs[41])
+    assert min(decibels(ours[1], theirs[40]), decibels(ours[1], theirs[41])) > far + 1
+
+
 def test_as_a_take_it_is_as_long_as_the_clip(kairos: Path, movies: Dict[str, Path]) -> None:
     studio = Studio(movie_item(movies["25"]), "25", RECORD, 4, 2)
     run("slow_motion", {"resolve": studio.resolve}, speed="0.5", handles=0, place="take")
-    ((media, first, end),) = studio.item.takes
+    ((_, first, end),) = studio.item.takes
     assert (first, end, studio.item.chosen) == (0, 4, 2)
     assert studio.world.asked("MediaPool.AppendToTimeline") == []
 
@@ -176,9 +182,31 @@ def test_a_version_that_counts_the_end_frame_gets_the_same_length(kairos: Path, 
     assert (placed.GetStart(False), placed.GetDuration(False)) == (RECORD, 8)
 
 
-def test_vectors_come_with_a_composition_that_reads_them(
-    kairos: Path, movies: Dict[str, Path], tmp_path: Path
+def test_cancel_in_the_progress_window_ends_the_job_and_leaves_the_timeline_alone(
+    kairos: Path, movies: Dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    from kairos_resolve import main, work
+
+    class Pressed(work.ProgressWindow):
+        """Somebody presses Cancel at the first frame."""
+
+        cancelled = False
+
+        def show(self, done: int, total: int, text: str = "") -> None:
+            self.cancelled = True
+
+    monkeypatch.setattr(work, "ProgressWindow", Pressed)
+    settings = {"engine": "classic", "device": "cpu", "speed": "1/40", "format": "exr", "folder": "cache"}
+    monkeypatch.setenv("KAIROS_SETTINGS", json.dumps(settings))
+    studio = Studio(movie_item(movies["25"]), "25", RECORD, 6, 2)
+    assert not main.run("slow_motion", {"resolve": studio.resolve})
+    assert "Kairos: Cancelled." in capsys.readouterr().out
+    assert studio.world.asked("MediaPool.ImportMedia") == studio.world.asked("MediaPool.AppendToTimeline") == []
+    kept = list((kairos / "cache" / "results").glob("*/a25_kairos.*.exr"))
+    assert 0 < len(kept) < 240
+
+
+def test_vectors_come_with_a_composition_that_reads_them(kairos: Path, movies: Dict[str, Path], tmp_path: Path) -> None:
     studio = Studio(movie_item(movies["25"]), "25", RECORD, 3, 2)
     run("vectors", {"resolve": studio.resolve})
     (text,) = studio.item.compositions
@@ -198,10 +226,12 @@ def test_vectors_come_with_a_composition_that_reads_them(
     assert (plate["Filename"], plate["TrimIn"], plate["TrimOut"]) == (str(movies["25"]), 2, 4)
     assert lua.compiles(text, tmp_path) and lua.compiles(setting, tmp_path)
     # The disc moves 4 px to the right: the vectors say so, in pixels, at its middle.
-    planes = read_planes(files[1])
+    planes = read_exr(files[1])
     x = 24 + 4 * 3
     assert planes["Vector.x"][48, x] == pytest.approx(4, abs=0.5)
     assert planes["BackVector.x"][48, x] == pytest.approx(-4, abs=0.5)
+    # The movie's timecode starts at 01:00:00:00: the first file is that of its third frame.
+    assert [read_spec(file).getattribute("smpte:TimeCode")[0] for file in files] == [0x01000002, 0x01000003, 0x01000004]
 
 
 def test_errors_are_lines_on_the_console_in_plain_words(
@@ -218,6 +248,10 @@ def test_errors_are_lines_on_the_console_in_plain_words(
     studio.line.current = studio.line.tracks[0][0]
     studio.item.source = None
     assert not start("vectors", {"resolve": studio.resolve})
+    still = PoolItem("/plates/still.exr", "25", 1)
+    studio.item.source = studio.world.make("MediaPoolItem", still)
+    studio.item.source_start, studio.item.source_end = 0, 1
+    assert not start("slow_motion", {"resolve": studio.resolve})
     studio.item.source = 5
     monkeypatch.setenv("HOME", str(kairos))
     assert not start("vectors", {"resolve": studio.resolve})
@@ -228,7 +262,8 @@ def test_errors_are_lines_on_the_console_in_plain_words(
     assert lines[1].startswith("Kairos: This script needs DaVinci Resolve.")
     assert lines[2].startswith("Kairos: No composition is open.")
     assert "has no file of its own" in lines[3]
-    assert "something unexpected went wrong" in lines[4] and "resolve.log" in lines[4]
+    assert "is a single frame" in lines[4]
+    assert "something unexpected went wrong" in lines[5] and "resolve.log" in lines[5]
     assert "Traceback" in (kairos / ".local" / "share" / "kairos" / "resolve.log").read_text()
 
 
@@ -250,6 +285,26 @@ def test_scripts_find_kairos_by_the_installers_record_without_knowing_where_they
             check=True,
         )
         assert done.stdout.startswith(wanted) and done.stderr == ""
+
+
+def test_scripts_find_kairos_copied_beside_them(kairos: Path, tmp_path: Path) -> None:
+    shutil.copytree(PLUGIN / "scripts", tmp_path / "Scripts")
+    shutil.copytree(PLUGIN / "kairos_resolve", tmp_path / "Scripts" / "kairos" / "kairos_resolve")
+    shutil.copytree(ROOT / "nodes" / "kairos_nodes", tmp_path / "Scripts" / "kairos" / "kairos_nodes")
+    script = tmp_path / "Scripts" / "Edit" / "Kairos Slow Motion.py"
+    told = f"fusion = type('Fusion', (), {{'MapPath': lambda self, name: {str(tmp_path / 'Scripts')!r}}})()"
+    unnamed = f"{told}\nexec(compile(open({str(script)!r}).read(), 'script', 'exec'), {{'fusion': fusion}})"
+    named = f"exec(compile(open({str(script)!r}).read(), {str(script)!r}, 'exec'), {{}})"
+    for arguments in ([str(script)], ["-c", named], ["-c", unnamed]):
+        done = subprocess.run(
+            [sys.executable, "-S", "-E", *arguments],
+            env={**os.environ, "KAIROS_HOME_FILE": str(tmp_path / "none.json"), "KAIROS_ASK": "0"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.startswith("Kairos: This script needs DaVinci Resolve.") and done.stderr == ""
 
 
 def test_scripts_differ_only_in_what_they_are_for() -> None:
@@ -301,17 +356,6 @@ def otio(name: str, gap: int, duration: int, start: int, *effects: Dict[str, Any
     children = [{"OTIO_SCHEMA": "Gap.1", "source_range": span(0.0, float(gap))}, clip]
     track = {"OTIO_SCHEMA": "Track.1", "kind": "Video", "children": children}
     return {"OTIO_SCHEMA": "Timeline.1", "tracks": {"OTIO_SCHEMA": "Stack.1", "children": [track]}}
-
-
-def read_planes(path: Path) -> Dict[str, Any]:
-    """Channels of an EXR, (H, W) each."""
-    import OpenImageIO as oiio
-
-    image = oiio.ImageInput.open(str(path))
-    spec = image.spec()
-    pixels = image.read_image("float")
-    image.close()
-    return {name: pixels[..., index] for index, name in enumerate(spec.channelnames)}
 
 
 def test_a_speed_curve_that_the_export_leaves_open_is_refused(kairos: Path, movies: Dict[str, Path]) -> None:

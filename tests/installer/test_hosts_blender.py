@@ -5,6 +5,7 @@ The tool here is a stand-in that does what Blender's does to the files; ``tests/
 
 from __future__ import annotations
 
+import json
 import sys
 import zipfile
 from pathlib import Path
@@ -118,6 +119,17 @@ def test_blenders_own_tool_enables_it_and_takes_it_out_again(
     assert tree(place) == before
 
 
+def test_one_that_was_interrupted_is_enabled_all_the_same(
+    system: System, program: Path, put: Callable[..., None], said: List[str]
+) -> None:
+    put(program)
+    (record,) = (system.data / "hosts").iterdir()
+    record.write_text(json.dumps({**json.loads(record.read_text()), "state": "under way"}))
+    put()
+    assert [line.split()[2] for line in _asked(program)] == ["install-file", "install-file"]
+    assert "an interrupted installation finished" in said[-2] and "enabled" in said[-1]
+
+
 def test_what_blenders_tool_cannot_do_is_done_without_it(
     place: Path, program: Path, put: Callable[..., None], said: List[str]
 ) -> None:
@@ -150,6 +162,13 @@ def test_one_that_was_installed_by_hand_is_left_to_the_artist(
         put(program)
     uninstall("blender", system, said.append)
     assert tree(place) == before and "was not put there" in said[-2]
+
+
+def test_one_in_another_repository_is_not_doubled(system: System, place: Path, put: Callable[..., None]) -> None:
+    write(place.parent / "studio" / "kairos_retimer" / "blender_manifest.toml", f'version = "{__version__}"\n')
+    assert states(system)[0].installed == __version__
+    with pytest.raises(BadRequest, match=r"has Kairos already, in .*studio"):
+        put()
 
 
 def test_a_blender_that_was_never_started_is_not_made_to_save_preferences(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,9 +72,18 @@ def test_one_that_was_begun_and_not_ended_is_a_matter_for_a_hand() -> None:
             work(cut)
 
 
-def test_nuke_runs_it_and_starts_without_kairos_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_that_only_a_hand_can_mend_is_named_and_left_alone(tmp_path: Path) -> None:
+    system, kairos = machine("linux", tmp_path), small_kairos(tmp_path / "kairos")
+    script = write(system.home / ".nuke" / "init.py", f"mine\n{block.BEGIN.decode()}\nmine too\n")
+    before = script.read_bytes()
+    for work in (install, uninstall):
+        with pytest.raises(KairosError, match=re.escape(f"{script}: Kairos' block begins and does not end.")):
+            work("nuke", system, print, root=kairos)
+    assert script.read_bytes() == before
+
+
+def test_nuke_runs_it_and_starts_without_kairos_folder_too(tmp_path: Path) -> None:
     """With a stand-in for the one call that the block makes."""
-    monkeypatch.setenv("KAIROS_HOME_FILE", str(tmp_path / "home.json"))
     system, kairos = machine("linux", tmp_path), small_kairos(tmp_path / "Kairös 'quoted'")
     script = write(system.home / ".nuke" / "init.py", "print('mine')")
     install("nuke", system, lambda line: None, root=kairos)
@@ -91,10 +101,7 @@ def test_nuke_runs_it_and_starts_without_kairos_folder_too(tmp_path: Path, monke
 
 
 @pytest.mark.parametrize("text", [None, "", "print('mine')", "print('mine')\r\n", "# mine\n\n"])
-def test_the_users_folder_is_as_before_after_an_uninstall(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
-) -> None:
-    monkeypatch.setenv("KAIROS_HOME_FILE", str(tmp_path / "data" / "home.json"))
+def test_the_users_folder_is_as_before_after_an_uninstall(tmp_path: Path, text: str) -> None:
     system, kairos = machine("linux", tmp_path), small_kairos(tmp_path / "kairos")
     folder = system.home / ".nuke"
     if text is None:
@@ -112,8 +119,7 @@ def test_the_users_folder_is_as_before_after_an_uninstall(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links")
-def test_a_linked_init_stays_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KAIROS_HOME_FILE", str(tmp_path / "home.json"))
+def test_a_linked_init_stays_a_link(tmp_path: Path) -> None:
     system, kairos = machine("linux", tmp_path), small_kairos(tmp_path / "kairos")
     real, link = write(tmp_path / "dotfiles" / "init.py", "mine\n"), system.home / ".nuke" / "init.py"
     link.parent.mkdir()
@@ -124,8 +130,7 @@ def test_a_linked_init_stays_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert link.is_symlink() and real.read_bytes() == b"mine\n"
 
 
-def test_without_a_record_the_marks_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KAIROS_HOME_FILE", str(tmp_path / "home.json"))
+def test_without_a_record_the_marks_are_enough(tmp_path: Path) -> None:
     system, kairos = machine("linux", tmp_path), small_kairos(tmp_path / "kairos")
     script = write(system.home / ".nuke" / "init.py", "mine")
     install("nuke", system, print, root=kairos)

@@ -69,6 +69,23 @@ def test_a_request_that_cannot_be_is_refused_in_one_line(home: Path, arguments: 
     assert words in done.stderr and done.stderr.count("\n") == 1
 
 
+def test_the_scripts_find_what_they_import_where_they_were_copied(home: Path) -> None:
+    data = home / (
+        "Library/Application Support/Blackmagic Design/DaVinci Resolve"
+        if sys.platform == "darwin"
+        else ".local/share/DaVinciResolve"
+    )
+    data.mkdir(parents=True)
+    assert _run(home, "install", "resolve").returncode == 0
+    scripts = sorted((data / "Fusion" / "Scripts").glob("*/*.py"))
+    assert [path.name for path in scripts if path.name.startswith("Kairos ")]
+    for script in scripts:
+        # Without site-packages, where this checkout may be; without Resolve, which the scripts then miss.
+        done = subprocess.run([sys.executable, "-S", "-I", str(script)], capture_output=True, text=True, cwd="/")
+        assert done.returncode == 0 and "was not found" not in done.stdout + done.stderr
+        assert done.stdout.startswith("Kairos: ")
+
+
 def test_installing_loads_no_torch(home: Path) -> None:
     code = (
         "import sys; from kairos.cli import main; status = main(['install', 'nuke']);"

@@ -119,7 +119,7 @@ def test_an_upgrade_removes_what_is_gone_and_leaves_what_is_the_same(
     time = same.stat().st_mtime_ns
     upgrade(kairos)
     put()
-    assert "2 files written, 1 old files removed" in said[-2]
+    assert "2 files written, 1 file of the old version removed" in said[-2]
     assert not (place / "kairos/kairos_resolve/old.py").exists()
     assert (place / "Tool/Kairos Time.py").read_text() == "new\n"
     assert same.stat().st_mtime_ns == time
@@ -137,6 +137,19 @@ def test_a_file_that_the_user_changed_is_kept_and_named(
     assert changed.read_text() == "mine now\n"
     assert any("changed by hand" in line and str(changed) in line for line in said)
     assert {path.name for path in place.rglob("*") if path.is_file()} == {"Mine.py", "errors.py"}
+
+
+def test_what_is_set_aside_in_the_same_moment_is_all_kept(
+    tmp_path: Path, place: Path, system: System, kairos: Path
+) -> None:
+    places = [place, tmp_path / "second" / "Scripts"]
+    places[1].mkdir(parents=True)
+    install("resolve", system, print, paths=places, root=kairos)
+    for index, one in enumerate(places):
+        (one / "kairos/kairos_nodes/errors.py").write_text(f"mine {index}")
+    install("resolve", system, print, paths=places, root=kairos)
+    kept = (system.data / "kept").rglob("errors.py")
+    assert sorted(path.read_text() for path in kept) == ["mine 0", "mine 1"]
 
 
 def test_an_upgrade_sets_aside_what_the_user_changed(
@@ -197,10 +210,23 @@ def test_a_folder_that_cannot_be_written_to_is_named_and_the_next_attempt_goes_o
     with pytest.raises(KairosError, match=r"kairos.*Not a directory") as refusal:
         put()
     assert "run the same command again" in refusal.value.remedy
+    assert json.loads(next((system.data / "hosts").iterdir()).read_text())["state"] == "under way"
     blocked.unlink()
     put()
     take()
     assert tree(place) == before
+
+
+def test_what_could_not_even_begin_leaves_nothing_behind(tmp_path: Path, system: System, kairos: Path) -> None:
+    folder = tmp_path / "studio"
+    folder.mkdir()
+    # A link into a folder that is a file: it can be neither read as a script nor written.
+    (folder / "init.py").symlink_to(write(tmp_path / "file") / "init.py")
+    before = tree(folder)
+    with pytest.raises(KairosError, match=r"init\.py"):
+        install("nuke", system, print, paths=[folder], root=kairos)
+    assert tree(folder) == before
+    assert list(tree(system.data)) == ["hosts.lock"]
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="permissions mean nothing to this user")
@@ -236,6 +262,22 @@ def test_one_host_that_fails_does_not_hold_up_the_others(
     with pytest.raises(KairosError, match="1 of 2 failed"):
         install("resolve", system, said.append, paths=[other, place], root=kairos)
     assert (place / "Edit" / "Kairos Slow Motion.py").is_file()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a home made by HOME")
+def test_installations_at_once_wait_for_each_other(tmp_path: Path, place: Path, kairos: Path, system: System) -> None:
+    before = tree(place)
+    code = (
+        "import sys; from pathlib import Path; from kairos_installer.hosts import System, install, uninstall\n"
+        "root, place, kairos = map(Path, sys.argv[1:])\n"
+        "system = System('linux', {}, root / 'home' / 'ada', root)\n"
+        "for work in (install, uninstall, install): work('resolve', system, print, paths=[place], root=kairos)\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path), str(place), str(kairos)]
+    running = [subprocess.Popen(command, env=environment(), stdout=subprocess.DEVNULL) for _ in range(4)]
+    assert [one.wait(60) for one in running] == [0, 0, 0, 0]
+    uninstall("resolve", system, print, root=kairos)
+    assert tree(place) == before
 
 
 CRASHING = """

@@ -6,13 +6,17 @@ import array
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 import pytest
 
+from kairos.frame import Frame, Part, Window
+from kairos.service import memory
+from kairos.service.lending import Lent, lend, take_back
+from kairos.service.picture import Picture
 from kairos_nodes.client import Client, FrameBuffer
-from kairos_nodes.errors import BadRequest, Cancelled
+from kairos_nodes.errors import BadRequest, Cancelled, ServiceError
 from kairos_nodes.jobs import RetimeJob, VectorsJob
 from support.exr import read_exr, write_exr
 from support.service import HEIGHT, WIDTH, eventually, pixels, shot
@@ -47,17 +51,29 @@ def _same_as_files(frames: List[FrameBuffer], files: List[Path]) -> None:
             assert np.array_equal(_bits(frame, name), plane.view(np.uint32)), f"{file.name} {name}"
 
 
-@pytest.mark.parametrize("depth", ["float", "half"])
-def test_retimed_buffers_equal_retimed_files_bit_for_bit(client: Client, tmp_path: Path, depth: str) -> None:
+@pytest.mark.parametrize(
+    ("depth", "settings", "numbers"),
+    [
+        ("float", {"speed": "0.5", "vectors": "nuke", "masks": True}, range(1001, 1008)),
+        ("half", {"speed": "0.5", "vectors": "nuke", "masks": True}, range(1001, 1008)),
+        ("float", {"speed": "-0.75", "vectors": "blender", "filter": "lanczos", "start": 7}, range(7, 12)),
+        ("float", {"between": 1, "shutter": 180.0, "shutter_samples": 3, "bit_depth": "half"}, range(1001, 1008)),
+        ("half", {"to_fps": "60", "fps": "24", "frames": "1003-1005", "channels": "rgb"}, range(1003, 1006)),
+        ("float", {"speed": "0.5", "range": "1002-1003", "phase": "0.5", "proxy": "2"}, range(1002, 1005)),
+    ],
+)
+def test_retimed_buffers_equal_retimed_files_bit_for_bit(
+    client: Client, tmp_path: Path, depth: str, settings: Dict[str, Any], numbers: range
+) -> None:
     frames = shot(4)
     source = _written(tmp_path, frames, depth)
     if depth == "half":
         frames = [_as_half(frame) for frame in frames]
-    settings = {**QUICK, "speed": "0.5", "vectors": "nuke", "masks": True}
+    settings = {**QUICK, **settings}
     made = client.retime(frames, **settings)
     output = str(tmp_path / "out" / "r.%04d.exr")
     assert client.submit(RetimeJob(input=source, output=output, **settings)).wait(60)["exit_status"] == 0
-    assert [one.number for one in made] == list(range(1001, 1008))
+    assert [one.number for one in made] == list(numbers)
     _same_as_files(made, sorted((tmp_path / "out").glob("*.exr")))
 
 
@@ -178,6 +194,24 @@ def test_nothing_is_left_in_shared_memory_when_a_client_leaves(runtime: Path) ->
         one.retime(shot(2), speed="0.5", **QUICK)
         assert all(folder.is_dir() for folder in folders)
     assert eventually(lambda: not any(folder.exists() for folder in folders))
+
+
+def test_a_host_that_hangs_does_not_hold_the_device_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "PATIENCE_SECONDS", 0.2)
+    window = Window(0, 0, 2, 2)
+    like = Picture(1, window, window, ("Y",), "float", True, False, Path("none"))
+    part = Part(("Y",), np.zeros((1, 2, 2), np.float32), window, ("float",), compression="zip")
+    folders = lend()
+    try:
+        output = memory.MemoryOutput(Lent(folders), like, "same", lambda sent: None, lambda event: None, lambda: False)
+        for number in range(memory.SLOTS):
+            output.put(Frame(number, window, (part,)), "")
+        with pytest.raises(ServiceError, match=r"has taken no finished frame.*hangs"):
+            output.put(Frame(9, window, (part,)), "")
+        with pytest.raises(ServiceError, match="has taken no finished frame"):
+            output.close()
+    finally:
+        take_back(folders)
 
 
 def _timed(action: Callable[[], object]) -> Tuple[float, bool]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-import types
 from pathlib import Path
-from typing import Optional
 
 import pytest
 
 from kairos_nodes.client import Client, starting
 from kairos_nodes.client.starting import launcher_command
 from kairos_nodes.errors import ServiceError
+from kairos_nodes.home import HOME_FILE_VARIABLE, remember_home
 
 NAME = "kairos.cmd" if sys.platform == "win32" else "kairos"
 
@@ -23,14 +22,9 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).mkdir()
         (tmp_path / name / NAME).touch()
     monkeypatch.setattr(starting, "_PACKAGE_ROOT", tmp_path / "package")
-    _remember(monkeypatch, tmp_path / "installed")
+    monkeypatch.setenv(HOME_FILE_VARIABLE, str(tmp_path / "home.json"))
+    remember_home(tmp_path / "installed")
     return tmp_path
-
-
-def _remember(monkeypatch: pytest.MonkeyPatch, home: Optional[Path]) -> None:
-    record = types.ModuleType("kairos_nodes.home")
-    record.known_home = lambda: home  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "kairos_nodes.home", record)
 
 
 def test_the_launcher_is_looked_for_where_it_was_named_then_beside_then_where_it_was_installed(places: Path) -> None:
@@ -48,18 +42,18 @@ def test_a_launcher_may_be_named_by_its_file_or_as_a_whole_command(places: Path)
 
 
 def test_one_that_was_named_is_not_replaced_by_another(places: Path) -> None:
-    with pytest.raises(ServiceError, match="it is not at .*elsewhere"):
+    with pytest.raises(ServiceError, match=r"it is not at .*elsewhere"):
         launcher_command(None, {"KAIROS_LAUNCHER": str(places / "elsewhere")})
 
 
-def test_every_place_that_was_looked_in_is_named(places: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_place_that_was_looked_in_is_named(places: Path) -> None:
     (places / "package" / NAME).unlink()
     (places / "installed" / NAME).unlink()
     with pytest.raises(ServiceError) as caught:
         launcher_command(None, {})
     assert str(places / "package" / NAME) in caught.value.message
     assert str(places / "installed" / NAME) in caught.value.message
-    _remember(monkeypatch, None)
+    (places / "home.json").unlink()
     with pytest.raises(ServiceError, match="preferences"):
         launcher_command(None, {})
 

@@ -33,7 +33,7 @@ def parse(text: str) -> Any:
 
 
 def compiles(text: str, folder: Path) -> bool:
-    """Whether LuaJIT takes a table as an expression; True where there is no LuaJIT, since :func:`parse` looked already."""
+    """Whether LuaJIT takes a table; True where there is no LuaJIT: :func:`parse` has looked already."""
     program = shutil.which("luajit")
     if program is None:
         return True

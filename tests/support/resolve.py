@@ -1,7 +1,7 @@
-"""A stand-in for DaVinci Resolve, generated from the published stubs: it records calls, and has no method they lack.
+"""A stand-in for DaVinci Resolve, generated from the published stubs: it records calls, and has nothing they lack.
 
-Every class of the package ``fusionscript-stubs`` becomes one whose methods check the number of arguments, write the call
-into a list and hand it to a small model of a project (:class:`Model`). What the model does not do fails the test.
+Every class of the package ``fusionscript-stubs`` becomes one whose methods check the number of arguments, write the
+call into a list and hand it to a small model of a project. What the model does not do fails the test.
 Fusion's own objects are left open by the stubs; those here have what Fusion's scripting guide describes.
 """
 
@@ -12,12 +12,18 @@ import importlib.metadata
 import json
 import os
 import re
+import sys
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import av
 import pytest
+
+from support import service
+from support.process import environment
+from support.shared import ROOT
 
 OPTIONAL = {("Timeline", "AddTrack"): (1, 2)}
 """Arguments that the stubs require and whose own text calls optional: least and most."""
@@ -35,6 +41,30 @@ def stubs() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return Path(str(next(one for one in files if one.name == "fusionscript.pyi").locate()))
+
+
+@contextmanager
+def own_kairos(folder: Path) -> Iterator[Path]:
+    """A launcher, a service and a cache in ``folder`` for the scripts, and nothing of the user's; ended afterwards."""
+    folder.chmod(0o700)
+    service_folder = folder / "service"
+    service_folder.mkdir(mode=0o700)
+    launcher = folder / "kairos"
+    path = environment()["PYTHONPATH"]
+    launcher.write_text(
+        f'#!/bin/sh\nexport PYTHONPATH="{path}" OMP_NUM_THREADS=1\nexec "{sys.executable}" -m kairos "$@"\n'
+    )
+    launcher.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KAIROS_LAUNCHER", str(launcher))
+        patch.setenv("KAIROS_SERVICE", str(service_folder))
+        patch.setenv("KAIROS_CACHE", str(folder / "cache"))
+        patch.setenv("KAIROS_HOME_FILE", str(folder / "home.json"))
+        patch.setenv("KAIROS_LAST_SETTINGS", str(folder / "settings.json"))
+        patch.delenv("OCIO", raising=False)
+        patch.syspath_prepend(str(ROOT / "plugin" / "resolve"))
+        yield folder
+    service.end(service_folder)
 
 
 def interface(file: Path) -> Dict[str, Dict[str, List[Arity]]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Callable, List, Tuple
+from typing import Callable, Iterator, List
 
 from kairos_nodes.client import Client, FrameBuffer, stop_runtime
 from kairos_nodes.client.rendezvous import Rendezvous, read_rendezvous
@@ -93,11 +95,6 @@ def shot(count: int, **options: object) -> List[FrameBuffer]:
     ]
 
 
-def size_of(frame: FrameBuffer) -> Tuple[int, int]:
-    """Width and height."""
-    return frame.width, frame.height
-
-
 def plate(folder: Path, count: int = 2, size: int = 24) -> str:
     """A small sequence on disk, numbered from 1."""
     planes = ramp(3, (size, size))
@@ -115,3 +112,36 @@ def quick_job(source: str, folder: Path, name: str, **settings: object) -> Retim
 def long_job(source: str, folder: Path, name: str) -> RetimeJob:
     """A job that would take minutes."""
     return quick_job(source, folder, name, speed=None, between=3000)
+
+
+_HOST = """
+import sys
+from pathlib import Path
+from kairos_nodes.client import Client
+from kairos_nodes.jobs import job_from_json
+client = Client("a host", folder=Path(sys.argv[1]), start=False)
+detached = sys.argv[2] == "detached"
+jobs = [client.submit(job_from_json(text), detached=detached) for text in sys.argv[3:]]
+print(*(job.id for job in jobs), flush=True)
+for job in jobs:
+    assert job.wait(120)["exit_status"] == 0
+print("all done", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def host(folder: Path, *jobs: RetimeJob, detached: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """A host in a process of its own: it submits jobs, says their names on a line, and waits until all are done."""
+    how = "detached" if detached else "bound"
+    command = [sys.executable, "-c", _HOST, str(folder), how, *(job.to_json() for job in jobs)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def said_by(host: subprocess.Popen[str]) -> str:
+    """The next line that a host says; empty where it has ended."""
+    assert host.stdout is not None
+    return host.stdout.readline()

@@ -85,6 +85,12 @@ class Blender(Host):
     def plan(self, root: Path, target: Target, scratch: Path, dry: bool) -> Plan:
         """The extension's files; Blender's own tools build, install and enable it where its program is known."""
         program = target.program
+        others = [found for found in _repositories(target.place) if found != target.place]
+        if others:
+            raise BadRequest(
+                f"{target.title} has Kairos already, in {others[0] / EXTENSION}.",
+                "Remove it in Blender (Edit > Preferences > Get Extensions), then install again.",
+            )
         archive = _build(root, scratch, None if dry else program)
         folder = target.place / EXTENSION
         files = {folder / name: content for name, content in _contents(archive).items()}
@@ -99,8 +105,10 @@ class Blender(Host):
 
     def installed(self, place: Path) -> Optional[Installed]:
         """As the extension's manifest says."""
+        # Blender may have it in another of its repositories.
+        folder = next(iter(sorted(_repositories(place), key=lambda found: found != place)), place)
         try:
-            text = (place / EXTENSION / MANIFEST).read_text(encoding="utf-8")
+            text = (folder / EXTENSION / MANIFEST).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             return None
         found = re.search(r'^version\s*=\s*"([^"]*)"', text, re.MULTILINE)
@@ -129,6 +137,11 @@ def _target(
         # preferences would spoil that.
         ready=(settings / "config").is_dir() if ready is None else ready,
     )
+
+
+def _repositories(place: Path) -> List[Path]:
+    """Blender's repositories that hold the extension."""
+    return [found.parents[1] for found in matching([place.parent], f"*/{EXTENSION}/{MANIFEST}")]
 
 
 def _shared_target(system: System, programs: Sequence[Tuple[Version, Path]], resources: Optional[Path]) -> Target:

@@ -70,7 +70,7 @@ def _find(text: bytes) -> Optional[Tuple[int, int]]:
     ends = re.compile(rb"[\r\n]" + re.escape(END) + rb"(?:\r\n|\n|\r|$)").search(text, begins.end())
     if ends is None:
         raise KairosError(
-            "Kairos' block begins there and does not end.",
+            "Kairos' block begins and does not end.",
             f"Remove it by hand: from the line {BEGIN.decode()} on, what belongs to Kairos.",
         )
     return begins.start(), ends.end()

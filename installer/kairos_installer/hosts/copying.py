@@ -31,6 +31,7 @@ class Changes:
         changed: files that the user changed since they were installed.
         kept: where those lie afterwards, by their path in the host.
         block: whether the user's script changes.
+        interrupted: whether an earlier attempt was, so that this one finishes it.
     """
 
     written: List[Path] = field(default_factory=list)
@@ -39,6 +40,12 @@ class Changes:
     changed: List[Path] = field(default_factory=list)
     kept: Dict[Path, Path] = field(default_factory=dict)
     block: bool = False
+    interrupted: bool = False
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.written or self.removed or self.changed or self.block or self.interrupted)
 
 
 def compare(plan: Plan, place: Path, old: Optional[Record]) -> Changes:
@@ -49,7 +56,8 @@ def compare(plan: Plan, place: Path, old: Optional[Record]) -> Changes:
         KairosError: a file cannot be read.
     """
     ours = old.files if old is not None else {}
-    changes, foreign = Changes(), set(_links(plan.files, place))
+    foreign = set(_links(plan.files, place))
+    changes = Changes(interrupted=old is not None and not old.finished)
     for path, content in plan.files.items():
         wanted, found = _hash(content), digest(path)
         if found == wanted:
@@ -78,7 +86,8 @@ def compare(plan: Plan, place: Path, old: Optional[Record]) -> Changes:
             changes.changed.append(path)
     if plan.block_file is not None:
         before = _script(plan.block_file)
-        changes.block = block.put(before, plan.block) != before
+        with _named(plan.block_file):
+            changes.block = block.put(before, plan.block) != before
     return changes
 
 
@@ -101,43 +110,73 @@ def install(plan: Plan, record: Record, records: Records, keep_in: Path) -> Tupl
     place = Path(record.place)
     old = records.of(record.host, place)
     changes = compare(plan, place, old)
-    before = old.files if old is not None else {}
-    wanted = {str(path): _hash(content) for path, content in plan.files.items()}
-    both = {name: sorted({*before.get(name, []), *([wanted[name]] if name in wanted else [])}) for name in wanted}
-    both.update({name: hashes for name, hashes in before.items() if name not in wanted})
+    hashes = {str(path): [_hash(content)] for path, content in plan.files.items()}
     targets = [*plan.files, *([plan.block_file] if plan.block_file is not None else [])]
-    made = {*(old.folders if old is not None else []), *map(str, _missing_folders(targets))}
+    begun = _before_it(plan, record, old, hashes, _missing_folders(targets))
+    by_tool = False
+    if old is None or changes.any:
+        _begin(records, begun)
+        try:
+            by_tool = _carry_out(plan, changes, begun, keep_in)
+        except KairosError:
+            if old is None:
+                _give_up(begun, records)
+            raise
+    _sweep_folders(folder for folder in begun.folders if not any(Path(folder) in path.parents for path in targets))
+    folders = [folder for folder in begun.folders if Path(folder).is_dir()]
+    done = begun.changed(state=INSTALLED, files=hashes, folders=folders)
+    if done != old:
+        with _told(records.folder / "the record", "written to"):
+            records.write(done)
+    return changes, by_tool
+
+
+def _before_it(
+    plan: Plan, record: Record, old: Optional[Record], hashes: Mapping[str, List[str]], missing: Iterable[Path]
+) -> Record:
+    """The record of what is about to be there: old and new contents are both Kairos'."""
+    before = old.files if old is not None else {}
     script = plan.block_file
-    block_made = script is not None and (not script.exists() or (old is not None and old.block_made))
-    if old is None or not old.finished or changes.written or changes.removed or changes.changed or changes.block:
-        record = record.changed(
-            state=UNDER_WAY, files=both, folders=sorted(made), block_file=str(script or ""), block_made=block_made
-        )
-        _begin(records, record)
-    else:
-        record = record.changed(folders=old.folders, block_file=old.block_file, block_made=old.block_made)
+    return record.changed(
+        state=UNDER_WAY,
+        files={name: sorted({*before.get(name, ()), *hashes.get(name, ())}) for name in {**before, **hashes}},
+        folders=sorted({*(old.folders if old is not None else ()), *map(str, missing)}),
+        block_file=str(script or ""),
+        block_made=script is not None and (not script.exists() or (old is not None and old.block_made)),
+    )
+
+
+def _carry_out(plan: Plan, changes: Changes, begun: Record, keep_in: Path) -> bool:
+    """Makes the changes. Answers whether the host's own tool did it."""
+    place = Path(begun.place)
     for path in changes.changed:
         if path in plan.files:
             changes.kept[path] = _set_aside(path, place, keep_in)
     # A tool replaces the whole folder: it is asked only where nothing but ours lies there.
-    by_tool = plan.tool is not None and not _strangers(plan.files, both) and bool(changes.written) and plan.tool()
+    wanted = bool(changes.written or changes.interrupted) and not _strangers(plan.files, begun.files)
+    by_tool = plan.tool is not None and wanted and plan.tool()
     for path, content in plan.files.items():
-        if digest(path) != wanted[str(path)]:
+        if digest(path) != _hash(content):
             _write(path, content)
     for path in changes.removed:
         _remove(path)
-    if script is not None and changes.block:
-        _write(script.resolve(), block.put(_script(script), plan.block))
-    if old is not None and not old.finished:
-        for name in both:
-            with _told(Path(name), "removed from"):
-                _temporary(Path(name)).unlink(missing_ok=True)
-    _sweep_folders(folder for folder in made if not any(Path(folder) in path.parents for path in targets))
-    kept_folders = sorted(folder for folder in made if Path(folder).is_dir())
-    hashes = {name: [hashed] for name, hashed in wanted.items()}
-    with _told(records.folder / "its record", "written to"):
-        records.write(record.changed(state=INSTALLED, files=hashes, folders=kept_folders))
-    return changes, by_tool
+    if plan.block_file is not None and changes.block:
+        _write(plan.block_file.resolve(), block.put(_script(plan.block_file), plan.block))
+    for name in begun.files:
+        _remove_temporary(Path(name))
+    return by_tool
+
+
+def _give_up(begun: Record, records: Records) -> None:
+    """Forgets a first installation that could not put anything there."""
+    script = Path(begun.block_file) if begun.block_file else None
+    if any(digest(Path(name)) in hashes for name, hashes in begun.files.items()):
+        return
+    if script is not None and block.inside(_script(script)) is not None:
+        return
+    _sweep_folders(begun.folders)
+    with _told(records.folder / "the record", "removed from"):
+        records.remove(begun)
 
 
 def uninstall(record: Record, records: Records) -> Changes:
@@ -160,8 +199,7 @@ def uninstall(record: Record, records: Records) -> Changes:
             changes.changed.append(path)
         else:
             _remove_byte_code(path)
-        with _told(path, "removed from"):
-            _temporary(path).unlink(missing_ok=True)
+        _remove_temporary(path)
     if record.block_file:
         changes.block = take_block(Path(record.block_file), made=record.block_made)
     _sweep_folders(record.folders)
@@ -184,9 +222,9 @@ def take_block(script: Path, made: bool = False) -> bool:
         Whether there was one. Raises KairosError.
     """
     before = _script(script)
-    with _told(script, "removed from"):
-        _temporary(script.resolve()).unlink(missing_ok=True)
-    after = block.take(before)
+    _remove_temporary(script.resolve())
+    with _named(script):
+        after = block.take(before)
     if after == before:
         return False
     if after or not made:
@@ -255,6 +293,12 @@ def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.name}.kairos-new")
 
 
+def _remove_temporary(path: Path) -> None:
+    """What a killed installation may have left beside a file."""
+    with _told(path, "removed from"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        _temporary(path).unlink()
+
+
 def _write(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all; one that is there keeps its permissions."""
     temporary = _temporary(path)
@@ -297,7 +341,8 @@ def _remove_byte_code(path: Path) -> None:
 def _set_aside(path: Path, place: Path, keep_in: Path) -> Path:
     """Moves a file that the user changed to where it can be found again."""
     stamp = time.strftime("%Y-%m-%d %H.%M.%S")
-    kept = keep_in / stamp / path.relative_to(place)
+    tries = (keep_in / f"{stamp}{more}" / path.relative_to(place) for more in ("", *map(" ({})".format, range(2, 100))))
+    kept = next(one for one in tries if not one.exists())
     with _told(kept, "written to"):
         kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, kept)
@@ -325,6 +370,15 @@ def _begin(records: Records, record: Record) -> None:
         records.write(record)
     except OSError as error:
         raise unrecorded(records.folder, error) from error
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Says of which script an error is."""
+    try:
+        yield
+    except KairosError as error:
+        raise KairosError(f"{path}: {error.message}", error.remedy) from None
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ OLDEST = 14
 """The first Nuke whose Python is 3.9 or later."""
 
 _PROGRAM = re.compile(r"Nuke(\d+)\.(\d+)v(\d+)")
-_NEXT = "Start Nuke again: Kairos is in the Nodes menu."
+_NEXT = "Start Nuke again: Kairos is in the toolbar and in the Nodes menu."
 
 
 class Nuke(Host):

@@ -101,7 +101,7 @@ def _trouble(installed: Optional[Installed], record: Optional[Record], root: Pat
         except KairosError as error:
             return error.message.rstrip("."), error.remedy
         if wrong:
-            return f"{len(wrong)} files are missing or changed, such as {wrong[0]}", f"Mend them: {again}"
+            return f"missing or changed: {_listed(wrong)}", f"Mend it: {again}"
         if installed is None:
             return "the plugin was installed and is no longer there", f"Put it back: {again}"
     if installed is None:
@@ -113,3 +113,7 @@ def _trouble(installed: Optional[Installed], record: Optional[Record], root: Pat
         said = f"its plugin is Kairos {installed.version or 'of unknown version'}, and this is {version}"
         return said, f"{again} brings it to this one." if record is not None else "Remove it there, then " + again
     return "", ""
+
+
+def _listed(names: List[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")

@@ -26,6 +26,8 @@ HOSTS: Mapping[str, Host] = {host.id: host for host in (Nuke(), Blender(), Resol
 KAIROS = Path(__file__).resolve().parents[3]
 """The folder of this Kairos: its launcher, ``plugin`` and ``nodes``."""
 
+_OWN = ("docs", "installer", "nodes", "plugin", "runtime", "tests", ".runtime")
+
 Say = Callable[[str], None]
 
 
@@ -60,13 +62,15 @@ def install(
     host = _host(host_id)
     targets = _targets(host, system, [_whole(path) for path in paths])
     for target in targets:
-        if root in (target.place, *target.place.parents):
+        around = {target.place, *target.place.parents}
+        if target.place == root or any(root / own in around for own in _OWN):
             raise BadRequest(f"{target.place} lies inside Kairos itself.", "Name the host's own folder.")
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kairos-install-")))
         if not dry:
             stack.enter_context(_alone(system, say))
             _remember(root)
+            stack.callback(_forget, records_of(system), root)
         _each(targets, lambda target: _install_one(host, target, system, root, scratch, dry, say), say)
 
 
@@ -98,7 +102,7 @@ def uninstall(
         found = [_uninstall_unrecorded(host, target, dry, say) for target in others]
         if not chosen and not any(found):
             say(f"{host.title}: Kairos is not installed there; nothing to remove.")
-        if not dry and not records.all():
+        if not dry:
             _forget(records, root)
 
 
@@ -115,9 +119,10 @@ def _install_one(host: Host, target: Target, system: System, root: Path, scratch
     program = str(target.program) if target.program is not None and target.ready else ""
     record = Record(host.id, target.title, str(target.place), str(root), version, program)
     changes, by_tool = copying.install(plan, record, records, system.data / "kept")
-    done = [f"{len(changes.written)} files written" if changes.written else ""]
-    done += [f"{len(changes.removed)} old files removed" if changes.removed else ""]
+    done = [f"{_files(len(changes.written))} written" if changes.written else ""]
+    done += [f"{_files(len(changes.removed))} of the old version removed" if changes.removed else ""]
     done += [f"{plan.block_file} changed" if changes.block else ""]
+    done += ["an interrupted installation finished" if changes.interrupted else ""]
     said = ", ".join(part for part in done if part)
     say(f"{target.title}: {said or f'Kairos {version} is there already'} ({target.place})")
     for path, kept in changes.kept.items():
@@ -143,8 +148,8 @@ def _show(target: Target, plan: Plan, changes: copying.Changes, say: Say) -> Non
         for line in plan.block:
             say(f"      {line}")
     if changes.same:
-        say(f"  leave {len(changes.same)} files as they are")
-    if not (changes.written or changes.removed or changes.block):
+        say(f"  leave {_files(len(changes.same))} as it should be")
+    if not changes.any:
         say("  nothing to do")
 
 
@@ -162,9 +167,9 @@ def _uninstall_one(host: Host, record: Record, records: Records, dry: bool, say:
     if record.program and count and copying.is_ours_alone(record):
         host.retire(Target(host.id, record.title, Path(record.place), Path(record.program)))
     changes = copying.uninstall(record, records)
-    removed = (
-        f"{count - len(changes.changed)} files removed" if record.files else f"{record.block_file} as it was before"
-    )
+    removed = f"{_files(count - len(changes.changed))} removed"
+    if record.block_file:
+        removed = f"took Kairos' block out of {record.block_file}" if changes.block else "was gone already"
     say(f"{record.title}: {removed} ({record.place})")
     for path in changes.changed:
         say(f"  kept, since it was changed by hand: {path}")
@@ -257,10 +262,17 @@ def _remember(root: Path) -> None:
 
 
 def _forget(records: Records, root: Path) -> None:
+    """Where no host has a plugin, nobody needs to know where Kairos lies."""
+    if records.all():
+        return
     with contextlib.suppress(OSError):
         if home_file().read_text(encoding="utf-8") == record_text(root):
             home_file().unlink()
         records.folder.rmdir()
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def _whole(path: Path) -> Path:

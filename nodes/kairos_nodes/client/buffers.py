@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import uuid
@@ -92,7 +93,7 @@ def check_shape(width: object, height: object, channels: object, depth: object) 
         raise BadRequest("The frame's channels are no list of names.", "Name them as in an EXR: R, G, B, A.")
     if not 0 < len(channels) <= MOST_CHANNELS or len(set(channels)) != len(channels):
         raise BadRequest("The frame's channels repeat, or are none, or too many.", "Name each once.")
-    if depth not in BYTES:
+    if not isinstance(depth, str) or depth not in BYTES:
         raise BadRequest(f"The frame's depth {depth!r} is unknown.", f"Use {' or '.join(BYTES)}.")
 
 
@@ -169,7 +170,7 @@ def reserve(handle: int, size: int) -> None:
 
 
 class Pool:
-    """Segments of this side, reused: a file's pages are made once.
+    """Segments of this side, the last few of which are reused: a file's pages are made once.
 
     Args:
         folders: that the runtime lends, the faster first.
@@ -179,31 +180,41 @@ class Pool:
 
     def __init__(self, folders: Sequence[str]) -> None:
         self._folders = [Path(folder) for folder in folders]
-        self._free: Dict[int, List[Segment]] = {}
+        self._free: List[Segment] = []
 
     def take(self, size: int) -> Segment:
         """A segment of exactly ``size`` bytes. Raises ServiceError where no folder has room."""
-        free = self._free.get(size)
-        if free:
-            return free.pop()
-        trouble: Optional[OSError] = None
+        for segment in self._free:
+            if segment.view.nbytes == size:
+                self._free.remove(segment)
+                return segment
+        try:
+            return self._make(size)
+        except OSError:
+            # What is kept for frames of another size may be all that is in the way.
+            self.close()
+        try:
+            return self._make(size)
+        except OSError as error:
+            raise ServiceError(
+                f"There is no room for a frame of {size / 2**20:.0f} MiB: {error.strerror}.",
+                "Free memory or disk space.",
+            ) from None
+
+    def _make(self, size: int) -> Segment:
+        trouble = OSError(errno.ENOENT, "the runtime lends no folder")
         for index, folder in enumerate(self._folders):
             try:
                 return Segment(index, folder / f"in-{uuid.uuid4().hex}", size)
             except OSError as error:
                 trouble = error
-        why = trouble.strerror if trouble is not None else "the runtime lends no folder"
-        raise ServiceError(
-            f"There is no room for a frame of {size / 2**20:.0f} MiB: {why}.", "Free memory or disk space."
-        )
+        raise trouble
 
     def give(self, segment: Segment) -> None:
         """Takes a segment back."""
-        kept = self._free.setdefault(segment.view.nbytes, [])
-        if len(kept) < self.KEPT:
-            kept.append(segment)
-        else:
-            self._drop(segment)
+        self._free.append(segment)
+        if len(self._free) > self.KEPT:
+            self._drop(self._free.pop(0))
 
     def open(self, reference: Mapping[str, Any]) -> Segment:
         """A segment that the runtime made."""
@@ -212,10 +223,8 @@ class Pool:
 
     def close(self) -> None:
         """Removes all that is free."""
-        for kept in self._free.values():
-            for segment in kept:
-                self._drop(segment)
-        self._free.clear()
+        while self._free:
+            self._drop(self._free.pop())
 
     @staticmethod
     def _drop(segment: Segment) -> None:

@@ -13,6 +13,8 @@ from kairos_nodes.client.protocol import Message
 from kairos_nodes.client.starting import Launcher, start_runtime
 from kairos_nodes.errors import KairosError, ServiceError
 
+_CLOSING_SECONDS = 1.0
+
 
 @dataclass(frozen=True)
 class Ears:
@@ -58,27 +60,35 @@ class Connector:
         with self._lock:
             if self.current is None or not self.current.alive:
                 self.pool.close()
-                self.current = self._find() or self._started()
-                self.pool = Pool(self.current.welcome.get("folders", ()))
+                closes = self._closes
+                link = self._find() or self._started(closes)
+                if self._closes != closes:
+                    link.close()
+                    raise closed()
+                self.current, self.pool = link, Pool(link.welcome.get("folders", ()))
             return self.current
 
     def close(self) -> None:
-        """Hangs up. Whoever waits for a start is sent away; the runtime that starts goes on."""
+        """Hangs up, at once. Whoever is connecting is sent away; a runtime that starts goes on."""
         self._closes += 1
-        with self._lock:
+        if not self._lock.acquire(timeout=_CLOSING_SECONDS):
+            # Somebody is connecting to a runtime that does not answer, and hangs up when that is over.
+            return
+        try:
             link, self.current = self.current, None
             if link is not None:
                 link.close()
             self.pool.close()
+        finally:
+            self._lock.release()
 
     def _find(self) -> Optional[Link]:
         return find_link(self._folder, self._host, self._ears.heard, self._ears.lost)
 
-    def _started(self) -> Link:
+    def _started(self, closes: int) -> Link:
         if not self._start:
             raise ServiceError(f"No runtime runs (looked in {self._folder}).", "Start one: kairos serve.")
         found: List[Link] = []
-        closes = self._closes
 
         def reachable() -> bool:
             if self._closes != closes:

@@ -7,7 +7,6 @@ import os
 import sys
 import threading
 import time
-from contextlib import suppress
 from multiprocessing import connection as pipes
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -15,7 +14,16 @@ from queue import Empty, SimpleQueue
 from typing import Any, Callable, Dict, Optional
 
 from kairos_nodes import __version__
-from kairos_nodes.client.protocol import LARGEST, Message, decode, encode, error_from, prove_to_server, sever
+from kairos_nodes.client.protocol import (
+    HANDSHAKE_SECONDS,
+    LARGEST,
+    Message,
+    decode,
+    encode,
+    error_from,
+    prove_to_server,
+    sever,
+)
 from kairos_nodes.client.rendezvous import Rendezvous, log_file, read_rendezvous
 from kairos_nodes.errors import KairosError, ServiceError
 
@@ -54,7 +62,11 @@ class Link:
         self._connection = self._connect()
         self._reader = threading.Thread(target=self._read, name="kairos-link", daemon=True)
         self._reader.start()
-        self.welcome = self.request("hello", host=host, pid=os.getpid())
+        try:
+            self.welcome = self.request("hello", HANDSHAKE_SECONDS, host=host, pid=os.getpid())
+        except BaseException:
+            self.close()
+            raise
 
     def _connect(self) -> Connection:
         try:
@@ -118,8 +130,6 @@ class Link:
     def close(self) -> None:
         """Hangs up; the runtime ends this host's jobs."""
         self._closed = True
-        with self._writing, suppress(OSError):
-            self._connection.send_bytes(encode({"request": "bye"}))
         sever(self._connection)
         if threading.current_thread() is not self._reader:
             self._reader.join(timeout=5)

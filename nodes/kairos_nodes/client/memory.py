@@ -10,6 +10,7 @@ from kairos_nodes.client.link import Link
 from kairos_nodes.client.protocol import Message
 from kairos_nodes.client.remote import RemoteJob
 from kairos_nodes.errors import BadRequest
+from kairos_nodes.events import Listener
 from kairos_nodes.jobs import VERSION, Job
 
 NAME = "memory"
@@ -46,28 +47,24 @@ class Frames:
             self.close()
             raise
 
-    def collect(
-        self, job: RemoteJob, take: OnFrame, on_event: Optional[Callable[[Any], None]], stop: Callable[[], bool]
-    ) -> None:
+    def collect(self, job: RemoteJob, take: OnFrame, on_event: Optional[Listener], stop: Callable[[], bool]) -> None:
         """Takes every finished frame until the job is over. Raises what the job raises."""
-        asked = False
+        hear = on_event or (lambda event: None)
         while True:
-            for event in job.poll() if on_event is not None else ():
-                on_event(event) if on_event is not None else None
-            if not asked and stop():
-                asked = True
-                job.cancel()
+            # Asked first: what was told before the end has then come, too.
             over = job.ended
+            for event in job.poll():
+                hear(event)
+            if not job.stopping and stop():
+                job.cancel()
             try:
                 message = self.ready.get(timeout=0.0 if over else 0.05)
             except Empty:
                 if over:
                     break
                 continue
-            if not asked:
+            if not job.stopping:
                 self._take(job.id, message, take)
-        for event in job.poll() if on_event is not None else ():
-            on_event(event) if on_event is not None else None
         job.result()
 
     def _take(self, job: str, message: Mapping[str, Any], take: OnFrame) -> None:

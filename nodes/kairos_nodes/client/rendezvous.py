@@ -10,7 +10,7 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Mapping, Optional
+from typing import Callable, Mapping, Optional
 
 from kairos_nodes.errors import ServiceError
 
@@ -93,10 +93,12 @@ def read_rendezvous(folder: Path) -> Optional[Rendezvous]:
     Raises:
         ServiceError: the folder, file or socket is another user's or open to others.
     """
-    path = rendezvous_file(folder)
-    if not path.exists() and not path.is_symlink():
+    if not os.path.lexists(folder):
         return None
     _check_own(folder, "folder", stat.S_ISDIR)
+    path = rendezvous_file(folder)
+    if not os.path.lexists(path):
+        return None
     _check_own(path, "file", stat.S_ISREG)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
@@ -109,12 +111,12 @@ def read_rendezvous(folder: Path) -> Optional[Rendezvous]:
     return found
 
 
-def _check_own(path: Path, what: str, right_kind: object) -> None:
+def _check_own(path: Path, what: str, right_kind: Callable[[int], bool]) -> None:
     try:
         status = os.lstat(path)
     except OSError as error:
         raise ServiceError(f"The {what} {path} cannot be read: {error.strerror}.", "Run kairos doctor.") from None
-    if not callable(right_kind) or not right_kind(status.st_mode):
+    if not right_kind(status.st_mode):
         raise ServiceError(f"{path} is not a {what}.", "Remove it; Kairos makes its own.")
     if sys.platform == "win32":
         return

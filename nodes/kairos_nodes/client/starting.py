@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import subprocess
 import sys
@@ -10,8 +9,9 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
-from kairos_nodes.client.rendezvous import log_file, make_private
+from kairos_nodes.client.rendezvous import FOLDER_VARIABLE, log_file, make_private
 from kairos_nodes.errors import ServiceError
+from kairos_nodes.home import known_home
 
 LAUNCHER_VARIABLE = "KAIROS_LAUNCHER"
 
@@ -56,7 +56,8 @@ def launcher_command(launcher: Launcher, environment: Mapping[str, str] = os.env
     if launcher is not None and not isinstance(launcher, (str, os.PathLike)):
         return [str(word) for word in launcher]
     given = launcher or environment.get(LAUNCHER_VARIABLE)
-    places = [Path(given).expanduser()] if given else [_PACKAGE_ROOT, *_remembered()]
+    installed = known_home()
+    places = [Path(given).expanduser()] if given else [_PACKAGE_ROOT, *([installed] if installed else [])]
     name = "kairos.cmd" if sys.platform == "win32" else "kairos"
     paths = [place / name if place.is_dir() else place for place in places]
     for path in paths:
@@ -66,15 +67,6 @@ def launcher_command(launcher: Launcher, environment: Mapping[str, str] = os.env
         f"Kairos' runtime was not found; it is not at {', nor at '.join(map(str, paths))}.",
         f"Run kairos install again, or name Kairos' folder in the plugin's preferences or in {LAUNCHER_VARIABLE}.",
     )
-
-
-def _remembered() -> List[Path]:
-    """Where the installer put Kairos."""
-    try:
-        home = importlib.import_module("kairos_nodes.home").known_home()
-    except ImportError:
-        return []
-    return [] if home is None else [home]
 
 
 def start_runtime(
@@ -138,7 +130,7 @@ def start_runtime(
 def _environment(folder: Path, as_given: bool) -> Dict[str, str]:
     """The host's environment without what belongs to the host alone; a whole command gets all of it."""
     kept = {name: value for name, value in os.environ.items() if as_given or not name.startswith(_FOREIGN)}
-    kept["KAIROS_SERVICE"] = str(folder)
+    kept[FOLDER_VARIABLE] = str(folder)
     return kept
 
 

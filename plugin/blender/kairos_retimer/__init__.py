@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Kairos in Blender: retimed frames, motion vectors and masks in the compositor and the sequencer.
 
-Blender starts as always, whatever is wrong with Kairos: a part that cannot begin is told in the add-on's preferences and
-on the terminal, and the others work.
+Blender starts as always, whatever is wrong with Kairos: a part that cannot begin is told in the preferences and on the
+terminal, and the others work.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import atexit
 
 from . import parts
 
-PARTS = ("preferences", "running", "nodes", "operators")
+PARTS = ("preferences", "running", "nodes", "operators", "panel", "scrubbing", "sequencer")
 """Modules with ``register()`` and ``unregister()``, in this order."""
 
 

@@ -17,8 +17,8 @@ _LONGEST_NAME, _LONGEST_VALUE = 256, 64 << 20
 def exr_channels(path: Path) -> Tuple[str, ...]:
     """Channel names of all parts, in file order.
 
-    See "OpenEXR File Layout": after magic number and version, each part's header is attributes (name, type, size, value)
-    up to an empty name; several parts end with an empty header.
+    See "OpenEXR File Layout": after magic number and version, each part's header is attributes (name, type, size and
+    value) up to an empty name; several parts end with an empty header.
 
     Raises:
         ImageError: the file cannot be read, or is no EXR.

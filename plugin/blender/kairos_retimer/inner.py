@@ -61,7 +61,7 @@ class Result:
 
 
 def new_tree(title: str) -> Any:
-    """The tree of a new node: sockets, and nothing in it yet. Its name begins with a dot, so that lists leave it out."""
+    """The tree of a new node: sockets, and nothing in it yet. Lists leave out names that begin with a dot."""
     tree = bpy.data.node_groups.new(f".{title}", "CompositorNodeTree")
     for name, kind in SOCKETS:
         socket = tree.interface.new_socket(name=name, in_out="OUTPUT", socket_type=kind)

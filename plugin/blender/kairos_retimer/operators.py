@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Callable, Dict, Set
+from typing import Any, Callable, ClassVar, Dict, Set
 
 import bpy
 
@@ -133,7 +133,7 @@ class UseVectorPass(_NodeOperator, bpy.types.Operator):
 
     bl_idname = "kairos.use_vector_pass"
     bl_label = "Use Vector Pass"
-    bl_options = {"UNDO"}
+    bl_options: ClassVar[Set[str]] = {"UNDO"}
 
     def execute(self, context: Any) -> Set[str]:
         """Names the plate's Vector pass as the source of motion, or takes it away."""

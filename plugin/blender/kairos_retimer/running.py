@@ -131,6 +131,14 @@ def end(context: Any, run: Run, finished: Finished) -> str:
     return trouble
 
 
+def drop(context: Any, run: Run) -> None:
+    """Cancels a job that nobody waits for any more."""
+    cancel(run)
+    if run in _runs:
+        _runs.remove(run)
+    _show(context)
+
+
 def running(about: str = "") -> Optional[Run]:
     """The newest job on its way that concerns this; any where empty."""
     return next((run for run in reversed(_runs) if about in ("", run.about)), None)
@@ -153,12 +161,7 @@ class JobOperator:
         CANCELLED. ``finished`` may run much later: it must find nodes and strips by name, since undo moves them in
         memory.
         """
-        title = str(getattr(self, "bl_label", "Kairos"))
-        try:
-            self._run = begin(context, job, title, self.about)
-        except KairosError as error:
-            self.report({"ERROR"}, str(error))  # type: ignore[attr-defined]
-            return {"CANCELLED"}
+        self._run = begin(context, job, str(getattr(self, "bl_label", "Kairos")), self.about)
         self._finished = finished
         window = _window(context)
         if bpy.app.background or window is None:
@@ -190,9 +193,7 @@ class JobOperator:
     def cancel(self, context: Any) -> None:
         """Blender ends the operator: the window was closed, or another file opened."""
         if self._run is not None:
-            cancel(self._run)
-            if self._run in _runs:
-                _runs.remove(self._run)
+            drop(context, self._run)
         self._stop_timer(context)
 
     def _over(self, context: Any) -> Set[str]:
@@ -241,11 +242,7 @@ class CancelJob(bpy.types.Operator):
 def cancel(run: Run) -> None:
     """Asks for a job's end, without waiting for it."""
     run.text = "stopping after this frame"
-    try:
-        run.remote.cancel()
-    except KairosError as error:
-        # It ends with the connection; the run itself hears why.
-        print(f"Kairos: {error}")
+    run.remote.cancel()
 
 
 @parts.with_properties(

@@ -6,9 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, ClassVar, Dict, List, Optional, Set, Tuple
 
 import bpy
+
 from kairos_nodes.errors import KairosError, ServiceError
 from kairos_nodes.jobs import Job
 
@@ -128,7 +129,7 @@ class KairosSlowMotion(JobOperator, bpy.types.Operator):
 
     bl_idname = "kairos.slow_motion"
     bl_label = "Slow Motion"
-    bl_options = {"UNDO"}  # noqa: RUF012 - Blender's own way
+    bl_options: ClassVar[Set[str]] = {"UNDO"}
 
     @classmethod
     def poll(cls, context: Any) -> bool:
@@ -142,7 +143,7 @@ class KairosSlowMotion(JobOperator, bpy.types.Operator):
         try:
             ready = prepare(context)
         except KairosError as error:
-            return _refused(self, error)
+            return _refused(self, context, error)
 
         def finished(outcome: Dict[str, Any]) -> None:
             scene, found = _still_there(ready)
@@ -160,7 +161,7 @@ class KairosSlowMotionPreview(JobOperator, bpy.types.Operator):
 
     bl_idname = "kairos.slow_motion_preview"
     bl_label = "Preview Frame"
-    bl_options = {"UNDO"}  # noqa: RUF012 - Blender's own way
+    bl_options: ClassVar[Set[str]] = {"UNDO"}
 
     @classmethod
     def poll(cls, context: Any) -> bool:
@@ -173,7 +174,7 @@ class KairosSlowMotionPreview(JobOperator, bpy.types.Operator):
         try:
             ready = prepare(context, frame)
         except KairosError as error:
-            return _refused(self, error)
+            return _refused(self, context, error)
 
         def finished(outcome: Dict[str, Any]) -> None:
             scene, found = _still_there(ready)
@@ -210,8 +211,7 @@ class KairosSequencerPanel(bpy.types.Panel):
         column.operator(KairosSlowMotion.bl_idname, icon="PLAY")
         column.operator(KairosSlowMotionPreview.bl_idname, icon="IMAGE_DATA")
         if active is not None:
-            below = active.input_1 if active.type == "SPEED" and active.input_1 is not None else active
-            draw_progress(layout, about(below.name))
+            draw_progress(layout, about(_below(active).name))
 
 
 def about(strip: str) -> str:
@@ -235,7 +235,7 @@ def _draw_settings(layout: Any, context: Any, settings: Any) -> None:
     layout.row().prop(settings, "timing", expand=True)
     if settings.timing == _SPEED:
         layout.prop(settings, "speed")
-    layout.prop(settings, "engine", placeholder=preferences(context).engine)
+    layout.prop(settings, "engine", placeholder=preferences(context).engine or "auto")
     layout.row().prop(settings, "placing", expand=True)
     layout.row().prop(settings, "sound", expand=True)
 
@@ -244,13 +244,18 @@ def _active(scene: Any) -> Any:
     return scene.sequence_editor.active_strip if scene.sequence_editor else None
 
 
+def _below(active: Any) -> Any:
+    """The strip that is meant: the active one, or the one below the active Speed effect."""
+    return active.input_1 if active.type == "SPEED" and active.input_1 is not None else active
+
+
 def _can_start(cls: Any, context: Any) -> bool:
     scene = sequencer_scene(context)
     active = _active(scene) if scene is not None else None
     if active is None or active.type not in (*KINDS, "SPEED"):
         cls.poll_message_set("Click on an image sequence or movie in the sequencer first")
         return False
-    if running(about(active.name)) is not None:
+    if running(about(_below(active).name)) is not None:
         cls.poll_message_set("Kairos is at work on this strip")
         return False
     return True
@@ -258,10 +263,15 @@ def _can_start(cls: Any, context: Any) -> bool:
 
 def _knobs(context: Any, settings: Any) -> Dict[str, object]:
     chosen_in = preferences(context)
-    return {"engine": settings.engine.strip() or chosen_in.engine, "device": chosen_in.device}
+    engine = settings.engine.strip() or chosen_in.engine or "auto"
+    return {"engine": engine, "device": chosen_in.device or "auto"}
 
 
-def _refused(operator: Any, error: KairosError) -> Set[str]:
+def _refused(operator: Any, context: Any, error: KairosError) -> Set[str]:
+    """Reports what was wrong; the panel goes on showing it."""
+    state = context.window_manager.kairos
+    active = _active(sequencer_scene(context))
+    state.trouble, state.notes, state.about = str(error), "", about(_below(active).name)
     operator.report({"ERROR"}, str(error))
     return {"CANCELLED"}
 

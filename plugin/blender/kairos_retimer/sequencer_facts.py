@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Iterator, List, Optional, Tuple
 
 import bpy
+
 from kairos_nodes.errors import BadRequest, ImageError
 from kairos_nodes.rational import exact, parse_rate
 
@@ -102,13 +103,19 @@ def read_strip(scene: Any, strip: Any) -> Strip:
     start = _fraction(strip.frame_start)
     content = _fraction(strip.frame_final_end + strip.frame_offset_end) - start
     scene_rate, own = _scene_rate(scene), _movie_rate(strip)
-    length = _length(scene, strip, bool(keys) or own not in (0, scene_rate))
+    told = hasattr(strip, "retiming_keys")
+    length = _length(scene, strip, bool(keys) or not told or own not in (0, scene_rate))
     rate = Fraction(1)
     if own and keys:
         # As long as the keys say, at either rate; a key lies at most a frame from the content's end.
         rate = playback_rate(int(keys[-1].index) + 1, content, own, scene_rate)
     elif own:
         rate = playback_rate(length, content, own, scene_rate)
+    if not told and abs(length / rate - content) > 1:
+        raise BadRequest(
+            f"{strip.name} is retimed, and Blender tells how only from 4.4 on.",
+            "Reset its retiming (Strip > Retiming), and choose the speed here.",
+        )
     return Strip(
         name=strip.name,
         start=start,
@@ -227,13 +234,13 @@ def fcurve(scene: Any, strip: Any, name: str) -> Optional[Any]:
 def _length(scene: Any, strip: Any, ask: bool) -> int:
     """Source frames of a strip. ``ask`` the file where the timeline does not tell."""
     if strip.type == "IMAGE":
-        return len(strip.elements) - strip.animation_offset_start - strip.animation_offset_end
+        return int(len(strip.elements) - strip.animation_offset_start - strip.animation_offset_end)
     if not ask:
         return int(strip.frame_duration)
     known = set(bpy.data.movieclips)
     clip = bpy.data.movieclips.load(movie_path(scene, strip), check_existing=True)
     try:
-        return int(clip.frame_duration) - strip.animation_offset_start - strip.animation_offset_end
+        return int(clip.frame_duration - strip.animation_offset_start - strip.animation_offset_end)
     finally:
         if clip not in known:
             bpy.data.movieclips.remove(clip)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A strip's retiming keys. Blender's Python tells where on the timeline they lie, but not which source frame they show.
+"""A strip's retiming keys. Blender's Python tells where on the timeline they lie, but not what they show.
 
-That is read from Blender's memory of the key, and only where everything there agrees with what Python tells: Blender 4.2 to
-4.5 and 5.0 keep it at different places.
+That is read from Blender's memory of the key, and only where everything there agrees with what Python tells: Blender up
+to 4.5 and from 5.0 on keep it at different places.
 """
 
 from __future__ import annotations

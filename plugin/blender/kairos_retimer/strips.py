@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which source frame a strip shows when: cuts, trims, playback rate, retiming keys and Speed effects. Needs no Blender.
+"""Which source frame a strip shows when: cuts, trims, playback rate, retiming keys, Speed effects. Needs no Blender.
 
-All positions are exact: timeline frames and source indices are fractions. An index counts a strip's own frames from 0, the
-trimmed ones (``animation_offset_start``) left out.
+All positions are exact: timeline frames and source indices are fractions. An index counts a strip's own frames from 0,
+the trimmed ones (``animation_offset_start``) left out.
 """
 
 from __future__ import annotations
@@ -87,8 +87,8 @@ class SpeedEffect:
         start: timeline frame that its own frame 0 lies at (``frame_start``).
         left, right: what is seen of it.
         control: one of :data:`SPEED_CONTROLS`.
-        values: the control's value (factor, frame number, or length in percent) at every timeline frame from ``left`` to
-            ``right``, both included. Not used by STRETCH.
+        values: the control's value (factor, frame number, or length in percent) at every timeline frame from ``left``
+            to ``right``, both included. Not used by STRETCH.
         animated: the value has keys; a factor is then summed up frame by frame.
         trimmed: how much the strip below was cut at its left.
     """
@@ -161,8 +161,8 @@ class Retime:
 def at_speed(strip: Strip, speed: Fraction) -> Retime:
     """The seen part of a strip at a speed; retiming keys play no part. Negative plays backwards.
 
-    N frames at speed s take N / s frames: after the last source frame the strip goes on into the frames behind its right
-    end, or holds the last one where there are none.
+    N frames at speed s take N / s frames: after the last source frame the strip goes on into the frames behind its
+    right end, or holds the last one where there are none.
 
     Raises:
         BadRequest: speed 0, or a strip of absurd length.
@@ -220,8 +220,8 @@ def free_channel(taken: Iterable[Tuple[int, int, int]], left: int, right: int, l
 def playback_rate(length: int, content: Fraction, media: Fraction, scene: Fraction) -> Fraction:
     """Source frames per timeline frame of a strip without retiming.
 
-    Blender keeps to itself whether a movie plays at its own rate or one source frame per scene frame; the strip's length on
-    the timeline tells.
+    Blender keeps to itself whether a movie plays at its own rate or one source frame per scene frame; the strip's
+    length on the timeline tells.
 
     Args:
         length: source frames.

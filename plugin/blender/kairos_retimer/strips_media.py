@@ -30,8 +30,8 @@ _OUTPUTS: Mapping[str, str] = {
     ".dpx": ".dpx",
     ".cin": ".dpx",
 }
-"""What frames are written as, by the source's ending: the same encoding, so that Blender's colour settings of the source fit
-the result. Everything else, movies among it, becomes PNG of the source's own bit depth."""
+"""What frames are written as, by the source's ending: the same encoding, so that Blender's colour settings of the
+source fit the result. Everything else, movies among it, becomes PNG of the source's own bit depth."""
 
 NEIGHBOURS = 1
 """Source frames that motion may look at on either side of those that are shown."""

@@ -77,7 +77,8 @@ def placed(item: TimelineItem, rate: Fraction) -> Placed:
         )
     media = media_of(source)
     duration, record = int(item.GetDuration(False)), int(item.GetStart(False))
-    start, end = int(item.GetSourceStartFrame()), int(item.GetSourceEndFrame())
+    # Played backwards, a clip may begin at its later frame.
+    start, end = sorted((int(item.GetSourceStartFrame()), int(item.GetSourceEndFrame())))
     head = int(item.GetLeftOffset(False))
     source_in = _counted_from_first(start, end, media, head)
     return Placed(name, media, source_in, _covered(end - start, duration * media.rate / rate), record, duration, rate)

@@ -114,13 +114,15 @@ def question(clip: Placed) -> Question:
     note = f"{clip.name}: {clip.duration} frames at {float(clip.rate):.6g} fps"
     if clip.pace != 1:
         note += f", source at {float(clip.media.rate):.6g} fps"
-    return Question(NODE, note, FIELDS, HIDDEN, LABELS, "timing")
+    return Question(NODE, note, FIELDS, HIDDEN, LABELS, "timing", {"otio": TIMELINE})
 
 
 def run(resolve: Resolve, tell: Tell) -> None:
     """The whole script. Raises KairosError for the artist."""
     where = here(resolve)
     clip = placed(where.item, where.rate)
+    if clip.media.count < 2:
+        raise BadRequest(f"{clip.name} is a single frame: nothing moves in it.", "Choose a clip with motion.")
     values = settings(question(clip), tell)
     retimed = plan(where, clip, values)
     if retimed.cut:
@@ -133,7 +135,11 @@ def run(resolve: Resolve, tell: Tell) -> None:
         tell(f"{clip.name} has a new take: {end - first} of {retimed.length} frames.")
         return
     track = on_track_above(where, media, first, end, clip.record, tell)
-    tell(f"V{track}, frame {clip.record}: {end - first} of {retimed.length} frames; the rest are its handles.")
+    rest = retimed.length - (end - first)
+    tell(
+        f"V{track}, frame {clip.record}: {end - first} frames"
+        + (f"; {rest} more wait behind its end: drag it to the right." if rest else ".")
+    )
 
 
 def plan(where: Here, clip: Placed, values: Mapping[str, Value]) -> Retimed:
@@ -191,7 +197,7 @@ def render_result(where: Here, clip: Placed, retimed: Retimed, values: Mapping[s
     name = stem_of(clip.media) + ("_kairos.mov" if suffix == ".mov" else f"_kairos.%04d{suffix}")
     job = node(NODE).make_job(clip.media.path, str(folder / name), chosen, "frame_map")
     tell(f"{clip.name}: {retimed.length} frames and {retimed.head} + {retimed.tail} of handle, to {folder}")
-    render(job, f"DaVinci Resolve {where.resolve.GetVersionString()}", tell)
+    render(job, f"DaVinci Resolve {where.resolve.GetVersionString()}", f"Slow Motion: {clip.name}", tell)
     return folder / name
 
 

@@ -31,6 +31,9 @@ HIDDEN = ("speed", "frame_map", "to_fps", "fps", "range", "frames", "start", "ph
 MILLIONTH = 10**6
 """A spline's values are floats: rounded so far, a key on a whole frame is that frame and is copied, not rebuilt."""
 
+STILLS = (".exr", ".dpx", ".tif", ".tiff", ".png", ".jpg", ".jpeg")
+"""Suffixes of files that are numbered by frame; a number before any other belongs to a movie's name."""
+
 _NUMBER = re.compile(r"(\d+)(\.[^.]+)$")
 
 
@@ -74,7 +77,7 @@ def run(composition: Composition, tell: Tell, tool: Optional[Tool] = None, resol
     chosen["frame_map"] = str(write_text(folder / "map.txt", text))
     output = folder / f"{stem_of(media)}_kairos.%04d.exr"
     job = node(NODE).make_job(media.path, str(output), chosen, "frame_map")
-    render(job, "Fusion", tell)
+    render(job, "Fusion", f"Time Stretcher: {name}", tell)
     made = in_its_place(composition, stretcher, str(output) % 0, first, len(times))
     tell(f"{made.GetAttrs().get('TOOLS_Name', 'A Loader')} shows the result where {name} was; {name} is left above it.")
     return made
@@ -161,13 +164,14 @@ def _loaded(composition: Composition, tool: Tool) -> Source:
     attrs = tool.GetAttrs()
     path = composition.MapPath(str(_first_of(attrs, "TOOLST_Clip_Name", "")))
     start = int(_first_of(attrs, "TOOLNT_Clip_Start", 0))
-    trim, length = int(_first_of(attrs, "TOOLIT_Clip_TrimIn", 0)), int(_first_of(attrs, "TOOLIT_Clip_Length", 1))
+    trim, end = int(_first_of(attrs, "TOOLIT_Clip_TrimIn", 0)), int(_first_of(attrs, "TOOLIT_Clip_TrimOut", 0))
+    length = max(int(_first_of(attrs, "TOOLIT_Clip_Length", 1)), end + 1)
     number = _NUMBER.search(path)
     first = 0
-    if number and _first_of(attrs, "TOOLST_Clip_FormatID", "") != "QuickTimeMovies":
+    if number and number.group(2).lower() in STILLS:
         first = int(number.group(1))
         path = f"{path[: number.start()]}%0{len(number.group(1))}d{number.group(2)}"
-    return Source(Media(path, first, max(1, length), Fraction(24)), first + trim - start)
+    return Source(Media(path, first, length, Fraction(24)), first + trim - start)
 
 
 def _media_in(composition: Composition, tool: Tool, resolve: Resolve) -> Source:

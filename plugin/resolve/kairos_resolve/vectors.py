@@ -85,7 +85,7 @@ def render_vectors(clip: Placed, values: Mapping[str, Value], host: str, tell: T
     folder = result_folder(media, {"vectors": chosen}, values["folder"] == "beside", tell)
     output = folder / f"{stem_of(media)}_vectors.%04d.exr"
     tell(f"{clip.name}: vectors for {count} frames, to {folder}")
-    render(node(NODE).make_job(media.path, str(output), chosen), host, tell)
+    render(node(NODE).make_job(media.path, str(output), chosen), host, f"Vectors: {clip.name}", tell)
     return Clip(Path(str(output) % 0).as_posix(), 0, count)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 from typing import Callable, Mapping, Optional
 
@@ -11,34 +12,65 @@ from kairos_nodes import cache
 from kairos_nodes.client import Client
 from kairos_nodes.conform import Media
 from kairos_nodes.errors import BadRequest
+from kairos_nodes.events import Event
 from kairos_nodes.home import data_folder
 from kairos_nodes.jobs import Job
+from kairos_nodes.progress_window import ProgressWindow
 
 Tell = Callable[[str], None]
 
 TENTHS = 10
 
+POLL_SECONDS = 0.1
 
-def render(job: Job, host: str, tell: Tell) -> None:
-    """Hands a job to the runtime and waits for its end; progress is told in tenths.
+
+def render(job: Job, host: str, title: str, tell: Tell) -> None:
+    """Hands a job to the runtime and waits for its end; where there can be one, a window shows how it goes.
+
+    Args:
+        job: what to do.
+        host: who asks.
+        title: of the window.
+        tell: hears of the job's beginning, its tenths and its warnings.
 
     Raises:
+        Cancelled: the artist cancelled.
         KairosError: it failed, in the runtime's own words.
     """
-    with Client(host, waiting=tell) as client:
+
+    def waiting(line: str) -> None:
+        if line:
+            tell(line)
+
+    with ProgressWindow(title) as window, Client(host, waiting=waiting) as client:
         remote = client.submit(job)
-        told = 0
-        for event in remote.events():
-            if event.kind == "planned":
-                tell(f"{event.data.get('frames')} frames with {event.data.get('engine')} on {event.data.get('device')}")
-            elif event.kind == "progress":
-                tenth = TENTHS * int(event.data.get("done") or 0) // max(1, int(event.data.get("total") or 1))
-                if tenth > told:
-                    told = tenth
-                    tell(f"{100 * tenth // TENTHS} %")
-            elif event.kind == "warning":
-                tell(f"{event.data.get('message', '')} {event.data.get('remedy', '')}".strip())
+        tenth, over = 0, False
+        while not over:
+            over = remote.ended
+            for event in remote.poll():
+                tenth = _told(event, tenth, window, tell)
+            if window.cancelled:
+                remote.cancel()
+                remote.wait()
+            if not over:
+                time.sleep(POLL_SECONDS)
         remote.result()
+
+
+def _told(event: Event, tenth: int, window: ProgressWindow, tell: Tell) -> int:
+    """Tells what an event says; answers with the tenths told so far."""
+    data = event.data
+    if event.kind == "planned":
+        tell(f"{data.get('frames')} frames with {data.get('engine')} on {data.get('device')}")
+    elif event.kind == "warning":
+        tell(f"{data.get('message', '')} {data.get('remedy', '')}".strip())
+    elif event.kind == "progress":
+        done, total = int(data.get("done") or 0), max(1, int(data.get("total") or 1))
+        window.show(done, total, f"{data.get('stage', '')}: {done} of {total} frames")
+        if TENTHS * done // total > tenth:
+            tenth = TENTHS * done // total
+            tell(f"{100 * tenth // TENTHS} %")
+    return tenth
 
 
 def result_folder(media: Media, facts: Mapping[str, object], beside: bool, tell: Tell) -> Path:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -23,6 +25,7 @@ def ask(
     question: Annotated[Optional[Path], typer.Argument(metavar="FILE", help="The question, as JSON.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer as JSON; the default.")] = True,
     message: Annotated[str, typer.Option("--message", help="Show this in place of a question.")] = "",
+    progress: Annotated[str, typer.Option("--progress", help="Show how a job of this name goes, from stdin.")] = "",
 ) -> None:
     """Ask the artist for a node's settings in a window, and print them."""
     try:
@@ -34,6 +37,10 @@ def ask(
     if message:
         dialog.show_message(message)
         return
+    if progress:
+        going = dialog.show_progress(progress, sys.stdin)
+        # At once: the thread that reads may still wait for a line, and Python would wait for it.
+        os._exit(0 if going else CANCELLED)
     if question is None:
         raise BadRequest("kairos ask needs a question.", "A host asks it by itself.")
     try:

@@ -101,7 +101,7 @@ def _print(findings: List[Finding], wrong: List[Finding]) -> None:
 def _logs() -> List[Path]:
     from .app import log_path
 
-    return [log_path(), log_file(service_folder())]
+    return [*([own] if (own := _or_none(log_path)) else []), log_file(service_folder())]
 
 
 def _machine() -> Iterator[Finding]:
@@ -264,5 +264,5 @@ def _or_none(ask: Callable[[], Any]) -> Any:
     """An answer, or None where there is none."""
     try:
         return ask()
-    except (metadata.PackageNotFoundError, RuntimeError):
+    except (ImportError, RuntimeError):
         return None

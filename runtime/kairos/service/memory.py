@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Tupl
 import numpy as np
 
 from kairos.color import ColorConfig
-from kairos.errors import BadRequest, Cancelled
+from kairos.errors import BadRequest, Cancelled, ServiceError
 from kairos.events import Event, Listener
 from kairos.frame import Frame, Part, Planes
 from kairos.images import Header, header_of
@@ -24,6 +24,9 @@ from .picture import Picture, picture_of
 
 SLOTS = 3
 """Finished frames that may lie with the client before the next one waits: what bounds memory."""
+
+PATIENCE_SECONDS = 120.0
+"""A host that takes no finished frame for so long has hung, and its job no longer holds the device for itself."""
 
 HALF_MAX = 65504.0
 
@@ -147,7 +150,7 @@ class MemoryOutput:
         self._slots: Dict[str, Tuple[Path, int, int]] = {}
         self._free: List[str] = []
         self._changed = threading.Condition()
-        self._began = time.monotonic()
+        self._began = self._taken = time.monotonic()
         self.rendered: List[int] = []
         self.total = 0
 
@@ -157,9 +160,8 @@ class MemoryOutput:
 
     def put(self, frame: Frame, fingerprint: str) -> None:
         """Hands over one frame; waits while the client still has ``SLOTS`` of them. Raises Cancelled, ServiceError."""
-        if self._cancelled():
-            # The client, and its folders, may be gone.
-            raise Cancelled("Cancelled.", "Finished frames were handed over.")
+        # The client, and its folders, may be gone.
+        self._go_on()
         part = frame.parts[0]
         planes = _rounded(part, self._bit_depth)
         if self._like.bottom_up:
@@ -167,6 +169,7 @@ class MemoryOutput:
         data = planes.transpose(1, 2, 0) if self._like.interleaved else planes
         name, index = self._slot(planes.size * 4)
         write_bytes(self._slots[name][0], data)
+        self._taken = time.monotonic()
         self.rendered.append(frame.number)
         self._send(
             {
@@ -195,15 +198,14 @@ class MemoryOutput:
         with self._changed:
             if isinstance(name, str) and name in self._slots and name not in self._free:
                 self._free.append(name)
+                self._taken = time.monotonic()
                 self._changed.notify()
 
     def close(self) -> None:
-        """Waits until the client has taken every frame. Raises Cancelled."""
+        """Waits until the client has taken every frame. Raises Cancelled, ServiceError."""
         with self._changed:
             while len(self._free) < len(self._slots):
-                if self._cancelled():
-                    raise Cancelled("Cancelled.", "Finished frames were handed over.")
-                self._changed.wait(0.1)
+                self._wait()
 
     def abort(self) -> None:
         """Nothing half-written was ever announced."""
@@ -212,6 +214,20 @@ class MemoryOutput:
         """Removes all slots. Whoever has one mapped keeps its memory."""
         for path, _, _ in self._slots.values():
             path.unlink(missing_ok=True)
+
+    def _go_on(self) -> None:
+        if self._cancelled():
+            raise Cancelled("Cancelled.", "Finished frames were handed over.")
+
+    def _wait(self) -> None:
+        """For the client, a moment, with the lock held. Raises Cancelled, ServiceError."""
+        self._go_on()
+        if time.monotonic() - self._taken > PATIENCE_SECONDS:
+            raise ServiceError(
+                f"The host has taken no finished frame for {PATIENCE_SECONDS:g} s.",
+                "It hangs: restart it, and retime again.",
+            )
+        self._changed.wait(0.1)
 
     def _slot(self, size: int) -> Tuple[str, int]:
         with self._changed:
@@ -227,9 +243,7 @@ class MemoryOutput:
                     # A frame of another size: its data window differs.
                     self._slots.pop(self._free.pop())[0].unlink(missing_ok=True)
                     break
-                if self._cancelled():
-                    raise Cancelled("Cancelled.", "Finished frames were handed over.")
-                self._changed.wait(0.1)
+                self._wait()
             path, index = self._lent.make(size)
             self._slots[path.name] = (path, index, size)
             return path.name, index

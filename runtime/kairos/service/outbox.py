@@ -1,4 +1,4 @@
-"""Messages on their way to one client: answers at once, a job's by a thread of their own, so that no slow host holds it up."""
+"""Messages on their way to one client; what a job says is written by a thread of its own: no slow host holds it up."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Outbox:
             self._changed.notify()
 
     def answer(self, message: Message) -> None:
-        """Sends now, before what waits: for the thread that reads this client's requests, which has nothing else to do."""
+        """Sends now, before what waits. For the thread that reads this client's requests: it has nothing else to do."""
         self._send(message)
 
     def close(self, seconds: float = 2.0) -> None:

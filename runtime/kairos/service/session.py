@@ -82,8 +82,6 @@ class Session:
                 except ServiceError as error:
                     self._outbox.answer({"id": None, "error": error_to(error)})
                     continue
-                if message.get("request") == "bye":
-                    break
                 self._answer(message)
         except (EOFError, OSError, TypeError, ValueError) as error:
             log.info("client %s (%s) is gone: %s", self.client, self.host, type(error).__name__)
@@ -117,8 +115,8 @@ class Session:
             self._outbox.answer(answer)
 
     def _hello(self, message: Message) -> Dict[str, Any]:
-        host, pid = message.get("host"), message.get("pid")
-        self.host = f"{str(host)[:80] or 'a client'} (process {str(pid)[:20]})"
+        host = str(message.get("host") or "a client")[:80]
+        self.host = f"{host} (process {str(message.get('pid'))[:20]})"
         log.info("client %s is %s", self.client, self.host)
         return {
             "version": __version__,
@@ -153,6 +151,8 @@ class Session:
         if in_memory is not None:
             self._in_memory[name] = in_memory
         self._own = [one for one in self._own if not one.over] + [record]
+        live = {one.id for one in self._own}
+        self._in_memory = {id: one for id, one in self._in_memory.items() if id in live}
         self._follow(record)
         self._house.devices.put(record)
         return {"job": name, "device": record.device}
@@ -171,8 +171,6 @@ class Session:
     def _follow(self, record: JobRecord) -> None:
         record.follow(self._outbox.put)
         self._followed = [one for one in self._followed if not one.over] + [record]
-        for name in [name for name in self._in_memory if name not in {one.id for one in self._followed}]:
-            del self._in_memory[name]
 
     def _jobs(self, message: Message) -> Dict[str, Any]:
         return {"jobs": [record.describe() for record in self._house.board.all()]}

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, TextIO
 
+from PySide6.QtCore import QThread, Signal
 from PySide6.QtWidgets import (
     QApplication,
     QDialog,
     QDialogButtonBox,
     QLabel,
     QMessageBox,
+    QProgressDialog,
     QScrollArea,
     QTabWidget,
     QVBoxLayout,
@@ -24,6 +27,8 @@ from kairos_nodes.nodes import node
 from kairos_nodes.sections import sections
 
 from .form import Field, page, values_of
+
+_OVER, _CANCELLED = 0, 1
 
 HOST_PAGE = "Clip"
 """Title of the page with what the host asks for."""
@@ -116,6 +121,8 @@ class SettingsDialog(QDialog):
             chosen = chooser.raw()
             for name in self._timings():
                 self.fields[name].enable(name == chosen)
+            for name, choice in self._question.depends.items():
+                self.fields[name].enable(choice == chosen)
 
         box = chooser.editor
         box.currentIndexChanged.connect(follow)  # type: ignore[attr-defined]
@@ -139,6 +146,58 @@ def show_message(text: str) -> None:
     _to_front(box)
     box.exec()
     application.processEvents()
+
+
+def show_progress(title: str, lines: TextIO) -> bool:
+    """Shows how a job goes until the lines end. False where the artist cancelled.
+
+    Args:
+        title: what is rendered.
+        lines: JSON objects with ``done``, ``total`` and ``text``, one a line.
+
+    Raises:
+        EngineError: there is no display.
+    """
+    application = _application()
+    window = QProgressDialog(f"{title}\n", "Cancel", 0, 0)
+    window.setWindowTitle("Kairos")
+    window.setMinimumDuration(0)
+    window.setMinimumWidth(420)
+    window.setAutoClose(False)
+    window.setAutoReset(False)
+    reader = _Reader(lines)
+
+    def follow(line: str) -> None:
+        try:
+            found = json.loads(line)
+            window.setMaximum(int(found["total"]))
+            window.setValue(int(found["done"]))
+            window.setLabelText(f"{title}\n{found['text']}")
+        except (ValueError, KeyError, TypeError):
+            window.setLabelText(title)
+
+    reader.line.connect(follow)
+    # Not quit(): that closes the window first, which counts as Cancel.
+    reader.finished.connect(lambda: application.exit(_OVER))
+    window.canceled.connect(lambda: application.exit(_CANCELLED))
+    _to_front(window)
+    reader.start()
+    return application.exec() == _OVER
+
+
+class _Reader(QThread):
+    """Reads lines without holding up the window; a thread that waits for one more ends with the process."""
+
+    line = Signal(str)
+
+    def __init__(self, lines: TextIO) -> None:
+        super().__init__()
+        self._lines = lines
+
+    def run(self) -> None:
+        """The thread."""
+        for line in self._lines:
+            self.line.emit(line)
 
 
 def _application() -> QApplication:

@@ -17,6 +17,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from kairos_nodes.errors import BadRequest
 from kairos_nodes.parameter import Parameter, Value
 
 LARGEST = 2**31 - 1
@@ -43,7 +44,12 @@ class Field:
 
     def value(self) -> Value:
         """What it holds, in canonical form. Raises BadRequest naming the parameter."""
-        return self.parameter.check(self.raw())
+        try:
+            return self.parameter.check(self.raw())
+        except BadRequest as error:
+            # The window shows labels where the command line has flags.
+            named = error.message.replace(self.parameter.title, self.parameter.label, 1)
+            raise BadRequest(named, error.remedy) from None
 
     def raw(self) -> object:
         """What it holds, unchecked; None for an empty field that has no default."""

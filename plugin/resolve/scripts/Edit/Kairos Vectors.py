@@ -9,11 +9,11 @@ ACTION = "vectors"
 
 
 def places():
-    """Folders in which Kairos may lie: beside the scripts, around them, or where its installer recorded it."""
+    """Folders in which Kairos may lie: beside the scripts, around them, or where its installer says."""
     # Resolve does not always say where a script lies.
-    own = globals().get("__file__")
-    if own:
-        folders = list(Path(own).resolve().parents)
+    own = Path(globals().get("__file__") or places.__code__.co_filename)
+    if own.is_file():
+        folders = list(own.resolve().parents)
         yield folders[1] / "kairos"
         yield from folders[4:5]
     home = Path.home()
@@ -24,6 +24,9 @@ def places():
     record = Path(os.environ.get("KAIROS_HOME_FILE") or str(data / "home.json"))
     if record.is_file():
         yield Path(json.loads(record.read_text(encoding="utf-8"))["home"])
+    fusion = globals().get("fusion") or globals().get("fu")
+    for folder in str(fusion.MapPath("Scripts:")).split(";") if fusion else ():
+        yield Path(folder) / "kairos"
 
 
 def start():
