@@ -14,7 +14,9 @@ from kairos_nodes.nk import read_script
 from kairos_nodes.nodes import node as kairos_node
 from kairos_nodes.parameters import PARAMETERS
 from support import nuke as stand_in
-from support.nuke import PLUGIN, kairos_group, plugin, read_node
+from support import nuke_session
+from support.nuke_interface import differences, stubs
+from support.nuke_session import PLUGIN, kairos_group, plugin, read_node
 from support.shared import ROOT
 
 FILES = sorted(PLUGIN.rglob("*.py"))
@@ -22,11 +24,11 @@ FILES = sorted(PLUGIN.rglob("*.py"))
 
 @pytest.fixture
 def nuke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    yield from stand_in.session(monkeypatch, tmp_path)
+    yield from nuke_session.session(monkeypatch, tmp_path)
 
 
 def test_the_stand_in_has_nothing_that_nuke_has_not() -> None:
-    assert stand_in.differences(stand_in.load(), stand_in.stubs()) == []
+    assert differences(stand_in.load(), stubs()) == []
 
 
 def test_the_comparison_notices_what_nuke_has_not() -> None:
@@ -34,7 +36,7 @@ def test_the_comparison_notices_what_nuke_has_not() -> None:
     module.execut = lambda: None
     module.message = lambda: None
     module.Node = type("Node", (), {"setNam": lambda self, name: None, "setInput": lambda self, index: None})
-    found = stand_in.differences(module, stand_in.stubs())
+    found = differences(module, stubs())
     assert found == ["Node.setNam", "Node.setInput", "message", "execut"]
 
 
@@ -90,7 +92,8 @@ def test_the_gizmo_is_tcl_and_makes_the_same_knobs_as_python(nuke: Any, node_id:
     declared, values = user_knobs(commands[0][1])
     group = plugin("build").build(node)
     own = [name for name in group.knobs() if name not in stand_in.COMMON]
-    assert [name for name in declared if name != "kairos_node"] == [name for name in own if name != "kairos_node"]
+    assert list(declared) == own
+    assert declared[own[0]][0] == "20", "a knob before the first tab makes Nuke add a tab of its own"
     assert values["kairos_node"] == group["kairos_node"].value() == node_id
     for name, parts in declared.items():
         value = group[name].value()

@@ -13,14 +13,14 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 
-from support import nuke as stand_in
-from support.nuke import PLUGIN
+from support import nuke_session
+from support.nuke_session import PLUGIN
 from support.shared import ROOT
 
 
 @pytest.fixture
 def nuke(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
-    yield from stand_in.session(monkeypatch, tmp_path)
+    yield from nuke_session.session(monkeypatch, tmp_path)
 
 
 @pytest.fixture
@@ -164,9 +164,9 @@ def test_a_runtime_that_cannot_start_is_a_message_when_it_is_needed(
     monkeypatch.setenv("KAIROS_SERVICE", str(tmp_path / "service"))
     still = tmp_path / "still.exr"
     still.touch()
-    group = stand_in.kairos_group(stand_in.read_node(nuke, str(still), 1, 1))
+    group = nuke_session.kairos_group(nuke_session.read_node(nuke, str(still), 1, 1))
     nuke.GUI = True
-    panel, request = stand_in.plugin("panel"), stand_in.plugin("request")
+    panel, request = nuke_session.plugin("panel"), nuke_session.plugin("request")
     panel.render_in_background(group, request.request_of(group)).join(30)
     (message,) = nuke.messages
     assert message.startswith("KairosRetime1 (Plate): The runtime could not start (status 9): the disk is full")

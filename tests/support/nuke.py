@@ -7,23 +7,15 @@ with those of Foundry's reference guide.
 
 from __future__ import annotations
 
-import ast
-import importlib
-import importlib.metadata
-import inspect
-import os
+import functools
 import shutil
-import sys
+import threading
 import types
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-import pytest
-
-from kairos_nodes.nodes import node as kairos_node
 from kairos_nodes.nuke_curve import read_nuke_curve
 from kairos_nodes.rational import exact
-from support.shared import ROOT
 
 COMMON = ["name", "label", "tile_color", "help", "xpos", "ypos", "disable", "selected"]
 KNOBS: Dict[str, Dict[str, Any]] = {
@@ -45,93 +37,34 @@ KNOBS: Dict[str, Dict[str, Any]] = {
 """Knobs of Nuke's own classes, with their defaults. A class that is not listed here has any."""
 
 
-PLUGIN = ROOT / "plugin" / "nuke"
+class _Threads:
+    """Nuke may be touched in its main thread alone, and by what that thread is asked to do."""
+
+    def __init__(self) -> None:
+        self.main = threading.current_thread()
+        self._asked = threading.local()
+
+    def check(self) -> None:
+        asked = getattr(self._asked, "now", False)
+        assert asked or threading.current_thread() is self.main, "Nuke is touched outside its main thread"
+
+    def ask(self, call: Callable[..., object], args: Tuple[object, ...] = ()) -> None:
+        self._asked.now = True
+        try:
+            call(*args)
+        finally:
+            self._asked.now = False
+
+    def guard(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(call)
+        def guarded(*args: Any, **options: Any) -> Any:
+            self.check()
+            return call(*args, **options)
+
+        return guarded
 
 
-def session(patch: pytest.MonkeyPatch, folder: Path, views: Sequence[str] = ("main",)) -> Iterator[Any]:
-    """The stand-in in Nuke's place, with the plugin's modules loaded afresh against it and the cache in ``folder``."""
-    module = load(views)
-    patch.setitem(sys.modules, "nuke", module)
-    patch.syspath_prepend(str(PLUGIN))
-    patch.setenv("KAIROS_CACHE", str(folder / "cache"))
-    _forget()
-    yield module
-    loaded = sys.modules.get("kairos_nuke.session")
-    if loaded is not None and loaded._client is not None:
-        loaded._client.close()
-    _forget()
-
-
-def _forget() -> None:
-    for name in [name for name in sys.modules if name.startswith("kairos_nuke")]:
-        del sys.modules[name]
-
-
-def plugin(name: str) -> Any:
-    """A module of the plugin."""
-    return importlib.import_module(f"kairos_nuke.{name}")
-
-
-def read_node(nuke: Any, pattern: str, first: int, last: int, name: str = "Plate") -> Any:
-    """A Read of a sequence."""
-    return nuke.nodes.Read(name=name, file=pattern, first=first, last=last)
-
-
-def kairos_group(source: Any, node: str = "Retime") -> Any:
-    """A Kairos node below a source, with its range."""
-    group = plugin("build").build(kairos_node(node))
-    group.setInput(0, source)
-    plugin("build").reset_range(group)
-    return group
-
-
-def stubs() -> Path:
-    """Folder of the stubs: where ``$KAIROS_NUKE_STUBS`` says, or the installed package's. Skips where there is none."""
-    given = os.environ.get("KAIROS_NUKE_STUBS")
-    if given:
-        return Path(given)
-    try:
-        files = importlib.metadata.files("types-nuke") or []
-    except importlib.metadata.PackageNotFoundError:
-        pytest.skip("types-nuke is not installed: pip install types-nuke==13.2.8.0")
-    return Path(str(next(file for file in files if file.name == "_nuke.pyi").locate())).parent
-
-
-def interface(folder: Path) -> Dict[str, Dict[str, List[Optional[Tuple[int, int]]]]]:
-    """Least and most arguments of every function ('' as class) and method; None where any number goes."""
-    found: Dict[str, Dict[str, List[Optional[Tuple[int, int]]]]] = {"": {}}
-    bases: Dict[str, List[str]] = {}
-    for path in sorted(folder.glob("*.pyi")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.FunctionDef):
-                found[""].setdefault(node.name, []).append(_arity(node, 0))
-            elif isinstance(node, (ast.AnnAssign, ast.ImportFrom)):
-                names = [node.target.id] if isinstance(node, ast.AnnAssign) else [one.name for one in node.names]  # type: ignore[union-attr]
-                found[""].update({name: [None] for name in names})
-            elif isinstance(node, ast.ClassDef):
-                bases[node.name] = [base.id for base in node.bases if isinstance(base, ast.Name)]
-                methods = found.setdefault(node.name, {})
-                for one in node.body:
-                    if isinstance(one, ast.FunctionDef):
-                        methods.setdefault(one.name, []).append(_arity(one, 1))
-    for name in bases:
-        for base in _ancestors(name, bases):
-            for method, arity in found.get(base, {}).items():
-                found[name].setdefault(method, arity)
-    return found
-
-
-def _ancestors(name: str, bases: Dict[str, List[str]]) -> Iterator[str]:
-    for base in bases.get(name, []):
-        yield base
-        yield from _ancestors(base, bases)
-
-
-def _arity(node: ast.FunctionDef, own: int) -> Optional[Tuple[int, int]]:
-    if node.args.vararg is not None:
-        return None
-    most = len(node.args.args) - own
-    return most - len(node.args.defaults), most
+_threads = _Threads()
 
 
 class Knob:
@@ -254,6 +187,7 @@ class Node:
         return self._knobs.get(name)
 
     def __getitem__(self, name: str) -> Knob:
+        _threads.check()
         if name not in self._knobs and (self._cls in KNOBS or self._cls == "Group"):
             raise NameError(f"knob {name} does not exist")
         return self._knobs.setdefault(name, Knob(name))
@@ -399,7 +333,8 @@ def load(views: Sequence[str] = ("main",)) -> Any:
     module.addBeforeRender = lambda call, nodeClass="": callbacks.append(call)  # noqa: N803
     module.addFilenameFilter = lambda call: filters.append(call)
     module.pluginAddPath = lambda path, addToSysPath=True: module.paths.append((path, addToSysPath))  # noqa: N803
-    module.executeInMainThread = lambda call, args=(): call(*args)
+    _threads.main = threading.current_thread()
+    module.executeInMainThread = lambda call, args=(): _threads.ask(call, args)
     module.thisNode = lambda: made[-1]
     module.scriptOpen = lambda filename: None
     module.scriptSave = lambda filename: module.saved.append(filename)
@@ -414,6 +349,8 @@ def load(views: Sequence[str] = ("main",)) -> Any:
         _execute(write, first, last, views, filtered)
 
     module.filenameFilter, module.execute = filtered, execute
+    for name in "root frame views allNodes selectedNodes message thisNode filenameFilter execute".split():  # noqa: SIM905
+        setattr(module, name, _threads.guard(getattr(module, name)))
     return module
 
 
@@ -433,30 +370,3 @@ def _execute(write: Node, first: int, last: int, views: List[str], filtered: Cal
             if not shown.is_file():
                 raise RuntimeError(f"{read.name()}: {shown} does not exist")
             shutil.copyfile(shown, filtered(_shown(write, frame, view)))
-
-
-def differences(module: Any, folder: Path) -> List[str]:
-    """What the stand-in has that Nuke has not, or takes that Nuke does not."""
-    known = interface(folder)
-    wrong = []
-    extras = {"made", "messages", "callbacks", "executed", "paths", "saved"}
-    for name, thing in vars(module).items():
-        if name.startswith("__") or name in extras:
-            continue
-        if inspect.isclass(thing):
-            wrong += [name] if name not in known else []
-            for one, call in vars(thing).items():
-                if not one.startswith("_") and not _fits(known.get(name, {}).get(one), call, 1):
-                    wrong.append(f"{name}.{one}")
-        elif name not in known[""] or (inspect.isfunction(thing) and not _fits(known[""][name], thing, 0)):
-            wrong.append(name)
-    return wrong
-
-
-def _fits(allowed: Optional[List[Optional[Tuple[int, int]]]], call: Callable[..., Any], own: int) -> bool:
-    """Whether every number of arguments that ours takes is one that Nuke's takes."""
-    if allowed is None:
-        return False
-    parameters = list(inspect.signature(call).parameters.values())[own:]
-    least = sum(1 for one in parameters if one.default is inspect.Parameter.empty)
-    return any(one is None or (one[0] <= least and len(parameters) <= one[1]) for one in allowed)

@@ -10,7 +10,7 @@ from kairos_nodes.nodes import Node
 from kairos_nuke.inner import INNER
 from kairos_nuke.knobs import CLASSES, KIND, Knob, knobs_of, shown_nodes
 
-_CODES = {"string": 1, "file": 2, "int": 3, "enum": 4, "bool": 6, "double": 7, "tab": 20, "button": 22, "text": 26}
+_CODES = {"string": 1, "file": 2, "int": 3, "enum": 4, "bool": 6, "double": 7, "tab": 20, "button": 22}
 """Numbers that Nuke's scripts give to kinds of user knobs."""
 
 
@@ -22,9 +22,10 @@ def gizmo_text(node: Node) -> str:
         "Gizmo {",
         f" tile_color {TILE_COLOR:#010x}",
         f" help {quoted(node.description)}",
+        *(f" {_declared(knob)}" for knob in knobs),
+        # Last: a knob before the first tab would make Nuke add a tab of its own.
         f' addUserKnob {{1 {KIND} l "" +INVISIBLE}}',
         f" {KIND} {node.id}",
-        *(f" {_declared(knob)}" for knob in knobs),
         *(f" {knob.name} {_value(knob.default)}" for knob in knobs if knob.default not in (None, "")),
         "}",
     ]

@@ -30,7 +30,7 @@ class Knob:
 
     Attributes:
         name: as expressions and scripts know it; Kronos' own where the meaning is the same.
-        kind: ``enum``, ``int``, ``double``, ``bool``, ``string``, ``file``, ``tab``, ``button`` or ``text``.
+        kind: ``enum``, ``int``, ``double``, ``bool``, ``string``, ``file``, ``tab`` or ``button``.
         label, tooltip: for people.
         default: the value it begins with.
         values: of an ``enum``.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, Callable, Dict, Tuple
+from typing import Any, Callable, Dict, Sequence, Tuple
 
 import nuke
 
 from kairos_nodes.errors import BadRequest, Cancelled, KairosError
 from kairos_nodes.events import Event
+from kairos_nodes.jobs import Job
 from kairos_nodes.nuke_import import import_retime
 from kairos_nodes.rational import exact
 from kairos_nuke.build import reset_range
@@ -69,7 +70,7 @@ def render_in_background(group: nuke.Node, request: Request) -> threading.Thread
     prepare(group, request)
     task: Any = nuke.ProgressTask(f"Kairos: {group.name()}")
     task.setMessage("waiting for the runtime")
-    thread = threading.Thread(target=_background, args=(group, request, task), daemon=True)
+    thread = threading.Thread(target=_background, args=(group, request, request.jobs(), task), daemon=True)
     thread.start()
     return thread
 
@@ -120,7 +121,7 @@ def tell(text: str) -> None:
         print(text)
 
 
-def _background(group: nuke.Node, request: Request, task: Any) -> None:
+def _background(group: nuke.Node, request: Request, jobs: Sequence[Job], task: Any) -> None:
     """The thread: everything of Nuke's, but the task, is touched in the main thread alone."""
 
     def hear(event: Event) -> None:
@@ -130,7 +131,7 @@ def _background(group: nuke.Node, request: Request, task: Any) -> None:
             task.setMessage(str(event.data.get("stage", "")))
 
     def work() -> None:
-        run(request, hear, lambda: bool(task.isCancelled()))
+        run(request.title, jobs, hear, lambda: bool(task.isCancelled()))
         nuke.executeInMainThread(guarded, args=(lambda: show_result(group, request),))
 
     guarded(work)

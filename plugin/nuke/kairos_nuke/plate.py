@@ -10,6 +10,7 @@ import nuke
 
 from kairos_nodes.errors import Cancelled, FrameError, ImageError
 from kairos_nuke.build import is_kairos
+from kairos_nuke.knobs import RESULT
 
 _LOOKS = frozenset(
     (
@@ -130,9 +131,14 @@ def _reached(node: nuke.Node) -> Sequence[nuke.Node]:
 
 
 def _knobs(node: nuke.Node) -> Dict[str, str]:
+    """Knobs as a script holds them."""
     knobs = node.knobs()
     names = [name for name in _OF_SCRIPT if name in knobs] if node.Class() == "Root" else set(knobs) - _LOOKS
-    return {name: str(knobs[name].toScript()) for name in names}
+    found = {name: str(knobs[name].toScript()) for name in names}
+    if is_kairos(node):
+        # The result of another Kairos node lies elsewhere on other machines; its folder's name is its fingerprint.
+        found[RESULT] = Path(str(knobs[RESULT].value() or "")).parent.name
+    return found
 
 
 def _files(source: nuke.Node, first: int, last: int) -> List[Tuple[str, int, int]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Callable, Iterator, List, Optional
+from typing import Callable, Iterator, List, Optional, Sequence
 
 import nuke
 
 from kairos_nodes.errors import BadRequest, KairosError
-from kairos_nodes.events import Event
+from kairos_nodes.events import Listener
+from kairos_nodes.jobs import Job
 from kairos_nuke.build import is_kairos
 from kairos_nuke.inner import MATTE, READER, SOURCE, WRITERS
 from kairos_nuke.knobs import RENDERED, RESULT, RESULT_FIRST, RESULT_LAST
@@ -18,7 +19,7 @@ from kairos_nuke.request import Request, request_of
 from kairos_nuke.session import run_job
 
 
-def render(group: nuke.Node, listen: Callable[[Event], None] = lambda event: None) -> Request:
+def render(group: nuke.Node, listen: Listener = lambda event: None) -> Request:
     """Renders all of a node's output frames, and waits; what is done already is not done again.
 
     Args:
@@ -30,7 +31,7 @@ def render(group: nuke.Node, listen: Callable[[Event], None] = lambda event: Non
     """
     request = request_of(group)
     prepare(group, request)
-    run(request, listen)
+    run(request.title, request.jobs(), listen)
     show_result(group, request)
     return request
 
@@ -49,7 +50,7 @@ def prepare(group: nuke.Node, request: Request) -> None:
     for number, sequence in ((SOURCE, request.plate), (MATTE, request.matte)):
         source = group.input(number)
         if sequence and source is not None:
-            written += write_frames(group, inner(group, WRITERS[number]), source, sequence, request.source)
+            written += write_frames(group, inside(group, WRITERS[number]), source, sequence, request.source)
     place = Path(localised(request.place.as_posix()))
     if written and place.is_dir():
         # The cache was emptied in part: what was made from the earlier files is not known to the runtime any more.
@@ -59,13 +60,22 @@ def prepare(group: nuke.Node, request: Request) -> None:
         (place / "map.txt").write_text(request.map, encoding="utf-8")
 
 
-def run(request: Request, listen: Callable[[Event], None], stop: Callable[[], bool] = lambda: False) -> None:
-    """Has the runtime do what is prepared. In any thread. Raises KairosError, naming the node."""
+def run(title: str, jobs: Sequence[Job], listen: Listener, stop: Callable[[], bool] = lambda: False) -> None:
+    """Has the runtime do a request's jobs. In any thread.
+
+    Args:
+        title, jobs: of the request.
+        listen: hears the runtime's events.
+        stop: asked about ten times a second; True cancels.
+
+    Raises:
+        KairosError: naming the node.
+    """
     try:
-        for job in request.jobs():
+        for job in jobs:
             run_job(job, listen, stop)
     except KairosError as error:
-        raise type(error)(f"{request.title}: {error.message}", error.remedy) from None
+        raise type(error)(f"{title}: {error.message}", error.remedy) from None
 
 
 def show_result(group: nuke.Node, request: Request) -> None:
@@ -73,7 +83,7 @@ def show_result(group: nuke.Node, request: Request) -> None:
     first, last = request.output
     for name, value in ((RESULT, request.result), (RESULT_FIRST, first), (RESULT_LAST, last), (RENDERED, True)):
         group[name].setValue(value)
-    reload = inner(group, READER)["reload"]
+    reload = inside(group, READER)["reload"]
     if isinstance(reload, nuke.Script_Knob):
         reload.execute()
 
@@ -86,6 +96,8 @@ def unfinished(group: nuke.Node) -> str:
     shown = str(group[RESULT].value() or "")
     if not shown:
         return f"{group.name()} is not rendered."
+    if Path(shown).parent.parent.name == "previews":
+        return f"{group.name()} is not rendered: it shows a preview of one frame."
     # Folders lie elsewhere on other machines; the name of the last one is the fingerprint.
     if Path(shown).parent.name != request.place.name:
         return f"{group.name()} is not rendered for its settings: they, or its source, have changed since."
@@ -113,7 +125,7 @@ def upstream(node: nuke.Node) -> Iterator[nuke.Node]:
                 order.append(other)
 
 
-def inner(group: nuke.Node, name: str) -> nuke.Node:
+def inside(group: nuke.Node, name: str) -> nuke.Node:
     """A node inside a Kairos node. Raises BadRequest where the artist has removed it."""
     found: Optional[nuke.Node] = group.node(name) if isinstance(group, nuke.Group) else None
     if found is None:

@@ -67,7 +67,10 @@ class Request:
         return not missing_spans(self.result, *self.output)
 
     def jobs(self) -> List[Job]:
-        """What the runtime has to do: the job once for each view, with paths as this machine has them."""
+        """What the runtime has to do: the job once for each view, with paths as this machine has them.
+
+        In Nuke's main thread, which knows views and file name filters.
+        """
         fields = self.job.to_dict()
         paths = {name: by_view(localised(str(fields[name]))) for name in ("input", "output", "matte")}
         count = len(paths["output"])
@@ -97,9 +100,10 @@ def request_of(group: nuke.Node) -> Request:
         matte = _sequence("mattes", tree_facts(matte_node, group, first, last), "matte")
     timing = timing_of(node, str(read.get(TIMING, "")))
     mapped = map_text(_sampled(group, first, last)) if timing == "frame_map" else ""
-    job = _job(
-        group, node, {**values_of(node, read), "frame_map": "map.txt"} if mapped else values_of(node, read), timing
-    )
+    values = values_of(node, read)
+    if mapped:
+        values["frame_map"] = "map.txt"
+    job = _job(group, node, values, timing)
     times = _times(job, mapped, first, last)
     output = (first, last)
     if times is not None:
@@ -117,7 +121,8 @@ def request_of(group: nuke.Node) -> Request:
 def preview_of(group: nuke.Node, frame: int) -> Request:
     """The request for one output frame, which needs but a few source frames.
 
-    The engine settles its exposure on those few frames, so that a preview may differ from the render in last digits.
+    The engine settles its exposure on those few frames: a preview may differ from the render by the last digit of a
+    colour, and a hundredth of a pixel in vectors.
 
     Raises:
         BadRequest: as of :func:`request_of`, or the frame is none of the node's.

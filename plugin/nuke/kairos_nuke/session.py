@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, Optional
 import nuke
 
 from kairos_nodes.client import Client
-from kairos_nodes.events import Event
+from kairos_nodes.events import Listener
 from kairos_nodes.jobs import Job
 
 _PAUSE = 0.1
@@ -28,7 +28,7 @@ def client() -> Client:
         return _client
 
 
-def run_job(job: Job, listen: Callable[[Event], None], stop: Callable[[], bool]) -> Dict[str, Any]:
+def run_job(job: Job, listen: Listener, stop: Callable[[], bool]) -> Dict[str, Any]:
     """Hands a job to the runtime and waits for its end. When Nuke dies, the runtime ends the job.
 
     Args:
