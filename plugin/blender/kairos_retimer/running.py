@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import traceback
 from pathlib import Path
@@ -59,11 +60,21 @@ def cache_folder(context: Any, kind: str, print: str) -> Path:
     given = bpy.path.abspath(preferences(context).cache) or os.environ.get(CACHE_VARIABLE, "")
     if given:
         return _made(Path(given).expanduser() / kind / print)
+    own = _own_folder()
+    if own:
+        try:
+            return _made(Path(own) / kind / print)
+        except KairosError as error:
+            sys.stderr.write(f"Kairos: {error.message} Results go to the temporary folder.\n")
+    return _made(folder(kind, print, tempfile.gettempdir()))
+
+
+def _own_folder() -> str:
+    """The extension's cache folder; nothing where it cannot be made, or this is not installed as an extension."""
     try:
-        return _made(Path(bpy.utils.extension_path_user(__package__, path="cache", create=True)) / kind / print)
-    except (KairosError, OSError, ValueError):
-        # A home that cannot be written, or not installed as an extension: results live as long as temporary files do.
-        return _made(folder(kind, print, tempfile.gettempdir()))
+        return str(bpy.utils.extension_path_user(__package__, path="cache", create=True))
+    except (OSError, ValueError):
+        return ""
 
 
 class Run:
