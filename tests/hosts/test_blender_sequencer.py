@@ -19,6 +19,7 @@ import OpenImageIO as oiio  # noqa: N813 - the name everybody uses
 import pytest
 
 from support.blender import VERSIONS, installed_blender
+from support.exr import write_exr
 
 FRAMES, FIRST, WIDTH, HEIGHT = 12, 1001, 64, 48
 MOVIE_LEVELS = 2
@@ -45,7 +46,9 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("media")
     for index in range(FRAMES):
         write(folder / f"sh.{FIRST + index}.png", frame(index), "uint8")
-        write(folder / f"lin.{FIRST + index}.exr", (frame(index) / 255 * 4).astype(np.float32), "half")
+        linear = (frame(index) / 255 * 4).astype(np.float32)
+        write(folder / f"lin.{FIRST + index}.exr", linear, "half")
+        write_exr(folder / f"many.{FIRST + index}.exr", layered(linear))
     for name, rate in (("m24.mp4", 24), ("m48.mp4", 48)):
         with av.open(str(folder / name), "w") as container:
             stream = container.add_stream("libx264", rate=rate, options={"crf": "0", "preset": "ultrafast"})
@@ -87,6 +90,14 @@ def write(path: Path, pixels: npt.NDArray[Any], kind: str) -> None:
     output.open(str(path), oiio.ImageSpec(WIDTH, HEIGHT, 3, kind))
     output.write_image(pixels)
     output.close()
+
+
+def layered(linear: npt.NDArray[np.float32]) -> Dict[str, npt.NDArray[np.float32]]:
+    """Planes as a multilayer render of Blender's has them: the picture, and depth and vectors beside it."""
+    found = {f"ViewLayer.Combined.{name}": linear[..., index] for index, name in enumerate("RGB")}
+    found["ViewLayer.Combined.A"] = np.ones((HEIGHT, WIDTH), np.float32)
+    others = ("ViewLayer.Depth.Z", *(f"ViewLayer.Vector.{name}" for name in "XYZW"))
+    return {**found, **{name: np.zeros((HEIGHT, WIDTH), np.float32) for name in others}}
 
 
 def times_shown(pictures: npt.NDArray[Any]) -> List[float]:
@@ -143,6 +154,13 @@ def test_scene_linear_values_over_one_survive(played: Played) -> None:
     shown, source = played.pictures["float"], played.pictures["float_source"]
     assert apart(shown[::2], source) == 0
     assert source.max() > 3.4 and shown[1::2].max() > 3.4
+
+
+def test_a_multilayer_render_is_slowed_by_its_picture_alone(played: Played) -> None:
+    assert apart(played.pictures["layered"][::2], played.pictures["layered_source"]) == 0
+    assert played.pictures["layered"].max() > 3.4
+    header = oiio.ImageInput.open(played["layered"]["file"]).spec()
+    assert {name.rpartition(".")[0] for name in header.channelnames} == {"ViewLayer.Combined"}
 
 
 def test_a_movie_looks_as_it_did(played: Played) -> None:

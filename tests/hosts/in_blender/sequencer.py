@@ -81,6 +81,15 @@ def scene_float() -> Dict[str, Any]:
     return facts
 
 
+def scene_layered() -> Dict[str, Any]:
+    """A render with more than its picture in it."""
+    strip = images("many", ".exr")
+    PICTURES["layered_source"] = rendered(range(10, 14), "OPEN_EXR")
+    facts = slowed(strip, speed=50.0)
+    PICTURES["layered"] = rendered(range(10, 18), "OPEN_EXR")
+    return {**facts, "file": str(Path(active().directory, active().elements[0].filename))}
+
+
 def scene_movie() -> Dict[str, Any]:
     strip = strips().new_movie("movie", str(MEDIA / "m24.mp4"), 1, 10)
     PICTURES["movie_source"] = rendered(range(10, 22))
