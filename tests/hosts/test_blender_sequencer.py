@@ -1,14 +1,11 @@
 """Slow motion in the sequencer of real Blenders, 4.5 and 5.0, through the real runtime.
 
-One Blender of each version plays ``sequencer_in_blender.py``; the tests are claims about what it wrote.
+One Blender of each version, with the extension installed, plays ``in_blender/sequencer.py``; the tests are claims about
+what came of it.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 import wave
 from dataclasses import dataclass
 from fractions import Fraction
@@ -21,14 +18,10 @@ import numpy.typing as npt
 import OpenImageIO as oiio  # noqa: N813 - the name everybody uses
 import pytest
 
-from kairos_nodes.client import stop_runtime
-from kairos_nodes.errors import KairosError
-from support.process import environment
-from support.shared import ROOT
+from support.blender import VERSIONS, installed_blender
+from support.exr import write_exr
 
 FRAMES, FIRST, WIDTH, HEIGHT = 12, 1001, 64, 48
-VERSIONS = ("4.5", "5.0")
-SCENES = Path(__file__).with_name("sequencer_in_blender.py")
 MOVIE_LEVELS = 2
 """8-bit levels by which two decoders may differ in the same 4:4:4 frame: each rounds its matrix once."""
 
@@ -39,7 +32,6 @@ class Played:
 
     facts: Dict[str, Any]
     pictures: Dict[str, npt.NDArray[Any]]
-    media: Path
     version: str
 
     def __getitem__(self, scene: str) -> Any:
@@ -48,25 +40,15 @@ class Played:
         return found
 
 
-def blender(version: str) -> str:
-    """The Python with that version's bpy."""
-    variable = f"KAIROS_BPY_{version.replace('.', '')}"
-    found = os.environ.get(variable, "")
-    if Path(found).is_file():
-        return found
-    reason = f"bpy {version} is not here: {variable} names no Python that has it"
-    if os.environ.get("KAIROS_REQUIRE_BLENDER") == "1" or os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A square that moves 3 px a frame, as PNG, as scene-linear EXR up to 4, and as movies; and a second of sound."""
     folder = tmp_path_factory.mktemp("media")
     for index in range(FRAMES):
         write(folder / f"sh.{FIRST + index}.png", frame(index), "uint8")
-        write(folder / f"lin.{FIRST + index}.exr", (frame(index) / 255 * 4).astype(np.float32), "half")
+        linear = (frame(index) / 255 * 4).astype(np.float32)
+        write(folder / f"lin.{FIRST + index}.exr", linear, "half")
+        write_exr(folder / f"many.{FIRST + index}.exr", layered(linear))
     for name, rate in (("m24.mp4", 24), ("m48.mp4", 48)):
         with av.open(str(folder / name), "w") as container:
             stream = container.add_stream("libx264", rate=rate, options={"crf": "0", "preset": "ultrafast"})
@@ -82,44 +64,17 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dict[str, str]]:
-    """Where Blender finds Kairos: this checkout, with a service and a cache of the tests' own."""
-    folder = tmp_path_factory.mktemp("runtime")
-    launcher = folder / "kairos"
-    path = environment()["PYTHONPATH"]
-    launcher.write_text(
-        f'#!/bin/sh\nexport PYTHONPATH="{path}" OMP_NUM_THREADS=1\nexec "{sys.executable}" -m kairos "$@"\n'
-    )
-    launcher.chmod(0o755)
-    service = folder / "service"
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "OCIO"))}
-    yield {
-        **kept,
-        "KAIROS_LAUNCHER": str(launcher),
-        "KAIROS_SERVICE": str(service),
-        "BLENDER_USER_RESOURCES": str(folder / "blender"),
-    }
-    try:
-        stop_runtime(service, now=True)
-    except KairosError as error:
-        print(f"the runtime had already ended: {error}")
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def played(
-    request: pytest.FixtureRequest, media: Path, runtime: Dict[str, str], tmp_path_factory: pytest.TempPathFactory
-) -> Played:
+@pytest.fixture(scope="module", params=sorted(VERSIONS))
+def played(request: pytest.FixtureRequest, media: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     """What a Blender of each version did."""
-    python = blender(request.param)
-    out = tmp_path_factory.mktemp("out")
-    command = [python, str(SCENES), str(ROOT), str(media), str(out)]
-    given = {**runtime, "KAIROS_CACHE": str(out / "cache")}
-    ran = subprocess.run(command, env=given, capture_output=True, text=True, timeout=300)
-    facts = out / "facts.json"
-    assert facts.is_file(), ran.stdout[-2000:] + ran.stderr[-4000:]
-    with np.load(out / "pictures.npz") as pictures:
-        return Played(json.loads(facts.read_text()), dict(pictures), media, request.param)
+    folder = tmp_path_factory.mktemp("sequencer")
+    blender = installed_blender(request.param, folder)
+    try:
+        facts = blender.run("sequencer.py", folder=folder, media=media)
+    finally:
+        blender.end()
+    with np.load(folder / "pictures.npz") as pictures:
+        yield Played(facts, dict(pictures), request.param)
 
 
 def frame(index: int) -> npt.NDArray[np.uint8]:
@@ -135,6 +90,14 @@ def write(path: Path, pixels: npt.NDArray[Any], kind: str) -> None:
     output.open(str(path), oiio.ImageSpec(WIDTH, HEIGHT, 3, kind))
     output.write_image(pixels)
     output.close()
+
+
+def layered(linear: npt.NDArray[np.float32]) -> Dict[str, npt.NDArray[np.float32]]:
+    """Planes as a multilayer render of Blender's has them: the picture, and depth and vectors beside it."""
+    found = {f"ViewLayer.Combined.{name}": linear[..., index] for index, name in enumerate("RGB")}
+    found["ViewLayer.Combined.A"] = np.ones((HEIGHT, WIDTH), np.float32)
+    others = ("ViewLayer.Depth.Z", *(f"ViewLayer.Vector.{name}" for name in "XYZW"))
+    return {**found, **{name: np.zeros((HEIGHT, WIDTH), np.float32) for name in others}}
 
 
 def times_shown(pictures: npt.NDArray[Any]) -> List[float]:
@@ -191,6 +154,13 @@ def test_scene_linear_values_over_one_survive(played: Played) -> None:
     shown, source = played.pictures["float"], played.pictures["float_source"]
     assert apart(shown[::2], source) == 0
     assert source.max() > 3.4 and shown[1::2].max() > 3.4
+
+
+def test_a_multilayer_render_is_slowed_by_its_picture_alone(played: Played) -> None:
+    assert apart(played.pictures["layered"][::2], played.pictures["layered_source"]) == 0
+    assert played.pictures["layered"].max() > 3.4
+    header = oiio.ImageInput.open(played["layered"]["file"]).spec()
+    assert {name.rpartition(".")[0] for name in header.channelnames} == {"ViewLayer.Combined"}
 
 
 def test_a_movie_looks_as_it_did(played: Played) -> None:

@@ -227,7 +227,7 @@ def test_the_job_reads_back_to_the_same_times(folder: Path, tmp_path: Path) -> N
     slow = strips.at_speed(strip(), Fraction(1, 3))
     work = media.Work.of(found, slow)
     job, files = work.job(tmp_path / "out", tmp_path / "map.txt", {"engine": "classic"})
-    assert (job.range, job.engine, job.vectors) == ("1001-1012", "classic", "none")
+    assert (job.range, job.engine, job.vectors, job.channels) == ("1001-1012", "classic", "none", "rgba")
     assert job.output.endswith("kairos.%05d.exr") and files[0] == "kairos.00001.exr" and len(files) == 36
     times = TimeMap.from_text(work.map_text, 1001, 1012)
     assert [time - 1001 for time in times] == list(slow.indices)

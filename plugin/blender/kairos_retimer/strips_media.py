@@ -184,6 +184,8 @@ class Work:
             "frame_map": str(map_file),
             "range": f"{low}-{high}",
             "vectors": "none",
+            # A timeline shows the beauty alone: what else a render holds would only be moved and written.
+            "channels": "rgba",
         }
         if self.media.movie:
             # Blender estimates how many frames some movies hold; the last one that is really there is held.

@@ -1,15 +1,13 @@
-"""Run by Blender's own Python: timelines made, slowed and rendered; what came of it goes into a folder.
+"""Timelines made, slowed and rendered by Blender itself; what came of it is told to the test.
 
-    python sequencer_in_blender.py REPOSITORY MEDIA OUT
-
-Every function named ``scene_*`` is one timeline. Its facts go to OUT/facts.json, its pictures, 8-bit or float RGB, to
-OUT/pictures.npz.
+Every function named ``scene_*`` is one timeline. Its facts are the answer; its pictures, 8-bit or float RGB, go to
+pictures.npz.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
+import importlib
 import os
 import sys
 import threading
@@ -20,34 +18,30 @@ from typing import Any, Callable, Dict, List, Sequence
 
 import bpy
 import numpy as np
+from inside import FACTS, MODULE, answer, enable
 
-ROOT, MEDIA, OUT = (Path(text) for text in sys.argv[-3:])
-sys.path[:0] = [str(ROOT / "plugin" / "blender"), str(ROOT / "nodes")]
-
-import kairos_retimer  # noqa: E402
-from kairos_retimer import parts, running, sequencer, sequencer_facts  # noqa: E402
-
+OUT, MEDIA = Path(FACTS["folder"]), Path(FACTS["media"])
 FRAMES = 12
 NEW = bpy.app.version >= (5, 0, 0)
-FACTS: Dict[str, Any] = {"version": bpy.app.version_string}
 PICTURES: Dict[str, Any] = {}
+
+parts = enable()
+running, sequencer_facts = (importlib.import_module(f"{MODULE}.{name}") for name in ("running", "sequencer_facts"))
 
 
 def main() -> None:
-    kairos_retimer.register()
-    FACTS["troubles"] = dict(parts.troubles)
+    found: Dict[str, Any] = {"version": bpy.app.version_string, "troubles": dict(parts.troubles)}
     for name, scene in list(globals().items()):
         if name.startswith("scene_"):
             begun = time.monotonic()
             fresh()
             try:
-                FACTS[name[6:]] = scene()
+                found[name[6:]] = scene()
             except Exception:
-                FACTS[name[6:]] = {"raised": traceback.format_exc()}
+                found[name[6:]] = {"raised": traceback.format_exc()}
             print(f"{name} {time.monotonic() - begun:.1f} s", file=sys.stderr)
-    (OUT / "facts.json").write_text(json.dumps(FACTS, default=str))
     np.savez(OUT / "pictures.npz", **PICTURES)
-    kairos_retimer.unregister()
+    answer(**found)
     sys.stderr.flush()
     # Blender 4.5 as a module sometimes waits forever when Python ends, after files were loaded.
     os._exit(0)
@@ -85,6 +79,15 @@ def scene_float() -> Dict[str, Any]:
     PICTURES["float"] = rendered(range(10, 18), "OPEN_EXR")
     settings.file_format = "PNG"
     return facts
+
+
+def scene_layered() -> Dict[str, Any]:
+    """A render with more than its picture in it."""
+    strip = images("many", ".exr")
+    PICTURES["layered_source"] = rendered(range(10, 14), "OPEN_EXR")
+    facts = slowed(strip, speed=50.0)
+    PICTURES["layered"] = rendered(range(10, 18), "OPEN_EXR")
+    return {**facts, "file": str(Path(active().directory, active().elements[0].filename))}
 
 
 def scene_movie() -> Dict[str, Any]:
@@ -274,6 +277,7 @@ def scene_refused() -> Dict[str, Any]:
 def fresh() -> None:
     """An empty timeline."""
     bpy.ops.wm.read_homefile(use_factory_startup=True, use_empty=False)
+    enable()
     settle()
 
 
@@ -416,6 +420,4 @@ def picture(path: str) -> Any:
     return planes.copy() if path.endswith(".exr") else np.rint(planes * 255).astype(np.uint8)
 
 
-if __name__ == "__main__":
-    print(sequencer.KairosSlowMotion.bl_idname, file=sys.stderr)
-    main()
+main()
