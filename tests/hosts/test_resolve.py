@@ -359,7 +359,7 @@ def otio(name: str, gap: int, duration: int, start: int, *effects: Dict[str, Any
 
 
 def fcpxml(name: str, record: int, duration: int, start: str, points: str) -> str:
-    """A timeline at 23.976 from 01:00:00:00 (of 24 counted frames) with one clip above a gap; media from 00:10:00:00."""
+    """A timeline at 23.976 that starts at 01:00:00:00, with one clip above a gap; its media starts at 00:10:00:00."""
     frame = Fraction(1001, 24000)
     return f"""<?xml version="1.0" encoding="UTF-8"?><!DOCTYPE fcpxml><fcpxml version="1.10">
 <resources><asset id="r1" name="{name}" start="{14400 * frame}s" duration="14014/24000s"/></resources>
