@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 from kairos_nodes.errors import BadRequest
 from kairos_nodes.timing import TimeMap, map_text
@@ -165,6 +165,16 @@ def as_in_timeline(clip: Placed, speed: Fraction, handles: int = 0) -> Retimed:
     if speed == 0:
         raise BadRequest(f"{clip.name} is a freeze frame: there is nothing between its frames.", "Leave it as it is.")
     return _along(clip, abs(speed) * clip.pace, speed < 0, clip.duration, handles)
+
+
+def along_times(clip: Placed, times: Sequence[Fraction]) -> Retimed:
+    """The clip at a source time for each of its timeline frames, counted from the file's first; there are no handles.
+
+    Times beyond the file's ends hold them.
+    """
+    first, last = clip.media.first, clip.media.last
+    shown = [min(max(first + time, Fraction(first)), Fraction(last)) for time in times]
+    return Retimed(map_text(enumerate(shown)), len(shown), 0, 0, _looked_at(clip, min(shown), max(shown)))
 
 
 def by_map(clip: Placed, text: str) -> Retimed:

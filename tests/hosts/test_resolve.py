@@ -358,16 +358,70 @@ def otio(name: str, gap: int, duration: int, start: int, *effects: Dict[str, Any
     return {"OTIO_SCHEMA": "Timeline.1", "tracks": {"OTIO_SCHEMA": "Stack.1", "children": [track]}}
 
 
-def test_a_speed_curve_that_the_export_leaves_open_is_refused(kairos: Path, movies: Dict[str, Path]) -> None:
+def fcpxml(name: str, record: int, duration: int, start: str, points: str) -> str:
+    """A timeline at 23.976 that starts at 01:00:00:00, with one clip above a gap; its media starts at 00:10:00:00."""
+    frame = Fraction(1001, 24000)
+    return f"""<?xml version="1.0" encoding="UTF-8"?><!DOCTYPE fcpxml><fcpxml version="1.10">
+<resources><asset id="r1" name="{name}" start="{14400 * frame}s" duration="14014/24000s"/></resources>
+<library><event><project><sequence tcStart="{86400 * frame}s"><spine>
+<gap offset="{86400 * frame}s" start="3600s" duration="100s">
+<asset-clip ref="r1" lane="1" name="{name}" offset="{3600 + record * frame}s" start="{start}"
+ duration="{duration * frame}s"><timeMap>{points}</timeMap></asset-clip>
+</gap></spine></sequence></project></event></library></fcpxml>"""
+
+
+def test_a_speed_curve_of_the_timeline_is_followed(
+    kairos: Path, movies: Dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    studio = Studio(movie_item(movies["23.976"]), "23.976", RECORD, 9, 4)
+    studio.item.source_end = 10
+    studio.line.start = 86400
+    studio.line.otio = otio(studio.item.name, 24, 9, 4, {"OTIO_SCHEMA": "TimeEffect.1", "effect_name": "Curve"})
+    frame = Fraction(1001, 24000)
+    # Half speed for four frames from source frame 4 on, then full speed; the clip's own time begins at 100 s.
+    keys = ((0, 4), (4, 6), (8, 10))
+    points = "".join(
+        f'<timept time="{100 + at * frame}s" value="{(14400 + source) * frame}s" interp="smooth2" inTime="1/24s"/>'
+        for at, source in keys
+    )
+    studio.line.fcpxml = fcpxml(studio.item.name, 24, 9, "100s", points)
+    request = slow(studio, timing="timeline")
+    assert (request["startFrame"], request["endFrame"], request["recordFrame"]) == (0, 9, RECORD)
+    found = disc_positions(Path(request["mediaPoolItem"].GetClipProperty("File Path")))
+    wanted = [4, 4.5, 5, 5.5, 6, 7, 8, 9, 10]
+    assert max(abs(a - b) for a, b in zip(found, wanted)) < 0.125 and len(found) == 9
+    assert "it changes at once here" in capsys.readouterr().out
+
+
+def test_a_speed_curve_that_no_export_describes_is_refused(kairos: Path, movies: Dict[str, Path]) -> None:
+    from kairos_resolve.exports import as_timeline_plays
     from kairos_resolve.reading import here, placed
-    from kairos_resolve.slow_motion import timeline_speed
 
     studio = Studio(movie_item(movies["23.976"]), "23.976", RECORD, 8, 5)
     where = here(studio.resolve)
     clip = placed(where.item, where.rate)
     studio.line.otio = otio(studio.item.name, 24, 8, 5, {"OTIO_SCHEMA": "TimeEffect.1", "effect_name": "Retime Curve"})
     with pytest.raises(BadRequest, match="speed curve"):
-        timeline_speed(where, clip, "")
-    studio.line.otio = None
+        as_timeline_plays(where, clip, "", 0, print)
+    studio.line.fcpxml = fcpxml(
+        "another.mov", 24, 8, "0s", '<timept time="0s" value="0s"/><timept time="1s" value="1s"/>'
+    )
+    with pytest.raises(BadRequest, match="speed curve"):
+        as_timeline_plays(where, clip, "", 0, print)
+    studio.line.otio, studio.line.fcpxml = None, ""
     with pytest.raises(BadRequest, match="did not export"):
-        timeline_speed(where, clip, "")
+        as_timeline_plays(where, clip, "", 0, print)
+    studio.line.otio = otio(studio.item.name, 24, 8, 5, {"OTIO_SCHEMA": "FreezeFrame.1", "time_scalar": 0})
+    with pytest.raises(BadRequest, match="freeze frame"):
+        as_timeline_plays(where, clip, "", 0, print)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "<a/>", "<fcpxml><sequence><spine><clip><timeMap/></clip></spine></sequence></fcpxml>", "<!ENTITY x 'y'><a/>"],
+)
+def test_a_damaged_fcpxml_is_told(text: str) -> None:
+    from kairos_nodes.fcpxml_read import read_curves
+
+    with pytest.raises(BadRequest, match="FCPXML"):
+        read_curves(text)

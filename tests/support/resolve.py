@@ -272,6 +272,7 @@ class Line:
         self.locked: List[int] = []
         self.current: Any = None
         self.otio: Optional[Dict[str, Any]] = None
+        self.fcpxml = ""
         self.end_counts = False
 
     def GetSetting(self, name: str) -> str:  # noqa: N802
@@ -302,10 +303,11 @@ class Line:
         return True
 
     def Export(self, path: str, kind: Any, variant: Any) -> bool:  # noqa: N802
-        assert (kind, variant) == ("<EXPORT_OTIO>", "<EXPORT_NONE>")
-        if self.otio is None:
+        assert variant == "<EXPORT_NONE>"
+        text = {"<EXPORT_OTIO>": self.otio and json.dumps(self.otio), "<EXPORT_FCPXML_1_10>": self.fcpxml}[kind]
+        if not text:
             return False
-        Path(path).write_text(json.dumps(self.otio), encoding="utf-8")
+        Path(path).write_text(text, encoding="utf-8")
         return True
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Dict, Mapping, Tuple
 
 from kairos_nodes.asking import Question, settings
-from kairos_nodes.conform import LENGTHS, Placed, Retimed, as_in_timeline, at_speed, between, by_map
+from kairos_nodes.conform import LENGTHS, Placed, Retimed, at_speed, between, by_map
 from kairos_nodes.errors import BadRequest
 from kairos_nodes.nodes import node
-from kairos_nodes.otio_read import find_clip, read_clips
 from kairos_nodes.parameter import Parameter, Value
 from kairos_nodes.rational import exact
+from kairos_resolve.exports import as_timeline_plays
 from kairos_resolve.placing import as_take, import_result, on_track_above
 from kairos_resolve.reading import Here, here, is_movie, placed, room_after
 from kairos_resolve.work import Tell, render, result_folder, stem_of, write_text
@@ -82,10 +80,10 @@ FIELDS: Tuple[Parameter, ...] = (
         choices=("beside", "cache"),
     ),
     Parameter(
-        "otio",
+        "export",
         "path",
-        "OTIO export",
-        "For the timeline's own speed: an exported .otio; Resolve is asked for one where this is empty.",
+        "Timeline export",
+        "For the timeline's own speed: an exported .otio or .fcpxml; Resolve is asked for both where this is empty.",
         None,
         "",
     ),
@@ -114,7 +112,7 @@ def question(clip: Placed) -> Question:
     note = f"{clip.name}: {clip.duration} frames at {float(clip.rate):.6g} fps"
     if clip.pace != 1:
         note += f", source at {float(clip.media.rate):.6g} fps"
-    return Question(NODE, note, FIELDS, HIDDEN, LABELS, "timing", {"otio": TIMELINE})
+    return Question(NODE, note, FIELDS, HIDDEN, LABELS, "timing", {"export": TIMELINE})
 
 
 def run(resolve: Resolve, tell: Tell) -> None:
@@ -124,7 +122,7 @@ def run(resolve: Resolve, tell: Tell) -> None:
     if clip.media.count < 2:
         raise BadRequest(f"{clip.name} is a single frame: nothing moves in it.", "Choose a clip with motion.")
     values = settings(question(clip), tell)
-    retimed = plan(where, clip, values)
+    retimed = plan(where, clip, values, tell)
     if retimed.cut:
         tell(f"The file ends there: the result is {retimed.cut} frames shorter than the clip would be.")
     result = render_result(where, clip, retimed, values, tell)
@@ -142,7 +140,7 @@ def run(resolve: Resolve, tell: Tell) -> None:
     )
 
 
-def plan(where: Here, clip: Placed, values: Mapping[str, Value]) -> Retimed:
+def plan(where: Here, clip: Placed, values: Mapping[str, Value], tell: Tell) -> Retimed:
     """Which source times to render, handles included. Raises BadRequest."""
     handles, timing = int(str(values["handles"])), values["timing"]
     if timing == "between":
@@ -150,7 +148,7 @@ def plan(where: Here, clip: Placed, values: Mapping[str, Value]) -> Retimed:
     if timing == "frame_map":
         return by_map(clip, _map_text(str(values["frame_map"] or "")))
     if timing == TIMELINE:
-        return as_in_timeline(clip, timeline_speed(where, clip, str(values["otio"] or "")), handles)
+        return as_timeline_plays(where, clip, str(values["export"] or ""), handles, tell)
     return at_speed(clip, exact(str(values["speed"]), "Speed"), handles)
 
 
@@ -159,30 +157,6 @@ def limit(where: Here, clip: Placed, values: Mapping[str, Value]) -> int | None:
     if values["place"] == "take" or values["length"] == "clip" or values["timing"] == TIMELINE:
         return clip.duration
     return room_after(where, clip) if values["length"] == "room" else None
-
-
-def timeline_speed(where: Here, clip: Placed, otio: str) -> Fraction:
-    """The speed that the timeline gives the clip, out of an OTIO export.
-
-    Raises:
-        BadRequest: Resolve exports none, or the clip is not in it, or has a speed curve, which the format leaves open.
-    """
-    with tempfile.TemporaryDirectory(prefix="kairos-") as folder:
-        path = Path(otio) if otio else Path(folder) / "timeline.otio"
-        if not otio and not where.timeline.Export(str(path), where.resolve.EXPORT_OTIO, where.resolve.EXPORT_NONE):
-            raise BadRequest("Resolve did not export the timeline as OTIO.", "Export it yourself and give the file.")
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadRequest(f"{path} cannot be read: {error}.", "Export the timeline as OTIO again.") from None
-    second = where.timeline.GetStartFrame()
-    found = find_clip(read_clips(text), clip.name, where.track, (clip.record - second) / where.rate, 1 / where.rate)
-    if found.unread:
-        raise BadRequest(
-            f"{clip.name} has a speed curve ({', '.join(found.unread)}) that the OTIO export does not describe.",
-            "Give its speed, or a map file.",
-        )
-    return found.speed
 
 
 def render_result(where: Here, clip: Placed, retimed: Retimed, values: Mapping[str, Value], tell: Tell) -> Path:
