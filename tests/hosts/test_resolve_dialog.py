@@ -103,11 +103,7 @@ def test_a_runtime_that_dies_or_is_not_there_does_not_stop_the_script(question: 
     said: List[str] = []
     asking.settings(question, said.append, launcher(tmp_path, "kill -ABRT $$"), {})
     asking.settings(question, said.append, tmp_path / "nowhere", {})
-<<<<<<< HEAD
-    assert "status -6" in said[1] and "is not at" in said[4]
-=======
     assert "status -6" in said[1] and "was not found" in said[4]
->>>>>>> a563572a0a9bd2c4633920e0480476fd3b1df1b8
 
 
 def test_an_error_is_shown_in_a_window_too(qt: None, question: Question, tmp_path: Path) -> None:
