@@ -215,7 +215,7 @@ def test_retiming_keys_mean_the_same_frames_as_in_blender(played: Played, kind: 
     shown = np.rint(times_shown(played.pictures[f"keys_{kind}"]))
     assert len(read) == right - left == len(shown)
     exact = np.array([float(Fraction(time)) for time in read])
-    begun = np.floor(exact + 1e-6) if played.version == "5.0" else np.floor(exact + 0.5)
+    begun = np.floor(exact + 0.5) if played.version == "4.5" else np.floor(exact + 1e-6)
     assert np.array_equal(shown, begun)
     assert len(set(np.round(np.diff(exact), 4))) > 3, "two speeds and the transition between"
 
