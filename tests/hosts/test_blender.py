@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict
 
 import numpy as np
-import OpenImageIO as oiio
+import OpenImageIO
 import pytest
 
 from kairos_installer.lock import locked
@@ -50,7 +50,7 @@ def _make(version: str, folder: Path) -> Dict[str, Any]:
 
 def channels(path: Path, *names: str) -> Any:
     """(H, W, C) float."""
-    image = oiio.ImageInput.open(str(path))
+    image = OpenImageIO.ImageInput.open(str(path))
     assert image is not None, path
     for part in range(99):
         assert image.seek_subimage(part, 0), f"{path} has no {names}"
@@ -85,16 +85,15 @@ def neighbours(shot: Dict[str, Any], frame: int) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["retimed", "led"])
-def test_in_betweens_are_3_db_nearer_to_true_subframes_than_a_blend(shot: Dict[str, Any], name: str) -> None:
+def test_in_betweens_are_3_db_nearer_to_true_subframes_than_a_blend(shot: Dict[str, Any]) -> None:
     ours, blends = [], []
     for frame in shot["truths"]:
         truth = beauty(shot["folder"] / f"truth.{frame:04d}.exr")
-        ours.append(psnr(composited(shot, name, frame), truth))
+        ours.append(psnr(composited(shot, "retimed", frame), truth))
         blends.append(psnr(neighbours(shot, frame), truth))
-    print(f"{shot['version']} {name}: {np.mean(ours):.2f} dB, blend {np.mean(blends):.2f} dB, worst {min(ours):.2f} dB")
+    print(f"{shot['version']}: {np.mean(ours):.2f} dB, blend {np.mean(blends):.2f} dB, worst {min(ours):.2f} dB")
     assert np.mean(ours) >= np.mean(blends) + 3
-    assert min(np.subtract(ours, blends)) > 0
+    assert min(np.subtract(ours, blends)) >= 3
 
 
 @pytest.mark.slow
@@ -161,11 +160,31 @@ def test_vector_blur_takes_our_vectors_as_its_own(shot: Dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_the_renders_vector_pass_is_offered(shot: Dict[str, Any]) -> None:
+def test_the_renders_vector_pass_is_offered_and_leads_the_motion(shot: Dict[str, Any]) -> None:
     assert shot["vectors_in"] == "ViewLayer.Vector:blender"
+    frame = shot["truths"][1]
+    truth = beauty(shot["folder"] / f"truth.{frame:04d}.exr")
+    ours, blend = psnr(composited(shot, "led", frame), truth), psnr(neighbours(shot, frame), truth)
+    print(f"{shot['version']}: by the Vector pass {ours:.2f} dB, blend {blend:.2f} dB")
+    assert ours >= blend + 3
+    assert not np.array_equal(composited(shot, "led", frame), composited(shot, "retimed", frame))
+
+
+@pytest.mark.slow
+def test_scrubbing_makes_the_frame_under_a_resting_playhead_and_never_waits(shot: Dict[str, Any]) -> None:
+    assert not shot["scrubbed_early"]
+    assert shot["scrubbed"] == [shot["truths"][2], shot["truths"][2]]
+    # A twelfth of a second is two frames of a film: nobody sees it.
+    assert shot["scrub_blocks"] < 1 / 12
+
+
+@pytest.mark.slow
+def test_a_cancelled_render_leaves_the_node_as_it_was(shot: Dict[str, Any]) -> None:
+    assert shot["cancelled"] == ["CANCELLED"]
+    assert shot["kept"]
 
 
 @pytest.mark.slow
 def test_a_saved_file_still_shows_its_result(shot: Dict[str, Any]) -> None:
-    assert shot["reopened"] == [2]
-    assert np.array_equal(composited(shot, "reopened", MIDDLE), composited(shot, "blurred_by_kairos", MIDDLE)) or True
+    frame = shot["truths"][0]
+    assert np.array_equal(composited(shot, "reopened", frame), composited(shot, "retimed", frame))

@@ -1,4 +1,4 @@
-"""Real Blender for tests: the module bpy in an environment of its own, with the extension installed and a real runtime."""
+"""Real Blender for tests: bpy in an environment of its own, the extension installed in it, and a real runtime."""
 
 from __future__ import annotations
 

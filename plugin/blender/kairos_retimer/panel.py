@@ -14,8 +14,8 @@ from .nodes import draw_actions, draw_plate, draw_timing, is_ours
 from .properties import knobs_of
 from .running import draw_progress
 
-DRAWN_ABOVE = ("speed", "frame_map", "to_fps")
-"""Drawn with Timing already."""
+DRAWN_ABOVE = ("speed", "frame_map", "to_fps", "engine", "device")
+"""What the first panel draws already."""
 
 
 class _Panel:
@@ -60,7 +60,7 @@ class KairosPanel(_Panel, bpy.types.Panel):
         layout = self.layout
         for line in parts.troubles.values():
             layout.label(text=line, icon="ERROR")
-        node = getattr(context, "active_node", None)
+        node: Any = getattr(context, "active_node", None)
         if not is_ours(node):
             layout.label(text="Select a Kairos node, or add one: Add > Kairos", icon="INFO")
             draw_progress(layout)
@@ -70,9 +70,11 @@ class KairosPanel(_Panel, bpy.types.Panel):
         draw_plate(layout, node)
         if node.kairos.timings:
             draw_timing(layout, node)
-        row = layout.row(align=True)
-        row.prop(node, "engine", text="")
-        row.prop(node, "device", text="")
+        column = layout.column()
+        column.use_property_split = True
+        column.use_property_decorate = False
+        column.prop(node, "engine")
+        column.prop(node, "device")
         draw_actions(layout, node)
         layout.prop(node, "follow")
 

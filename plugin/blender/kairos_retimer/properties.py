@@ -57,14 +57,14 @@ def _value(one: Parameter, value: Any) -> object:
 
 def _property(one: Parameter) -> Any:
     if one.kind == "bool":
-        return bpy.props.BoolProperty(name=one.label, description=_tip(one), default=bool(one.default))
+        return bpy.props.BoolProperty(name=_title(one), description=_tip(one), default=bool(one.default))
     if one.kind == "choice" and not one.accepts:
         items = [(choice, choice.capitalize(), "") for choice in one.choices]
-        return bpy.props.EnumProperty(name=one.label, description=_tip(one), items=items, default=str(one.default))
+        return bpy.props.EnumProperty(name=_title(one), description=_tip(one), items=items, default=str(one.default))
     if one.default is None or one.kind not in ("int", "float", "fraction"):
         return _text_property(one)
     bounds = {name: value for name, value in (("min", one.minimum), ("max", one.maximum)) if value is not None}
-    common = {"name": one.label, "description": _tip(one)}
+    common = {"name": _title(one), "description": _tip(one)}
     if one.kind == "int":
         whole = {name: int(value) for name, value in bounds.items()}
         return bpy.props.IntProperty(default=int(str(one.default)), **common, **whole)
@@ -75,7 +75,7 @@ def _property(one: Parameter) -> Any:
 
 
 def _text_property(one: Parameter) -> Any:
-    options: Dict[str, Any] = {"name": one.label, "description": _tip(one), "default": str(one.default or "")}
+    options: Dict[str, Any] = {"name": _title(one), "description": _tip(one), "default": str(one.default or "")}
     if one.kind == "path":
         options["subtype"] = "FILE_PATH"
     elif one.choices:
@@ -89,6 +89,11 @@ def _search(words: Tuple[str, ...]) -> Callable[[Any, Any, str], Any]:
         return [word for word in words if edit_text in word]
 
     return search
+
+
+def _title(one: Parameter) -> str:
+    """The label as Blender writes labels: Every Word Begins Like This."""
+    return " ".join(f"{word[:1].upper()}{word[1:]}" for word in one.label.split())
 
 
 def _tip(one: Parameter) -> str:

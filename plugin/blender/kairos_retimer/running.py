@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import traceback
 from pathlib import Path
@@ -24,6 +25,9 @@ Finished = Callable[[Dict[str, Any]], None]
 """Told what a job did, by names such as ``rendered``, ``missing``, ``warnings``, ``engine``; see RemoteJob.wait."""
 
 POLL_SECONDS = 0.1
+NARROW = 34
+"""Letters in a line on a node, or in a sidebar."""
+
 SHOWN = ("NODE_EDITOR", "SEQUENCE_EDITOR", "PREFERENCES")
 """Editors whose panels show how jobs go."""
 
@@ -59,11 +63,21 @@ def cache_folder(context: Any, kind: str, print: str) -> Path:
     given = bpy.path.abspath(preferences(context).cache) or os.environ.get(CACHE_VARIABLE, "")
     if given:
         return _made(Path(given).expanduser() / kind / print)
+    own = _own_folder()
+    if own:
+        try:
+            return _made(Path(own) / kind / print)
+        except KairosError as error:
+            sys.stderr.write(f"Kairos: {error.message} Results go to the temporary folder.\n")
+    return _made(folder(kind, print, tempfile.gettempdir()))
+
+
+def _own_folder() -> str:
+    """The extension's cache folder; nothing where it cannot be made, or this is not installed as an extension."""
     try:
-        return _made(Path(bpy.utils.extension_path_user(__package__, path="cache", create=True)) / kind / print)
-    except (KairosError, OSError, ValueError):
-        # A home that cannot be written, or not installed as an extension: results live as long as temporary files do.
-        return _made(folder(kind, print, tempfile.gettempdir()))
+        return str(bpy.utils.extension_path_user(__package__, path="cache", create=True))
+    except (OSError, ValueError):
+        return ""
 
 
 class Run:
@@ -114,10 +128,12 @@ def begin(context: Any, job: Job, title: str, about: str = "") -> Run:
 def end(context: Any, run: Run, finished: Finished) -> str:
     """Tells ``finished`` what a job that is over did; answers with what went wrong, for the artist, or nothing."""
     trouble = ""
+    notes = list(run.notes)
     try:
         finished(run.remote.result())
     except Cancelled as error:
         trouble = str(error)
+        notes.append(trouble)
     except KairosError as error:
         trouble = str(error)
     except Exception as error:
@@ -126,7 +142,9 @@ def end(context: Any, run: Run, finished: Finished) -> str:
     if run in _runs:
         _runs.remove(run)
     state = bpy.context.window_manager.kairos
-    state.trouble, state.notes, state.about = trouble, "\n".join(run.notes), run.about
+    # What the artist did is no error.
+    state.trouble = "" if run.remote.state == "cancelled" else trouble
+    state.notes, state.about = "\n".join(notes), run.about
     _show(context)
     return trouble
 
@@ -273,9 +291,9 @@ def draw_progress(layout: Any, about: str = "") -> None:
     if about not in ("", state.about):
         return
     if state.trouble:
-        draw_text(layout, state.trouble, "ERROR", 44)
+        draw_text(layout, state.trouble, "ERROR", NARROW)
     for note in filter(None, state.notes.split("\n")):
-        draw_text(layout, note, "INFO", 44)
+        draw_text(layout, note, "INFO", NARROW)
 
 
 def _draw_status(self: Any, context: Any) -> None:
@@ -288,16 +306,18 @@ def _show(context: Any) -> None:
     """Lets panels and status bar show how jobs go."""
     manager = bpy.context.window_manager
     run = running()
-    state = manager.kairos
-    state.running = run is not None
+    found: Dict[str, Any] = {"running": False, "progress": 0.0, "text": ""}
     if run is not None:
-        state.progress, state.text = 100 * run.fraction, f"{run.title}: {run.text}"
-    else:
-        state.progress, state.text = 0.0, ""
-    if bpy.app.background:
+        # In whole per cents, so that nothing is drawn again for less.
+        found = {"running": True, "progress": round(100 * run.fraction), "text": f"{run.title}: {run.text}"}
+    changed = {name: value for name, value in found.items() if getattr(manager.kairos, name) != value}
+    for name, value in changed.items():
+        setattr(manager.kairos, name, value)
+    if not changed or bpy.app.background:
         return
     for window in manager.windows:
-        window.workspace.status_text_set(None)
+        # Blender has no other way to draw its status bar again.
+        window.workspace.status_text_set_internal(None)
         for area in window.screen.areas:
             if area.type in SHOWN:
                 area.tag_redraw()

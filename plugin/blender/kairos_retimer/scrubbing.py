@@ -34,9 +34,14 @@ def playhead_moved(scene: Any, depsgraph: Any = None) -> None:
     if bpy.app.background or bpy.app.is_job_running("RENDER"):
         return
     if any(node.follow for node in all_nodes()):
-        _moved[:] = [time.monotonic()]
+        moved(time.monotonic())
         if not bpy.app.timers.is_registered(_timer):
             bpy.app.timers.register(_timer, first_interval=REST_SECONDS)
+
+
+def moved(now: float) -> None:
+    """The playhead was moved; ``now`` as :func:`time.monotonic` counts."""
+    _moved[:] = [now]
 
 
 def tick(context: Any, now: float) -> bool:

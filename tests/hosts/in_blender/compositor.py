@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 import time
 from typing import Any
 
 import bpy
-from inside import FACTS, answer, composite, compositor, enable
+from inside import FACTS, MODULE, answer, composite, compositor, enable
 
 folder = FACTS["folder"]
 enable()
+running, scrubbing = (importlib.import_module(f"{MODULE}.{name}") for name in ("running", "scrubbing"))
 bpy.ops.wm.open_mainfile(filepath=f"{folder}/scene.blend")
 scene = bpy.context.scene
 tree, shown = compositor(scene)
@@ -59,8 +62,9 @@ twin = tree.nodes.new("KairosRetimeNode")
 twin.speed, twin.engine, twin.device = 0.25, "swift", "cpu"
 bpy.ops.kairos.use_vector_pass(key=twin.key)
 found["vectors_in"] = twin.vectors_in
-bpy.ops.kairos.render(key=twin.key)
-show(twin.outputs["Image"], "led", *FACTS["truths"])
+scene.frame_set(FACTS["truths"][1])
+bpy.ops.kairos.preview(key=twin.key)
+show(twin.outputs["Image"], "led", FACTS["truths"][1])
 
 vectors = tree.nodes.new("KairosVectorsNode")
 vectors.engine, vectors.device = "swift", "cpu"
@@ -76,14 +80,41 @@ show(plate.outputs["Combined"], "plain", middle)
 blur(plate.outputs["Combined"], plate.outputs["Depth"], plate.outputs["Vector"], "blurred_by_blender", middle)
 blur(vectors.outputs["Image"], vectors.outputs["Depth"], vectors.outputs["Vector"], "blurred_by_kairos", middle)
 
+# The playhead rests: after a moment, and not before, its frame is made in the background.
+twin.follow = True
+scene.frame_set(FACTS["truths"][2])
+scrubbing.moved(100.0)
+scrubbing.tick(bpy.context, 100.1)
+found["scrubbed_early"] = running.running(twin.key) is not None
+begun = time.monotonic()
+scrubbing.tick(bpy.context, 100.5)
+found["scrub_blocks"] = time.monotonic() - begun
+while scrubbing.tick(bpy.context, 101.0):
+    time.sleep(0.05)
+found["scrubbed"] = [twin.result_first, twin.result_last]
+
+# Cancel: the node keeps what it showed.
+before = (retime.result, retime.result_last)
+retime.speed = 0.01
+
+
+def press_cancel() -> None:
+    """As the artist does while it runs."""
+    while running.running(retime.key) is None:
+        time.sleep(0.02)
+    running.cancel(running.running(retime.key))
+
+
+artist = threading.Thread(target=press_cancel)
+artist.start()
+found["cancelled"] = sorted(bpy.ops.kairos.render(key=retime.key))
+artist.join()
+found["kept"] = before == (retime.result, retime.result_last)
+retime.speed = 0.25
+
 # What a file keeps: saved and opened again, the nodes show their results.
+tree.links.new(retime.outputs["Image"], shown)
 bpy.ops.wm.save_as_mainfile(filepath=f"{folder}/comp.blend")
 bpy.ops.wm.open_mainfile(filepath=f"{folder}/comp.blend")
-scene = bpy.context.scene
-found["reopened"] = [
-    len([node for node in group.nodes if node.bl_idname == "KairosRetimeNode"])
-    for group in [*bpy.data.node_groups, *([scene.node_tree] if bpy.app.version < (5, 0, 0) else [])]
-    if any(node.bl_idname == "KairosRetimeNode" for node in group.nodes)
-]
-composite(scene, f"{folder}/reopened.{middle:04d}.exr", middle)
+composite(bpy.context.scene, f"{folder}/reopened.{FACTS['truths'][0]:04d}.exr", FACTS["truths"][0])
 answer(**found)

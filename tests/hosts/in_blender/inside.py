@@ -23,7 +23,7 @@ def answer(**found: Any) -> None:
 
 def enable() -> Any:
     """Enables the installed extension; its parts module, which knows what is wrong with it."""
-    addon_utils.enable(MODULE)
+    addon_utils.enable(MODULE, default_set=True)
     return sys.modules.get(f"{MODULE}.parts")
 
 

@@ -12,7 +12,7 @@ import pytest
 from kairos.vectors import run_vectors
 from kairos_nodes.jobs import VectorsJob
 from support import made
-from support.exr import Planes, read_exr, rgb_of
+from support.exr import Planes, read_exr, read_spec, rgb_of
 from support.jobs import frame_at, retime
 
 PAN = (7.5, 3.25)
@@ -125,3 +125,14 @@ def test_a_single_part_plate_stays_a_single_part_with_the_blender_preset(clip: m
     ran = retime(clip, tmp_path, between=1, vectors="blender", masks=True, compression="dwaa:45")
     planes = read_exr(ran.file(frame_at(1)))
     assert {"R", "Vector.X", "Vector.W", "OcclusionForward.V", "Confidence.V"} <= planes.keys()
+
+
+def test_with_the_blender_preset_the_part_has_no_name(tmp_path: Path) -> None:
+    # Blender 4.5 and 5.0 take a named part for a layer of that name: with "ViewLayer.Combined", which 5.0 itself writes,
+    # the channel ViewLayer.Combined.R becomes the layer ViewLayer.Combined.ViewLayer, and no node shows it.
+    clip = made.pan(tmp_path / "plate", PAN, frames=3, attributes={"oiio:subimagename": "ViewLayer.Combined"})
+    names = []
+    for preset in ("nuke", "blender"):
+        ran = retime(clip, tmp_path / preset, between=1, vectors=preset)
+        names.append(read_spec(ran.file(frame_at(1))).getattribute("oiio:subimagename"))
+    assert names == ["ViewLayer.Combined", None]
