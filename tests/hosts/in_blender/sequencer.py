@@ -92,6 +92,19 @@ def scene_layered() -> Dict[str, Any]:
     return {**facts, "file": str(Path(active().directory, active().elements[0].filename))}
 
 
+def scene_encoded() -> Dict[str, Any]:
+    """The same shot as files of other kinds."""
+    found = {}
+    for ending in (".tif", ".dpx", ".jpg", ".hdr"):
+        fresh()
+        strip = images("other", ending)
+        source = rendered((10, 11, 15), "OPEN_EXR")
+        slowed(strip, speed=50.0, placing="REPLACE")
+        PICTURES[f"encoded_{ending}"] = np.stack([source, rendered((10, 12, 20), "OPEN_EXR")])
+        found[ending] = Path(active().elements[0].filename).suffix
+    return found
+
+
 def scene_movie() -> Dict[str, Any]:
     strip = strips().new_movie("movie", str(MEDIA / "m24.mp4"), 1, 10)
     PICTURES["movie_source"] = rendered(range(10, 22))
