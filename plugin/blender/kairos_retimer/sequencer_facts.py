@@ -20,6 +20,18 @@ from .strips_media import Media, image_media, movie_media, shown_range
 KINDS = ("IMAGE", "MOVIE")
 """Strips that can be slowed."""
 
+_OLD_NAMES = {
+    "content_start": "frame_start",
+    "content_duration": "frame_duration",
+    "left_handle": "frame_final_start",
+    "right_handle": "frame_final_end",
+    "left_handle_offset": "frame_offset_start",
+    "right_handle_offset": "frame_offset_end",
+    "content_trim_start": "animation_offset_start",
+    "content_trim_end": "animation_offset_end",
+}
+"""Where a strip lies, as Blender calls it from 5.2 on and did before."""
+
 _VALUES = {"MULTIPLY": "speed_factor", "FRAME_NUMBER": "speed_frame_number", "LENGTH": "speed_length"}
 
 
@@ -34,6 +46,16 @@ class Chosen:
 def sequencer_scene(context: Any) -> Any:
     """The scene whose timeline is shown: from Blender 5.0 on it may be another than the window's."""
     return getattr(context, "sequencer_scene", None) or context.scene
+
+
+def lies(strip: Any, name: str) -> Any:
+    """Where a strip lies, in timeline frames, by Blender's newer name: ``left_handle``, ``content_start`` and so on."""
+    return getattr(strip, name if hasattr(strip, name) else _OLD_NAMES[name])
+
+
+def span(strip: Any) -> Tuple[int, int]:
+    """What is seen of a strip: its first timeline frame, and the one after its last."""
+    return lies(strip, "left_handle"), lies(strip, "right_handle")
 
 
 def strips_of(holder: Any) -> Any:
@@ -99,9 +121,9 @@ def read_strip(scene: Any, strip: Any) -> Strip:
         raise BadRequest(
             f"{strip.name} is deinterlaced by Blender.", "Render it to whole frames first, or turn Deinterlace off."
         )
-    keys = retiming_keys(strip)
-    start = _fraction(strip.frame_start)
-    content = _fraction(strip.frame_final_end + strip.frame_offset_end) - start
+    keys = retiming_keys(strip, lies(strip, "content_start"))
+    start = _fraction(lies(strip, "content_start"))
+    content = _fraction(lies(strip, "right_handle") + lies(strip, "right_handle_offset")) - start
     scene_rate, own = _scene_rate(scene), _movie_rate(strip)
     told = hasattr(strip, "retiming_keys")
     length = _length(scene, strip, bool(keys) or not told or own not in (0, scene_rate))
@@ -119,8 +141,8 @@ def read_strip(scene: Any, strip: Any) -> Strip:
     return Strip(
         name=strip.name,
         start=start,
-        left=strip.frame_final_start,
-        right=strip.frame_final_end,
+        left=lies(strip, "left_handle"),
+        right=lies(strip, "right_handle"),
         length=length,
         content=content,
         rate=rate,
@@ -132,7 +154,7 @@ def read_strip(scene: Any, strip: Any) -> Strip:
 
 def read_effect(scene: Any, effect: Any) -> SpeedEffect:
     """A Speed effect's facts, its animation evaluated at every frame."""
-    left, right = effect.frame_final_start, effect.frame_final_end
+    left, right = span(effect)
     name = _VALUES.get(effect.speed_control, "")
     curve = fcurve(scene, effect, name) if name else None
     if curve is not None:
@@ -143,13 +165,13 @@ def read_effect(scene: Any, effect: Any) -> SpeedEffect:
     below = effect.input_1
     return SpeedEffect(
         name=effect.name,
-        start=_fraction(effect.frame_start),
+        start=_fraction(lies(effect, "content_start")),
         left=left,
         right=right,
         control=effect.speed_control,
         values=values,
         animated=curve is not None,
-        trimmed=_fraction(below.frame_offset_start) if below is not None else Fraction(0),
+        trimmed=_fraction(lies(below, "left_handle_offset")) if below is not None else Fraction(0),
     )
 
 
@@ -173,7 +195,7 @@ def read_media(scene: Any, strip: Any, facts: Strip, retime: Retime) -> Media:
     Raises:
         KairosError: a file is missing, or the names are no sequence.
     """
-    trimmed = strip.animation_offset_start
+    trimmed = lies(strip, "content_trim_start")
     if strip.type == "MOVIE":
         return movie_media(Path(movie_path(scene, strip)), trimmed, facts.length)
     names = [element.filename for element in strip.elements][trimmed : trimmed + facts.length]
@@ -193,13 +215,14 @@ def movie_path(scene: Any, strip: Any) -> str:
 def sound_of(scene: Any, strip: Any) -> List[Any]:
     """Sound strips that belong to a strip: of the same file, or cut exactly alike, at the same time."""
     own = _absolute(scene, strip.filepath) if strip.type == "MOVIE" else None
-    place = (strip.frame_final_start, strip.frame_final_end)
+    left, right = span(strip)
     found = []
     for other in all_strips(scene):
-        if other.type != "SOUND" or other.frame_final_start >= place[1] or other.frame_final_end <= place[0]:
+        begin, end = span(other)
+        if other.type != "SOUND" or begin >= right or end <= left:
             continue
         same_file = own is not None and other.sound is not None and _absolute(scene, other.sound.filepath) == own
-        if same_file or (other.frame_final_start, other.frame_final_end) == place:
+        if same_file or (begin, end) == (left, right):
             found.append(other)
     return found
 
@@ -233,14 +256,15 @@ def fcurve(scene: Any, strip: Any, name: str) -> Optional[Any]:
 
 def _length(scene: Any, strip: Any, ask: bool) -> int:
     """Source frames of a strip. ``ask`` the file where the timeline does not tell."""
+    trimmed = int(lies(strip, "content_trim_start") + lies(strip, "content_trim_end"))
     if strip.type == "IMAGE":
-        return int(len(strip.elements) - strip.animation_offset_start - strip.animation_offset_end)
+        return len(strip.elements) - trimmed
     if not ask:
-        return int(strip.frame_duration)
+        return int(lies(strip, "content_duration"))
     known = set(bpy.data.movieclips)
     clip = bpy.data.movieclips.load(movie_path(scene, strip), check_existing=True)
     try:
-        return int(clip.frame_duration - strip.animation_offset_start - strip.animation_offset_end)
+        return int(clip.frame_duration) - trimmed
     finally:
         if clip not in known:
             bpy.data.movieclips.remove(clip)

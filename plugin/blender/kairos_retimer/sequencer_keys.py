@@ -28,8 +28,8 @@ _LAYOUTS = ("<di4xf4x", "<dif8x")
 _NEAR = 1e-3
 
 
-def retiming_keys(strip: Any) -> Tuple[RetimingKey, ...]:
-    """A strip's retiming keys, empty where it has none.
+def retiming_keys(strip: Any, start: float) -> Tuple[RetimingKey, ...]:
+    """A strip's retiming keys, empty where it has none. ``start`` is the timeline frame that they count from.
 
     Raises:
         BadRequest: this Blender keeps them in another way.
@@ -38,7 +38,7 @@ def retiming_keys(strip: Any) -> Tuple[RetimingKey, ...]:
     if len(keys) < 2:
         return ()
     raw = [ctypes.string_at(key.as_pointer(), _READ) for key in keys]
-    positions = [key.timeline_frame - strip.frame_start for key in keys]
+    positions = [key.timeline_frame - start for key in keys]
     found = decoded(raw, positions)
     if found is None:
         raise BadRequest(

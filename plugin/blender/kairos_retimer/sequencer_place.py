@@ -9,7 +9,7 @@ from typing import Any, Iterable, List, Optional, Sequence
 
 import bpy
 
-from .sequencer_facts import Chosen, all_strips, curve_path, fcurves, strips_of
+from .sequencer_facts import Chosen, all_strips, curve_path, fcurves, span, strips_of
 from .strips import Retime, free_channel
 
 PREVIEW = "Kairos preview"
@@ -109,6 +109,9 @@ def _hand_over(scene: Any, found: Chosen, new: Any, retime: Retime) -> None:
         for name in ("input_1", "input_2"):
             if other != found.effect and getattr(other, name, None) in (old, found.effect or old):
                 setattr(other, name, new)
+    # Blender 5.2 remembers which effects lie over a strip, and forgets it at a new name, but not at a new input: it
+    # would remove them together with the old strip.
+    new.name = str(new.name)
     starts, target = curve_path(old), curve_path(new)
     for curve in fcurves(scene):
         match = re.fullmatch(f"(?:{'|'.join(map(re.escape, starts))})(.*)", curve.data_path)
@@ -130,11 +133,7 @@ def _stretch(curve: Any, origin: int, factor: float) -> None:
 def _taken(holder: Any, gone: Iterable[Any]) -> List[Any]:
     """Room that other strips take. An effect's room is that of what it shows."""
     away = list(gone)
-    return [
-        (strip.channel, strip.frame_final_start, strip.frame_final_end)
-        for strip in strips_of(holder)
-        if strip not in away
-    ]
+    return [(strip.channel, *span(strip)) for strip in strips_of(holder) if strip not in away]
 
 
 def _holder(scene: Any, strip: Any) -> Any:

@@ -107,11 +107,12 @@ def image_media(name: str, folder: Path, names: Sequence[str], shown: Tuple[int,
     while end + 1 < len(names) and _follows(names[end + 1], found[0], base + end + 1 - low):
         end += 1
     files = {base + index - low: folder / names[index] for index in range(low, end + 1)}
+    # One look at the folder, which may lie on a slow disk, in place of one for every frame.
+    there = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
     for index in range(shown[0], shown[1] + 1):
-        path = folder / names[index]
-        if not path.is_file():
+        if names[index] not in there and not (folder / names[index]).is_file():
             raise ImageError(
-                f"{name}: frame {base + index - low} is missing: {path}.",
+                f"{name}: frame {base + index - low} is missing: {folder / names[index]}.",
                 "Render or restore it, or cut the strip there.",
             )
     number = base - low

@@ -61,9 +61,11 @@ def scene_trimmed() -> Dict[str, Any]:
     strip.animation_offset_start = 1
     strip.frame_offset_start = 2
     strip.frame_offset_end = 4
-    PICTURES["trimmed_source"] = rendered(range(12, 17))
+    # From Blender 5.2 on a trim moves the strip, too.
+    left, right = sequencer_facts.span(strip)
+    PICTURES["trimmed_source"] = rendered(range(left, right))
     facts = slowed(strip, speed=25.0)
-    PICTURES["trimmed"] = rendered(range(12, 32))
+    PICTURES["trimmed"] = rendered(range(left, left + 20))
     return {**facts, "times": times()}
 
 
@@ -88,6 +90,19 @@ def scene_layered() -> Dict[str, Any]:
     facts = slowed(strip, speed=50.0)
     PICTURES["layered"] = rendered(range(10, 18), "OPEN_EXR")
     return {**facts, "file": str(Path(active().directory, active().elements[0].filename))}
+
+
+def scene_encoded() -> Dict[str, Any]:
+    """The same shot as files of other kinds."""
+    found = {}
+    for ending in (".tif", ".dpx", ".jpg", ".hdr"):
+        fresh()
+        strip = images("other", ending)
+        source = rendered((10, 11, 15), "OPEN_EXR")
+        slowed(strip, speed=50.0, placing="REPLACE")
+        PICTURES[f"encoded_{ending}"] = np.stack([source, rendered((10, 12, 20), "OPEN_EXR")])
+        found[ending] = Path(active().elements[0].filename).suffix
+    return found
 
 
 def scene_movie() -> Dict[str, Any]:
