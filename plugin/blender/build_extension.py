@@ -75,13 +75,18 @@ def build(out_dir: Path, blender: Optional[Path] = None) -> Path:
 
 
 def write_wheel(folder: Path, version: str) -> Path:
-    """kairos_nodes as a wheel, the same bytes for the same sources. Returns its path."""
+    """kairos_nodes as a wheel, the same bytes for the same sources. Returns its path.
+
+    Blender keeps a wheel that it has unpacked until the wheel's version changes, so the version names the contents, too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"kairos_nodes-{version}"
-    info = f"{name}.dist-info"
     files: List[Tuple[str, bytes]] = [
         (path.relative_to(NODES.parent).as_posix(), path.read_bytes()) for path in _sources(NODES)
     ]
+    contents = hashlib.sha256(b"".join(path.encode() + data for path, data in files)).hexdigest()[:12]
+    version = f"{version}+k{contents}"
+    name = f"kairos_nodes-{version}"
+    info = f"{name}.dist-info"
     licence = NODES.parents[1] / "LICENSE"
     files += [
         (

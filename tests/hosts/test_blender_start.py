@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import re
 import shutil
 import subprocess
 import zipfile
@@ -43,12 +45,30 @@ def test_inside_the_extension_imports_are_relative(path: Path) -> None:
         assert not [name for name in names if name.startswith("kairos_retimer")]
 
 
+def test_other_sources_are_another_version_of_the_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blender does not unpack a wheel of a version that it has unpacked before."""
+    spec = importlib.util.spec_from_file_location("built_apart", PLUGIN / "build_extension.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    nodes = tmp_path / "nodes" / "kairos_nodes"
+    shutil.copytree(ROOT / "nodes" / "kairos_nodes", nodes, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "LICENSE", tmp_path)
+    monkeypatch.setattr(module, "NODES", nodes)
+    names = [module.write_wheel(tmp_path / "a", "1.0.0").name, module.write_wheel(tmp_path / "b", "1.0.0").name]
+    with (nodes / "errors.py").open("a", encoding="utf-8") as stream:
+        stream.write("# changed\n")
+    names.append(module.write_wheel(tmp_path / "c", "1.0.0").name)
+    assert names[0] == names[1] != names[2]
+
+
 def test_the_zip_holds_this_version_and_its_nodes_as_a_wheel(tmp_path: Path) -> None:
     archive = build_extension(tmp_path)
     assert archive.name == f"kairos_retimer-{__version__}.zip"
     with zipfile.ZipFile(archive) as opened:
         manifest = opened.read("blender_manifest.toml").decode()
-        wheel = f"wheels/kairos_nodes-{__version__}-py3-none-any.whl"
+        (wheel,) = [name for name in opened.namelist() if name.startswith("wheels/")]
+        assert re.fullmatch(rf"wheels/kairos_nodes-{re.escape(__version__)}\+k[0-9a-f]{{12}}-py3-none-any\.whl", wheel)
         assert f'version = "{__version__}"' in manifest
         assert f'wheels = ["./{wheel}"]' in manifest
         assert not [name for name in opened.namelist() if "__pycache__" in name]
