@@ -185,6 +185,11 @@ def test_a_cancelled_render_leaves_the_node_as_it_was(shot: Dict[str, Any]) -> N
 
 
 @pytest.mark.slow
+def test_a_kept_plate_stays_when_the_scenes_output_path_changes(shot: Dict[str, Any]) -> None:
+    assert shot["plate_kept"]
+
+
+@pytest.mark.slow
 def test_a_saved_file_still_shows_its_result(shot: Dict[str, Any]) -> None:
     frame = shot["truths"][0]
     assert np.array_equal(composited(shot, "reopened", frame), composited(shot, "retimed", frame))

@@ -10,6 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Dict
 
+import av
+import numpy as np
 import pytest
 
 from kairos_nodes import __version__
@@ -147,7 +149,15 @@ def asked(blender: Blender) -> Dict[str, Any]:
     """What nodes ask of the runtime."""
     folder = blender.folder / "asked"
     folder.mkdir()
-    return {"folder": str(folder), **blender.run("settings.py", folder=str(folder))}
+    movie = folder / "clip.mp4"
+    with av.open(str(movie), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for level in range(9):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 20 * level, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return {"folder": str(folder), **blender.run("settings.py", folder=str(folder), movie=str(movie))}
 
 
 def test_a_node_begins_with_the_engine_of_the_preferences(asked: Dict[str, Any]) -> None:
@@ -189,6 +199,12 @@ def test_footage_begins_with_the_scene(asked: Dict[str, Any]) -> None:
     assert job["input"] == f"{asked['folder']}/shot.v2.%04d.exr"
     assert (job["range"], job["start"]) == ("1001-1003", 7)
     assert "1009" in asked["beyond"]["error"] and "1001 to 1003" in asked["beyond"]["error"]
+
+
+def test_a_movie_is_taken_whole_and_counted_by_the_runtime(asked: Dict[str, Any]) -> None:
+    # Kairos counts a movie's frames from 0; the scene then begins at 7.
+    assert (asked["movie"]["input"], asked["movie"]["range"]) == (f"{asked['folder']}/clip.mp4", None)
+    assert (asked["movie"]["start"], asked["movie_frames"]) == (7, 8)
 
 
 def test_new_settings_and_new_pixels_make_a_new_result(asked: Dict[str, Any]) -> None:

@@ -172,6 +172,11 @@ def draw_actions(layout: Any, shown: Any) -> None:
     row.operator("kairos.load", text="", icon="FILE_REFRESH").key = shown.key
     draw_progress(layout, shown.key)
     layout.label(text=state_of(shown))
+    if shown.source == "RENDER" and shown.result:
+        # The composite's own frames would be written over the plate's.
+        row = layout.row(align=True)
+        row.label(text="Next render overwrites", icon="INFO")
+        row.operator("kairos.keep_plate").key = shown.key
 
 
 def state_of(shown: Any) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Buttons of a Kairos node: Render, Preview, Load, and the renderer's own vectors."""
+"""Buttons of a Kairos node: Render, Preview, Load, the renderer's own vectors, and keeping the plate."""
 
 from __future__ import annotations
 
@@ -152,6 +152,35 @@ class UseVectorPass(_NodeOperator, bpy.types.Operator):
                 "Turn it on under View Layer > Passes > Data, and render OpenEXR MultiLayer without motion blur.",
             )
         node.vectors_in = f"{layer}:blender"
+        if (node.scene or context.scene).render.use_motion_blur:
+            self.report(
+                {"WARNING"},
+                "The scene has motion blur on: its Vector pass is then all zero. Turn it off and render again.",
+            )
+        return {"FINISHED"}
+
+
+@parts.with_properties(key=KEY)
+class KeepPlate(_NodeOperator, bpy.types.Operator):
+    """Remember the rendered frames as a file sequence, so that the scene's output path is free for the composite"""
+
+    bl_idname = "kairos.keep_plate"
+    bl_label = "Keep Plate"
+    bl_options: ClassVar[Set[str]] = {"UNDO"}
+
+    def execute(self, context: Any) -> Set[str]:
+        """Names the plate's files in the node; its result stays as it is."""
+        return self.guarded(lambda: self._keep(context))
+
+    def _keep(self, context: Any) -> Set[str]:
+        node = find_node(context, self.key)
+        plate = plate_of(context, node)
+        current = node.result_settings == settings_print(node.kairos, node)
+        node.source, node.file, node.range = "FILE", str(plate.files[0]), plate.range
+        if not node.start:
+            node.start = str(plate.first)
+        if current:
+            node.result_settings = settings_print(node.kairos, node)
         return {"FINISHED"}
 
 
@@ -168,7 +197,7 @@ def made_preview(request: Request, frame: int) -> Result:
     return result
 
 
-CLASSES = (RenderNode, PreviewNode, LoadNode, UseVectorPass)
+CLASSES = (RenderNode, PreviewNode, LoadNode, UseVectorPass, KeepPlate)
 
 
 def register() -> None:

@@ -77,6 +77,8 @@ class KairosPanel(_Panel, bpy.types.Panel):
         column.prop(node, "device")
         draw_actions(layout, node)
         layout.prop(node, "follow")
+        if node.result:
+            layout.operator("wm.path_open", text="Open Result's Folder", icon="FILE_FOLDER").filepath = node.result
 
 
 class TimingPanel(_Panel, bpy.types.Panel):

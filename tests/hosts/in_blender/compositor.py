@@ -112,6 +112,14 @@ artist.join()
 found["kept"] = before == (retime.result, retime.result_last)
 retime.speed = 0.25
 
+# The plate is kept: with another output path for the composite, the node still knows its plate and its result.
+folder_before = retime.result
+bpy.ops.kairos.keep_plate(key=retime.key)
+scene.render.filepath = f"{folder}/elsewhere/"
+retime.result = ""
+bpy.ops.kairos.load(key=retime.key)
+found["plate_kept"] = retime.result == folder_before
+
 # What a file keeps: saved and opened again, the nodes show their results.
 tree.links.new(retime.outputs["Image"], shown)
 bpy.ops.wm.save_as_mainfile(filepath=f"{folder}/comp.blend")

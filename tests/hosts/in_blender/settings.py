@@ -69,6 +69,11 @@ node.range = "1001-1009"
 found["beyond"] = job()
 node.range = ""
 
+still, node.file = node.file, FACTS["movie"]
+found["movie"] = job()
+found["movie_frames"] = source.plate_of(bpy.context, node).last
+node.file = still
+
 twin = tree.nodes.new("KairosRetimeNode")
 found["keys_differ"] = twin.key != node.key
 found["fresh"] = nodes.state_of(node)
