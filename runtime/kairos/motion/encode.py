@@ -29,13 +29,18 @@ _SLOPE = 1.0 / (_TOE * (1.0 + math.log(2.0) * (STOPS_BELOW + STOPS_ABOVE)))
 _KNEE = _TOE * _SLOPE
 _SAMPLES = 1 << 16
 
+_LARGEST_SUMMED = 1e30
+"""Values are cut to this where a sum over a whole plane has to stay finite."""
+
 
 def repair(planes: Tensor) -> Tensor:
     """Planes (C, H, W) with NaN and Inf replaced from their finite surroundings, channel by channel."""
     finite = planes.isfinite()
     if bool(finite.all()):
         return planes
-    return torch.cat([fill_holes(plane[None], known[None]) for plane, known in zip(planes, finite)])
+    small = planes.clamp(-_LARGEST_SUMMED, _LARGEST_SUMMED)
+    filled = torch.cat([fill_holes(plane[None], known[None]) for plane, known in zip(small, finite)])
+    return torch.where(finite, planes, filled)
 
 
 def encode(rgb: Tensor, exposure: float, alpha: Optional[Tensor] = None) -> Tensor:

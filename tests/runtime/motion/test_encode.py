@@ -41,6 +41,12 @@ def test_the_proxy_is_finite_and_a_broken_pixel_changes_no_other() -> None:
     assert repair(broken)[1, 5, 5] <= 1.0
 
 
+def test_a_broken_pixel_beside_the_largest_floats_is_repaired_all_the_same() -> None:
+    planes = torch.full((3, 16, 24), torch.finfo(torch.float32).max)
+    planes[:, 4, 5] = torch.nan
+    assert bool(encode(planes, 0.18).isfinite().all())
+
+
 def test_premultiplied_edges_do_not_look_dark() -> None:
     alpha = torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0]).reshape(1, 1, -1)
     premultiplied = (0.4 * alpha).expand(3, 1, -1)
