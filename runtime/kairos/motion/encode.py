@@ -59,7 +59,7 @@ def encode(rgb: Tensor, exposure: float, alpha: Optional[Tensor] = None) -> Tens
     if alpha is not None:
         cover = torch.nan_to_num(alpha.float(), nan=0.0, posinf=1.0, neginf=0.0)
         linear = torch.where((cover >= MIN_ALPHA) & (cover < 1), linear / cover.clamp(min=MIN_ALPHA), linear)
-    scaled = (linear.abs() / exposure).clamp_(max=torch.finfo(torch.float32).max)
+    scaled = (linear.abs() / exposure).clamp_(max=torch.finfo(torch.float32).max * _TOE)
     curved = _KNEE * (1.0 + torch.log(scaled.clamp(min=_TOE) / _TOE))
     return torch.where(scaled <= _TOE, scaled * _SLOPE, curved).copysign_(linear)
 
