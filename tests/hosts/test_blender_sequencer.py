@@ -187,6 +187,7 @@ def test_replacing_hands_over_looks_effects_and_animation(played: Played) -> Non
     assert found["cross"] == "sh 50 %"
     assert found["look"] == [7.0, 0.25, 3, "ADD"]
     assert found["more"] == [0.5, True, "COLOR_03", 12.0]
+    assert found["colorspace"] == "Linear Rec.709"
     assert found["points"] == [[0, 0], [0.5, 0.7], [1, 1]]
 
 

@@ -123,6 +123,7 @@ def scene_replaced() -> Dict[str, Any]:
     strip.blend_type, strip.color_saturation, strip.use_flip_x, strip.color_tag = "ADD", 0.5, True, "COLOR_03"
     if NEW:
         bpy.context.workspace.sequencer_scene = bpy.context.scene
+    strip.colorspace_settings.name = "Linear Rec.709"
     curve = strip.modifiers.new("Grade", "CURVES")
     curve.curve_mapping.curves[3].points.new(0.5, 0.7)
     strip.modifiers.new("Bright", "BRIGHT_CONTRAST").bright = 12.0
@@ -136,6 +137,7 @@ def scene_replaced() -> Dict[str, Any]:
         "cross": cross.input_1.name,
         "look": [new.transform.offset_x, round(new.transform.rotation, 3), new.crop.min_x, new.blend_type],
         "more": [new.color_saturation, new.use_flip_x, new.color_tag, new.modifiers["Bright"].bright],
+        "colorspace": new.colorspace_settings.name,
         "points": [[round(x, 3) for x in point.location] for point in points],
         "curves": [
             [curve.data_path, [list(key.co) for key in curve.keyframe_points]]
