@@ -70,7 +70,8 @@ def render_in_background(group: nuke.Node, request: Request) -> threading.Thread
     prepare(group, request)
     task: Any = nuke.ProgressTask(f"Kairos: {group.name()}")
     task.setMessage("waiting for the runtime")
-    thread = threading.Thread(target=_background, args=(group, request, request.jobs(), task), daemon=True)
+    arguments = (group, request, request.jobs(), task)
+    thread = threading.Thread(target=_background, args=arguments, name=f"kairos-{group.name()}", daemon=True)
     thread.start()
     return thread
 

@@ -42,7 +42,7 @@ def run_job(job: Job, listen: Listener, stop: Callable[[], bool]) -> Dict[str, A
     Raises:
         KairosError: the job failed, in the runtime's own words, or was cancelled, or the runtime cannot be reached.
     """
-    remote = client().submit(job)
+    remote = client().begin(job)
     asked = False
     try:
         while not remote.ended:

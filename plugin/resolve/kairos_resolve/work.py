@@ -43,7 +43,7 @@ def render(job: Job, host: str, title: str, tell: Tell) -> None:
             tell(line)
 
     with ProgressWindow(title) as window, Client(host, waiting=waiting) as client:
-        remote = client.submit(job)
+        remote = client.begin(job)
         tenth, over = 0, False
         while not over:
             over = remote.ended
@@ -65,7 +65,11 @@ def _told(event: Event, tenth: int, window: ProgressWindow, tell: Tell) -> int:
     elif event.kind == "warning":
         tell(f"{data.get('message', '')} {data.get('remedy', '')}".strip())
     elif event.kind == "progress":
-        done, total = int(data.get("done") or 0), max(1, int(data.get("total") or 1))
+        done, total = int(data.get("done") or 0), int(data.get("total") or 0)
+        if not total:
+            # The runtime is being started, or is at work for others.
+            window.show(0, 1, str(data.get("stage", "")))
+            return tenth
         window.show(done, total, f"{data.get('stage', '')}: {done} of {total} frames")
         if TENTHS * done // total > tenth:
             tenth = TENTHS * done // total
