@@ -77,7 +77,7 @@ def build(out_dir: Path, blender: Optional[Path] = None) -> Path:
 def write_wheel(folder: Path, version: str) -> Path:
     """kairos_nodes as a wheel, the same bytes for the same sources. Returns its path.
 
-    Blender keeps a wheel that it has unpacked until the wheel's version changes, so the version names the contents, too.
+    Blender keeps a wheel that it has unpacked until the wheel's version changes: so the version names the contents.
     """
     folder.mkdir(parents=True, exist_ok=True)
     files: List[Tuple[str, bytes]] = [
