@@ -11,7 +11,7 @@ import atexit
 
 from . import parts
 
-PARTS = ("preferences", "running", "nodes", "operators", "panel", "scrubbing")
+PARTS = ("preferences", "running", "checking", "nodes", "operators", "panel", "scrubbing")
 """Modules with ``register()`` and ``unregister()``, in this order."""
 
 
