@@ -11,7 +11,7 @@ import atexit
 
 from . import parts
 
-PARTS = ("preferences", "running", "nodes", "operators", "panel", "scrubbing", "sequencer")
+PARTS = ("preferences", "running", "checking", "nodes", "operators", "panel", "scrubbing", "sequencer")
 """Modules with ``register()`` and ``unregister()``, in this order."""
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any, List, Set
+from typing import Any, List
 
 import bpy
 
@@ -12,6 +12,10 @@ from . import parts
 
 DEFAULTS = {"runtime": "", "cache": "", "engine": "auto", "device": "auto"}
 """What the preferences begin with."""
+
+
+answers: List[str] = []
+"""What the last check of the runtime found; shown in the preferences."""
 
 
 def preferences(context: Any) -> Any:
@@ -71,41 +75,10 @@ class KairosPreferences(bpy.types.AddonPreferences):
         column.use_property_split = True
         for name in DEFAULTS:
             column.prop(self, name)
-        row = layout.row()
-        row.operator(CheckRuntime.bl_idname, icon="CHECKMARK")
-        for line in _answers:
+        if not {"running", "checking"} & set(parts.troubles):
+            layout.operator("kairos.check", icon="CHECKMARK")
+        for line in answers:
             draw_text(layout, line, "NONE", 90)
-
-
-_answers: List[str] = []
-"""What the last check of the runtime found."""
-
-
-class CheckRuntime(bpy.types.Operator):
-    """Start Kairos' runtime, if none runs, and show what it can do"""
-
-    bl_idname = "kairos.check"
-    bl_label = "Check Kairos"
-
-    def execute(self, context: Any) -> Set[str]:
-        """Asks the runtime who it is and which engines it has."""
-        from . import running
-
-        try:
-            client = running.client(context)
-            welcome = client.connect()
-            rows = client.engines()
-        except Exception as error:
-            _answers[:] = [str(error)]
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        able = [str(row.get("id")) for row in rows if not row.get("why_not")]
-        _answers[:] = [
-            f"Kairos {welcome.get('version')} runs; its log is {welcome.get('log')}.",
-            f"Engines that can run here: {', '.join(able) or 'none'}.",
-        ]
-        self.report({"INFO"}, " ".join(_answers))
-        return {"FINISHED"}
 
 
 def draw_text(layout: Any, text: str, icon: str, width: int) -> None:
@@ -123,7 +96,7 @@ def draw_text(layout: Any, text: str, icon: str, width: int) -> None:
         column.label(text=one, icon=icon if number == 0 else "BLANK1" if icon != "NONE" else "NONE")
 
 
-CLASSES = (CheckRuntime, KairosPreferences)
+CLASSES = (KairosPreferences,)
 
 
 def register() -> None:
