@@ -13,7 +13,7 @@ import bpy
 
 from . import parts
 
-PARTS = ("preferences", "running", "checking", "nodes", "operators", "panel", "scrubbing")
+PARTS = ("preferences", "running", "checking", "nodes", "operators", "panel", "scrubbing", "sequencer")
 """Modules with ``register()`` and ``unregister()``, in this order."""
 
 
