@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import atexit
 
+import bpy
+
 from . import parts
 
 PARTS = ("preferences", "running", "checking", "nodes", "operators", "panel", "scrubbing", "sequencer")
@@ -18,8 +20,10 @@ PARTS = ("preferences", "running", "checking", "nodes", "operators", "panel", "s
 def register() -> None:
     """Blender enables the extension."""
     parts.register(PARTS)
-    # Blender as a Python module disables no add-ons when it ends, and 4.5 then waits forever for operators that remain.
-    atexit.register(parts.unregister)
+    if not bpy.app.binary_path:
+        # As a Python module (there is no program) Blender disables no add-ons when it ends, and 4.5 then waits forever
+        # for operators that remain. The program does, and has nothing left to take away when Python's own exit comes.
+        atexit.register(parts.unregister)
 
 
 def unregister() -> None:
