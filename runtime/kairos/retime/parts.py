@@ -98,8 +98,8 @@ def joined(parts: Sequence[Part], extra: Sequence[Part], views: Sequence[str], s
     """The plate's parts with the extra layers.
 
     A one-part plate takes them into its part (behind their view's name for all views but the first); a multi-part plate
-    gets one more part per view. ``single`` puts everything into one part whatever the plate has: what Blender reads. It has
-    no name, since Blender takes a named part for a layer of the same name and loses the channels' own.
+    gets one more part per view. ``single`` puts everything into one part whatever the plate has: what Blender reads.
+    It has no name, since Blender takes a named part for a layer of the same name and loses the channels' own.
     """
     if not extra:
         return list(parts)
