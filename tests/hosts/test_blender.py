@@ -111,6 +111,15 @@ def test_the_compositor_shows_the_result_bit_for_bit_at_the_right_frame(shot: Di
 
 
 @pytest.mark.slow
+def test_start_puts_the_result_where_it_says_on_the_timeline(shot: Dict[str, Any]) -> None:
+    assert shot["late"] == [40, 41]
+    # Blender's Image node shows nothing before a sequence's first frame.
+    assert not composited(shot, "late", 39).any()
+    for frame, source in ((40, 2), (41, 3)):
+        assert np.array_equal(composited(shot, "late", frame), beauty(shot["folder"] / f"plate.{source:04d}.exr"))
+
+
+@pytest.mark.slow
 def test_a_preview_is_the_same_frame_as_the_render(shot: Dict[str, Any]) -> None:
     frame = shot["truths"][0]
     assert shot["preview"] == [frame, frame]

@@ -96,6 +96,11 @@ def show(tree: Any, result: Result, image_name: str) -> None:
         plate.layer = plate_layer
     for name, names in _PLATE.items():
         _link(tree, plate, names, output, name)
+    if not _found(plate, _PLATE["Image"]):
+        # A plate of another renderer, whose beauty has a name of its own: its first colour.
+        colours = [socket for socket in plate.outputs if socket.enabled and socket.bl_idname == "NodeSocketColor"]
+        for socket in colours[:1]:
+            tree.links.new(socket, output.inputs["Image"])
     for name, one in _ADDED.items():
         if any(channel.startswith(f"{one}.") for channel in channels):
             _link(tree, added, (one,), output, name)
@@ -122,7 +127,7 @@ def _image(result: Result, name: str) -> Any:
 
 
 def _reader(tree: Any, image: Any, result: Result, y: int) -> Any:
-    """An Image node that shows frame N of the result at the scene's frame N, and its ends before and after."""
+    """An Image node that shows frame N of the result at the scene's frame N, nothing before it, its last after it."""
     node = tree.nodes.new("CompositorNodeImage")
     node.location = (0, y)
     node.image = image

@@ -99,7 +99,7 @@ def joined(parts: Sequence[Part], extra: Sequence[Part], views: Sequence[str], s
 
     A one-part plate takes them into its part (behind their view's name for all views but the first); a multi-part plate
     gets one more part per view. ``single`` puts everything into one part whatever the plate has: what Blender reads.
-    That part has no name, since Blender takes a named part for a layer of the same name and loses the channels' own.
+    It has no name, since Blender takes a named part for a layer of the same name and loses the channels' own.
     """
     if not extra:
         return list(parts)

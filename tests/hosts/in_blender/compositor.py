@@ -80,6 +80,13 @@ show(plate.outputs["Combined"], "plain", middle)
 blur(plate.outputs["Combined"], plate.outputs["Depth"], plate.outputs["Vector"], "blurred_by_blender", middle)
 blur(vectors.outputs["Image"], vectors.outputs["Depth"], vectors.outputs["Vector"], "blurred_by_kairos", middle)
 
+# Two frames from the middle of the plate, put at frame 40 of the timeline.
+late = tree.nodes.new("KairosVectorsNode")
+late.engine, late.device, late.range, late.start = "classic", "cpu", "2-3", "40"
+bpy.ops.kairos.render(key=late.key)
+found["late"] = [late.result_first, late.result_last]
+show(late.outputs["Image"], "late", 39, 40, 41)
+
 # The playhead rests: after a moment, and not before, its frame is made in the background.
 twin.follow = True
 scene.frame_set(FACTS["truths"][2])

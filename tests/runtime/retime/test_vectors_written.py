@@ -128,8 +128,8 @@ def test_a_single_part_plate_stays_a_single_part_with_the_blender_preset(clip: m
 
 
 def test_with_the_blender_preset_the_part_has_no_name(tmp_path: Path) -> None:
-    # Blender 4.5 and 5.0 take a named part for a layer: with "ViewLayer.Combined", which 5.0 itself writes,
-    # the channel ViewLayer.Combined.R becomes the layer ViewLayer.Combined.ViewLayer, and no node shows it.
+    # Blender 4.5 and 5.0 take a named part for a layer of that name: with "ViewLayer.Combined", which 5.0 itself
+    # writes, the channel ViewLayer.Combined.R becomes the layer ViewLayer.Combined.ViewLayer, and no node shows it.
     clip = made.pan(tmp_path / "plate", PAN, frames=3, attributes={"oiio:subimagename": "ViewLayer.Combined"})
     names = []
     for preset in ("nuke", "blender"):
