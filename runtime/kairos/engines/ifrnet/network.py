@@ -64,7 +64,7 @@ class IFRNet(nn.Module):
 
     def prepare(self, first: Tensor, second: Tensor, scale: float = 1.0) -> State:
         """Mean and features of a pair of frames (B, 3, H, W)."""
-        mean = torch.stack([first, second]).mean((0, 2, 3, 4))[:, None, None, None]
+        mean = (first.mean((1, 2, 3), keepdim=True) + second.mean((1, 2, 3), keepdim=True)) / 2
         first, second = first - mean, second - mean
         dtype = dtype_of(self)
         features = [self.encoder(scaled(frame, scale).to(dtype)) for frame in (first, second)]
