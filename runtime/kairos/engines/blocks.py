@@ -6,6 +6,8 @@ point to are float32 under half precision too: at 2000 pixels a half cannot tell
 
 from __future__ import annotations
 
+from typing import List, Sequence, Tuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,13 +17,24 @@ from kairos.engines.published import Time
 
 def warp(planes: Tensor, flow: Tensor) -> Tensor:
     """Planes fetched from where a flow points, bilinear, the border repeated."""
-    height, width = flow.shape[-2:]
-    place = flow.float()
-    x = torch.arange(width, device=flow.device, dtype=torch.float32) + place[:, 0]
-    y = torch.arange(height, device=flow.device, dtype=torch.float32)[:, None] + place[:, 1]
-    # Corners of pixels lie at -1 and 1: unlike their centres, these are apart on a grid of one pixel too.
+    x, y = pixels(flow)
+    return fetched(planes, x + flow[:, 0].float(), y + flow[:, 1].float())
+
+
+def pixels(like: Tensor) -> Tuple[Tensor, Tensor]:
+    """The columns' places (W,) and the rows' (H, 1), float32."""
+    height, width = like.shape[-2:]
+    x = torch.arange(width, device=like.device, dtype=torch.float32)
+    y = torch.arange(height, device=like.device, dtype=torch.float32)[:, None]
+    return x, y
+
+
+def fetched(planes: Tensor, x: Tensor, y: Tensor, outside: str = "border") -> Tensor:
+    """Planes at places (B, h, w) in pixels, bilinear; ``outside`` is ``border`` (repeated) or ``zeros``."""
+    height, width = planes.shape[-2:]
+    # The outer edges of pixels lie at -1 and 1: unlike their centres, these are apart on a grid of one pixel too.
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
-    return F.grid_sample(planes.float(), grid, "bilinear", "border", align_corners=False).to(planes.dtype)
+    return F.grid_sample(planes.float(), grid, "bilinear", outside, align_corners=False).to(planes.dtype)
 
 
 def scaled(planes: Tensor, factor: float) -> Tensor:
@@ -64,7 +77,7 @@ def enlarging(inputs: int, outputs: int) -> nn.ConvTranspose2d:
 class Pyramid(nn.Module):
     """Features at 1/2, 1/4, 1/8 and 1/16 of a frame's size (IFRNet's and AMT's encoder)."""
 
-    def __init__(self, widths: tuple[int, ...], kernel: int) -> None:
+    def __init__(self, widths: Sequence[int], kernel: int) -> None:
         super().__init__()
         self.levels = len(widths)
         inputs = 3
@@ -73,7 +86,7 @@ class Pyramid(nn.Module):
             self.add_module(f"pyramid{level}", nn.Sequential(conv_prelu(inputs, width, size, 2), conv_prelu(width, width)))
             inputs = width
 
-    def forward(self, frame: Tensor) -> list[Tensor]:
+    def forward(self, frame: Tensor) -> List[Tensor]:
         """The features of a frame (B, 3, H, W), finest first."""
         features, planes = [], frame
         for level in range(1, self.levels + 1):
@@ -115,3 +128,49 @@ class SideDecoder(nn.Module):
         """(B, inputs, H, W) to (B, outputs, 2H, 2W)."""
         out: Tensor = self.convblock(planes)
         return out
+
+
+class DoubleConv(nn.Module):
+    """Two convolutions with PReLU, the first of which may halve the size (RIFE, EMA-VFI)."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 2) -> None:
+        super().__init__()
+        self.conv1 = conv_prelu(inputs, outputs, 3, stride)
+        self.conv2 = conv_prelu(outputs, outputs)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, H / stride, W / stride)."""
+        out: Tensor = self.conv2(self.conv1(planes))
+        return out
+
+
+class Refiner(nn.Module):
+    """What a picture lacks, from all that is known at five sizes (the last part of RIFE's paper model and of EMA-VFI).
+
+    Args:
+        inputs: channels at full size.
+        width: of the finest answer; a level's features of both frames have 2, 4, 8 and 16 times as many channels.
+    """
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.down0 = DoubleConv(inputs, 2 * width)
+        self.down1 = DoubleConv(4 * width, 4 * width)
+        self.down2 = DoubleConv(8 * width, 8 * width)
+        self.down3 = DoubleConv(16 * width, 16 * width)
+        self.up0 = nn.Sequential(enlarging(32 * width, 8 * width), nn.PReLU(8 * width))
+        self.up1 = nn.Sequential(enlarging(16 * width, 4 * width), nn.PReLU(4 * width))
+        self.up2 = nn.Sequential(enlarging(8 * width, 2 * width), nn.PReLU(2 * width))
+        self.up3 = nn.Sequential(enlarging(4 * width, width), nn.PReLU(width))
+        self.conv = nn.Conv2d(width, 3, 3, 1, 1)
+
+    def forward(self, planes: Tensor, features: Sequence[Tensor]) -> Tensor:
+        """The residual (B, 3, H, W) in -1..1, from planes (B, inputs, H, W) and features at 1/2, 1/4, 1/8 and 1/16."""
+        half = self.down0(planes)
+        quarter = self.down1(torch.cat([half, features[0]], 1))
+        eighth = self.down2(torch.cat([quarter, features[1]], 1))
+        least = self.down3(torch.cat([eighth, features[2]], 1))
+        out = self.up0(torch.cat([least, features[3]], 1))
+        for up, skip in ((self.up1, eighth), (self.up2, quarter), (self.up3, half)):
+            out = up(torch.cat([out, skip], 1))
+        return 2 * torch.sigmoid(self.conv(out)) - 1

@@ -77,7 +77,9 @@ class PublishedNetwork(Protocol):
 
     padding: Padding
     any_time: bool
-    """Answers at any time as trained; else it was trained for the middle alone."""
+    """Answers at any time by its making; else it knows the middle alone."""
+    scales: bool
+    """Can seek motion at a part of the frame's size."""
 
     def look(self, frame: Tensor) -> Any:
         """What depends on one frame alone: kept for both pairs that the frame belongs to."""
@@ -85,7 +87,7 @@ class PublishedNetwork(Protocol):
     def prepare(self, first: Any, second: Any, scale: float = 1.0) -> Any:
         """What depends on the pair, from what ``look`` said of both frames; shared by all times.
 
-        ``scale``: motion is sought at this part of the frame's size.
+        ``scale``: motion is sought at this part of the frame's size; 1 where the network does not scale.
         """
 
     def at(self, state: Any, time: Time) -> Found:

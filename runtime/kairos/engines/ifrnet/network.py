@@ -48,6 +48,7 @@ class IFRNet(nn.Module):
 
     padding = Padding(16, centred=True, repeat=True)
     any_time = True
+    scales = True
 
     def __init__(self, widths: Tuple[int, int, int, int], kernel: int, side: int) -> None:
         super().__init__()
