@@ -181,9 +181,7 @@ class AMT(nn.Module):
             mask = fields.masks[:, number : number + 1]
             pictures.append(blend(mask, zero, one) + state.mean + fields.residuals[:, three])
         mixed = self.comb_block(torch.cat(pictures, 1).to(dtype_of(self))).float()
-        to_0, to_1 = (
-            flows.unflatten(1, (self.fields, 2)).mean(1) for flows in (fields.flows_to_0, fields.flows_to_1)
-        )
+        to_0, to_1 = (flows.unflatten(1, (self.fields, 2)).mean(1) for flows in (fields.flows_to_0, fields.flows_to_1))
         return Found(to_0, to_1, torch.stack(pictures).mean(0) + mixed, fields.masks.mean(1, keepdim=True))
 
     def _told(self, state: State, level: Level, number: int) -> Tensor:
@@ -231,6 +229,4 @@ def _leaky(planes: Tensor) -> Tensor:
 
 
 def _double(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, hidden, 3, 1, 1), nn.LeakyReLU(_SLOPE), nn.Conv2d(hidden, outputs, 3, 1, 1)
-    )
+    return nn.Sequential(nn.Conv2d(inputs, hidden, 3, 1, 1), nn.LeakyReLU(_SLOPE), nn.Conv2d(hidden, outputs, 3, 1, 1))

@@ -50,7 +50,7 @@ class Attention(nn.Module):
         keys, values = (self._heads(part) for part in self.kv(other).chunk(2, -1))
         likeness = (asked * HEAD**-0.5) @ keys.transpose(-2, -1)
         if apart is not None:
-            likeness = likeness.unflatten(0, (-1, windows)) + apart[:, None].to(likeness.dtype)
+            likeness = likeness.reshape(-1, windows, *likeness.shape[1:]) + apart[:, None].to(likeness.dtype)
             likeness = likeness.flatten(0, 1)
         share = torch.softmax(likeness, -1)
         appearance: Tensor = self.proj((share @ values).transpose(1, 2).flatten(2))
@@ -62,7 +62,7 @@ class Attention(nn.Module):
         return appearance, motion
 
     def _heads(self, planes: Tensor) -> Tensor:
-        return planes.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return planes.reshape(*planes.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class Mlp(nn.Module):
@@ -112,15 +112,17 @@ class Block(nn.Module):
         planes = F.pad(planes, (0, 0, left, right, above, below))
         if self.shift:
             planes = planes.roll((-self.shift, -self.shift), (1, 2))
-        planes = planes.unflatten(1, (-1, WINDOW)).unflatten(3, (-1, WINDOW))
-        return planes.transpose(2, 3).flatten(0, 2).flatten(1, 2)
+        batch, height, width, channels = planes.shape
+        planes = planes.reshape(batch, height // WINDOW, WINDOW, width // WINDOW, WINDOW, channels)
+        return planes.transpose(2, 3).reshape(-1, WINDOW * WINDOW, channels)
 
     def _map(self, planes: Tensor, height: int, width: int, margins: List[int]) -> Tensor:
         """Windows back to (B, h, w, C)."""
         left, right, above, below = margins
         rows, columns = (height + above + below) // WINDOW, (width + left + right) // WINDOW
-        planes = planes.unflatten(1, (WINDOW, WINDOW)).unflatten(0, (-1, rows, columns))
-        planes = planes.transpose(2, 3).flatten(1, 2).flatten(2, 3)
+        channels = planes.shape[-1]
+        planes = planes.reshape(-1, rows, columns, WINDOW, WINDOW, channels).transpose(2, 3)
+        planes = planes.reshape(-1, rows * WINDOW, columns * WINDOW, channels)
         if self.shift:
             planes = planes.roll((self.shift, self.shift), (1, 2))
         return planes[:, above : above + height, left : left + width]
@@ -251,5 +253,6 @@ def _thirds(size: int, first: int, second: int, device: torch.device) -> Tensor:
 def _different(rows: Tensor, columns: Tensor) -> Tensor:
     """(windows, 49, 49): which tokens of a window lie in different parts, by the parts of rows and of columns."""
     parts = 3 * rows[:, None] + columns
-    windows = parts.unflatten(0, (-1, WINDOW)).unflatten(2, (-1, WINDOW)).transpose(1, 2).flatten(2).flatten(0, 1)
+    windows = parts.reshape(len(rows) // WINDOW, WINDOW, len(columns) // WINDOW, WINDOW).transpose(1, 2)
+    windows = windows.reshape(-1, WINDOW * WINDOW)
     return windows[:, None] != windows[:, :, None]

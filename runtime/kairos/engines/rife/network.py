@@ -25,7 +25,7 @@ _SLOPE = 0.2
 
 @dataclass(frozen=True)
 class State:
-    """Of a pair: frames with their codes (B, 3 + code, H, W), both at the first stage's size, and the stages' factors."""
+    """Of a pair: frames with their codes (B, 3 + code, H, W), both at the first stage's size, and all factors."""
 
     first: Tensor
     second: Tensor
@@ -190,4 +190,6 @@ def _middles(planes: Tensor, factor: float, axis: int) -> Tensor:
     whole = int(factor)
     if axis == -1:
         return torch.stack([planes[..., whole // 2 - 1 :: whole], planes[..., whole // 2 :: whole]], -1).flatten(-2)
-    return torch.stack([planes[..., whole // 2 - 1 :: whole, :], planes[..., whole // 2 :: whole, :]], -2).flatten(-3, -2)
+    return torch.stack([planes[..., whole // 2 - 1 :: whole, :], planes[..., whole // 2 :: whole, :]], -2).flatten(
+        -3, -2
+    )
