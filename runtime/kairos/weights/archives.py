@@ -27,7 +27,7 @@ MOST_PICKLE = 1 << 26
 """Bytes of the pickle in a zip, which holds names and shapes alone."""
 
 MOST_UNPACKED, MOST_RATIO = 1 << 32, 50
-"""Of a checkpoint packed into a zip with other files: its bytes, and how far packing may have shrunk it (weights: 1.1)."""
+"""Of a checkpoint packed with other files: its bytes, and how far packing may have shrunk it (weights: 1.1)."""
 
 _CHECKPOINTS = (".pth", ".pkl", ".pt", ".bin", ".ckpt", ".safetensors")
 
@@ -178,7 +178,7 @@ def _open_packed(archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo
     if entry.file_size > min(MOST_UNPACKED, MOST_RATIO * max(entry.compress_size, 1)):
         raise Refused("it is packed so tightly that it would fill the memory")
     file = io.BytesIO(_entry(archive, entry))
-    if file.getbuffer()[:4] == b"PK\x03\x04" and not _is_torch(file):
+    if zipfile.is_zipfile(file) and not _is_torch(file):
         raise Refused("it is a zip in a zip")
     opened = open_archive(file)
     return Archive(f"{opened.kind} in a zip", opened.tree, opened.read, opened.size)

@@ -14,7 +14,7 @@ from kairos.errors import BadRequest
 from kairos.weights.archives import Archive, Leaf, open_archive
 from kairos.weights.pickles import Instance, Refused, TensorRef
 
-MOST_NODES, MOST_DEPTH = 1_000_000, 24
+MOST_NODES, MOST_DEPTH = 300_000, 24
 """Of the tree in a file: a few thousand and 6 in the largest published checkpoints."""
 
 PREFIXES = ("module.", "_orig_mod.", "model.", "network.", "net.")

@@ -33,7 +33,7 @@ class Match:
 
 
 @dataclass(frozen=True)
-class Found:
+class Recognised:
     """What a file holds.
 
     Attributes:
@@ -45,7 +45,7 @@ class Found:
     taken: str
 
 
-def recognised(container: Container, architectures: Sequence[Architecture] = ARCHITECTURES) -> Found:
+def recognised(container: Container, architectures: Sequence[Architecture] = ARCHITECTURES) -> Recognised:
     """The first state dict of a file, in its order of preference, that fits a network.
 
     Raises:
@@ -58,7 +58,7 @@ def recognised(container: Container, architectures: Sequence[Architecture] = ARC
             match, trouble = fitted(tensors, architecture)
             if match is not None:
                 _check_finite(container, match)
-                return Found(match, _taken(container, candidate))
+                return Recognised(match, _taken(container, candidate))
             nearly = nearly or trouble
     if nearly:
         raise BadRequest(f"{container.path} was refused: {nearly}.", "Get the file from its authors again.")
