@@ -70,7 +70,9 @@ class Pyramid(nn.Module):
         inputs = 3
         for level, width in enumerate(widths, 1):
             size = kernel if level == 1 else 3
-            self.add_module(f"pyramid{level}", nn.Sequential(conv_prelu(inputs, width, size, 2), conv_prelu(width, width)))
+            self.add_module(
+                f"pyramid{level}", nn.Sequential(conv_prelu(inputs, width, size, 2), conv_prelu(width, width))
+            )
             inputs = width
 
     def forward(self, frame: Tensor) -> list[Tensor]:
