@@ -14,7 +14,7 @@ import typer
 from kairos import __version__
 from kairos.errors import KairosError
 
-from . import adapt, bench, demo, house, jobs, train
+from . import adapt, bench, demo, house, jobs, train, weights
 
 log = logging.getLogger("kairos")
 
@@ -38,7 +38,7 @@ def build() -> typer.Typer:
             typer.echo(f"kairos {__version__}")
             raise typer.Exit()
 
-    for module in (demo, jobs, adapt, house, bench, train):
+    for module in (demo, jobs, adapt, house, weights, bench, train):
         module.add_commands(app)
     return app
 
