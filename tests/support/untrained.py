@@ -1,4 +1,4 @@
-"""Untrained weights of every published network, kept in a store of the test's own: what holds with them holds with all."""
+"""Untrained weights of every published network, in a store of the test's own: what holds with them holds with all."""
 
 from __future__ import annotations
 

@@ -37,13 +37,20 @@ HEIGHT, WIDTH = 61, 97
 
 @pytest.fixture(autouse=True, scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A store with untrained weights of every published network."""
+    """A store for untrained weights of the published networks, each put there when it is first needed."""
     root = tmp_path_factory.mktemp("weights")
-    for id in PUBLISHED:
-        keep_untrained(root, id, name=id)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KAIROS_WEIGHTS", str(root))
         yield root
+
+
+@pytest.fixture
+def id(request: pytest.FixtureRequest, weights: Path) -> str:
+    """An engine that can run."""
+    name: str = request.param
+    if name in PUBLISHED and not Store(weights).of(name):
+        keep_untrained(weights, name, name=name)
+    return name
 
 
 def scene(height: int = HEIGHT, width: int = WIDTH, count: int = 2, speed: float = 4.0) -> List[Tensor]:
@@ -66,7 +73,7 @@ def test_every_published_network_that_goes_between_frames_is_put_to_these_rules(
     assert {id for id in PUBLISHED if engine(id).card.paints} == set(PAINTERS)
 
 
-@pytest.mark.parametrize("id", ALL)
+@pytest.mark.parametrize("id", ALL, indirect=True)
 def test_a_still_plate_is_bit_identical(id: str) -> None:
     generator = torch.Generator().manual_seed(3)
     pixels = torch.exp2(torch.rand(3, HEIGHT, WIDTH, generator=generator) * 22 - 6)
@@ -77,7 +84,7 @@ def test_a_still_plate_is_bit_identical(id: str) -> None:
         assert answer.image is None and torch.equal(still.view(torch.int32), pixels.view(torch.int32))
 
 
-@pytest.mark.parametrize("id", ALL)
+@pytest.mark.parametrize("id", ALL, indirect=True)
 def test_frames_of_any_size_are_answered_in_full_and_the_order_of_asking_changes_nothing(id: str) -> None:
     shot = MemoryShot(scene(count=3))
     session = opened(id, shot)
@@ -90,20 +97,20 @@ def test_frames_of_any_size_are_answered_in_full_and_the_order_of_asking_changes
         for name, planes in planes_of(answer).items():
             assert planes.shape[-2:] == (HEIGHT, WIDTH) and bool(planes.isfinite().all()), name
             if name not in ("flow_to_0", "flow_to_1", "residual", "image"):
-                assert 0 <= float(planes.min()) and float(planes.max()) <= 1, name
+                assert float(planes.min()) >= 0 and float(planes.max()) <= 1, name
     assert all(torch.equal(planes, planes_of(fresh)[name]) for name, planes in planes_of(before).items())
     assert bool(before.flow_to_0.any()), "an untrained network finds some motion"
 
 
-@pytest.mark.parametrize("id", ALL)
+@pytest.mark.parametrize("id", ALL, indirect=True)
 def test_values_far_beyond_white_and_below_black_come_through(id: str) -> None:
-    bright = [frame * 4000 - 20 for frame in scene()]
+    bright = [(frame - 0.5) * 4000 for frame in scene()]
     (answer,) = opened(id, MemoryShot(bright)).at(Pair(0, 1), [0.5])
     moved = compose(bright[0], bright[1], replace(answer, image=None, residual=None), Policy.BLEND)
-    assert float(moved.max()) > 0.5 * float(bright[0].max()) and float(moved.min()) < 0
+    assert float(moved.max()) > 0.3 * float(bright[0].max()) and float(moved.min()) < 0.3 * float(bright[0].min()) < 0
 
 
-@pytest.mark.parametrize("id", PAINTERS)
+@pytest.mark.parametrize("id", PAINTERS, indirect=True)
 @pytest.mark.parametrize("shift", [5.0, -5.0])
 def test_what_a_painter_paints_is_not_clamped(id: str, shift: float, weights: Path) -> None:
     record, tensors = Store(weights).load(id)
@@ -115,7 +122,7 @@ def test_what_a_painter_paints_is_not_clamped(id: str, shift: float, weights: Pa
     assert float(answer.image.min()) > 2 if shift > 0 else float(answer.image.max()) < -2
 
 
-@pytest.mark.parametrize("id", [id for id in PUBLISHED if id not in ("amt",)])
+@pytest.mark.parametrize("id", [id for id in PUBLISHED if id not in ("amt",)], indirect=True)
 def test_tiles_leave_no_trace(id: str) -> None:
     shot = MemoryShot(scene(200, 330))
     whole, tiled = (next(opened(id, shot, tile=tile).at(Pair(0, 1), [0.5])) for tile in (None, 64))
@@ -128,7 +135,7 @@ def test_tiles_leave_no_trace(id: str) -> None:
     assert float(-10 * torch.log10(error.clamp(min=1e-12))) >= 50
 
 
-@pytest.mark.parametrize("id", ALL)
+@pytest.mark.parametrize("id", ALL, indirect=True)
 def test_a_whole_job_keeps_every_layers_rules_and_goes_on_where_it_was(id: str, tmp_path: Path) -> None:
     clip = layered(tmp_path / "plate", frames=2)
     ran = retime(clip, tmp_path / "out", between=1, engine=id, vectors="nuke", masks=True)
@@ -147,7 +154,7 @@ def test_a_whole_job_keeps_every_layers_rules_and_goes_on_where_it_was(id: str, 
     assert not retime(clip, tmp_path / "out", between=1, engine=id, vectors="nuke", masks=True).outcome.rendered
 
 
-@pytest.mark.parametrize("id", ALL)
+@pytest.mark.parametrize("id", ALL, indirect=True)
 def test_nothing_morphs_across_a_cut(id: str, tmp_path: Path) -> None:
     clip = made.two_scenes(tmp_path / "plate", frames=2, cut=1)
     ran = retime(clip, tmp_path / "out", between=1, engine=id, cuts="1002")
@@ -225,7 +232,8 @@ def test_the_way_along_halves_ends_where_the_straight_way_does() -> None:
 def test_weights_are_chosen_by_name_and_told_when_they_are_missing(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep_untrained(weights, "ifrnet", name="other", seed=6)
+    for seed, name in enumerate(("ifrnet", "other")):
+        keep_untrained(weights, "ifrnet", name=name, seed=5 + seed)
     own, named = (engine("ifrnet").weights_hash(EngineSettings(options=o)) for o in ({}, {"weights": "other"}))
     assert own != named and len(own) == len(named) == 64
     shot = MemoryShot(scene())
