@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, List, Tuple
+from typing import Any, List, Mapping, Tuple
 
 import torch
 
@@ -24,24 +24,49 @@ _LARGE = 1440
 """Rows or columns of the shorter side from which on ``--scale auto`` seeks motion at half the size."""
 
 
+@dataclass(frozen=True)
+class Traits:
+    """How a network is made an engine of.
+
+    Attributes:
+        paints: its picture is the answer, and its motion moves the other layers; else its motion moves the plate too.
+        formula: see :class:`kairos.engines.adapters.session.Way`.
+        tiles: it sees parts of a frame as it sees the whole. Means and normalised places over the frame (IFRNet, EMA),
+            or comparing all of it with all of it (AMT), forbid that: measured with tiles, they fall under 40 dB.
+    """
+
+    paints: bool = False
+    formula: bool = False
+    tiles: bool = False
+
+
+_TRAITS: Mapping[str, Traits] = {
+    "film": Traits(paints=True, formula=True, tiles=True),
+    "rife": Traits(tiles=True),
+    "ifrnet": Traits(),
+    "amt": Traits(paints=True),
+    "ema": Traits(),
+}
+"""Of the architectures that go between frames; the others serve these."""
+
+
 class PublishedEngine:
     """An architecture with whatever weights of it the user has.
 
     Args:
         architecture: of the network.
-        paints: its picture is the answer, and its motion moves the other layers; else its motion moves the plate too.
-        formula: see :class:`kairos.engines.adapters.session.Way`.
+        traits: how it is used.
     """
 
-    def __init__(self, architecture: Architecture, paints: bool = False, formula: bool = False) -> None:
-        self._architecture, self._formula = architecture, formula
+    def __init__(self, architecture: Architecture, traits: Traits) -> None:
+        self._architecture, self.traits = architecture, traits
         self.card = EngineCard(
             id=architecture.id,
             title=architecture.title,
             paper=architecture.paper,
             code_licence=architecture.code_licence,
             weights_licence=architecture.weights_licence,
-            paints=paints,
+            paints=traits.paints,
             precisions=tuple(_DTYPES),
             commercial=not architecture.non_commercial,
             parameters={"weights": "name of weights of this network, as kairos weights list shows it"},
@@ -95,7 +120,12 @@ class PublishedEngine:
         )
         if scale != 1.0 and not network.scales:
             raise BadRequest(f"{self.card.id} seeks motion at full size alone.", "Use --scale 1.")
-        way = Way(self.card.paints, self._formula, scale, settings.tile)
+        if settings.tile is not None and not self.traits.tiles:
+            raise BadRequest(
+                f"{self.card.id} looks at a frame as a whole and cannot work in tiles.",
+                "Use --tile off, with --scale 0.5 or --proxy 2 where memory is short.",
+            )
+        way = Way(self.traits.paints, self.traits.formula, scale, settings.tile)
         if settings.tile is not None and hasattr(network, "rows"):
             # It works by strips of rows on its own, which leaves no trace.
             network = copy.copy(network)
@@ -136,7 +166,4 @@ def _network(root: Path, name: str, sha256: str, architecture: Architecture, dev
 
 def published(architectures: Tuple[Architecture, ...]) -> Tuple[PublishedEngine, ...]:
     """The engines of those architectures that go between frames."""
-    paints, formula = {"film", "amt"}, {"film"}
-    return tuple(
-        PublishedEngine(each, each.id in paints, each.id in formula) for each in architectures if each.id != "raft"
-    )
+    return tuple(PublishedEngine(each, _TRAITS[each.id]) for each in architectures if each.id in _TRAITS)

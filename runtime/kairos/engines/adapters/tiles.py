@@ -7,7 +7,7 @@ from typing import List, Tuple
 
 from torch import Tensor
 
-LEAST_HALO, HALO_CELLS = 128, 3
+LEAST_HALO, HALO_CELLS = 160, 4
 """Around a tile the network sees this many pixels too, and this many cells of its coarsest grid."""
 
 
