@@ -7,6 +7,7 @@ together, and a file that refers to anything else is refused.
 from __future__ import annotations
 
 import pickletools
+import struct
 from dataclasses import dataclass, field
 from typing import IO, Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Tuple, Union
 
@@ -324,6 +325,10 @@ def _pairs(items: List[Any]) -> List[Tuple[Any, Any]]:
     return list(zip(items[::2], items[1::2]))
 
 
+_FAILURES = (ValueError, IndexError, KeyError, TypeError, OverflowError, AssertionError, struct.error)
+"""How damage shows while operations are read and carried out."""
+
+
 def read_pickle(file: IO[bytes], script: bool = False, storages: Optional[Dict[str, StorageRef]] = None) -> Any:
     """What one pickle holds: dictionaries, lists, numbers, text, and :class:`TensorRef` for tensors.
 
@@ -352,6 +357,6 @@ def read_pickle(file: IO[bytes], script: bool = False, storages: Optional[Dict[s
                 raise Refused(f"it uses {operation.name}, which weights have no need of, and nothing of it was run")
     except Refused:
         raise
-    except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError, RecursionError) as error:
+    except (*_FAILURES, MemoryError, RecursionError) as error:
         raise Refused("it is damaged or cut short") from error
     raise Refused("it is cut short")
