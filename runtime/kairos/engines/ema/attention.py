@@ -225,7 +225,8 @@ def _convolutions(inputs: int, outputs: int) -> nn.ModuleDict:
 
 def _margins(height: int, width: int) -> List[int]:
     """Tokens to add left, right, above and below, so that windows fit."""
-    beyond_x, beyond_y = -width % WINDOW, -height % WINDOW
+    # Of positive numbers alone: a recorded graph may round negative ones towards 0.
+    beyond_x, beyond_y = ((side + WINDOW - 1) // WINDOW * WINDOW - side for side in (width, height))
     return [beyond_x // 2, beyond_x - beyond_x // 2, beyond_y // 2, beyond_y - beyond_y // 2]
 
 
