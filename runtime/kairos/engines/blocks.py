@@ -74,6 +74,11 @@ def dtype_of(module: nn.Module) -> torch.dtype:
     return next(module.parameters()).dtype
 
 
+def channels_last(module: nn.Module) -> None:
+    """Weights, and with them all planes, in the order of memory that convolutions are fastest in (10 to 30 %)."""
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def conv_prelu(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
     """A convolution and a PReLU with one slope per channel."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, size, stride, size // 2), nn.PReLU(outputs))

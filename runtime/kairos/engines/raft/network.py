@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import dtype_of, ones, pixels
+from kairos.engines.blocks import channels_last, dtype_of, ones, pixels
 from kairos.engines.correlation import LEVELS, BasicBlock, BottleneckBlock, Correlation, CorrelationEncoder
 from kairos.engines.published import Padding
 
@@ -126,6 +126,7 @@ class RAFT(nn.Module):
             block, widths, self.hidden + context, nn.BatchNorm2d if large else lambda width: nn.Identity()
         )
         self.update_block = Update(self.hidden, context, LEVELS * (2 * self.radius + 1) ** 2, large)
+        channels_last(self)
 
     def look(self, frame: Tensor) -> Seen:
         """The features of a frame (B, 3, H, W)."""
