@@ -10,11 +10,11 @@ import json
 import math
 import re
 import zlib
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from kairos.engines.architecture import Architecture, shapes_of
 from support.shared import shared_parity
@@ -23,7 +23,7 @@ IMAGE, OTHER = 2e-5, 1e-4
 """Largest errors of images, and of flows, masks and features, that the READMEs allow."""
 
 
-def drawn(key: str, shape: List[int]) -> Tensor:
+def drawn(key: str, shape: Sequence[int]) -> Tensor:
     """Standard normal numbers that hang on the key alone (every README's recipe, steps 1 and 2)."""
     generator = np.random.Generator(np.random.PCG64(zlib.crc32(key.encode())))
     return torch.from_numpy(np.asarray(generator.standard_normal(shape)).astype(np.float32))
@@ -32,7 +32,20 @@ def drawn(key: str, shape: List[int]) -> Tensor:
 def recipe_weights(name: str) -> Dict[str, Tensor]:
     """The weights with which the fixture was recorded, by the rules in the README of that folder."""
     rules = rules_of(name)
-    return {key: _weight(key, shape, rules) for key, shape, _ in _listed(name, "state_dict.json")}
+    return {key: weight(key, shape, rules) for key, shape, _ in _listed(name, "state_dict.json")}
+
+
+def weight(key: str, shape: Sequence[int], rules: Sequence[Any]) -> Tensor:
+    """One weight by a recipe (see :func:`rules_of`)."""
+    for pattern, dimensions, kind, *numbers in rules:
+        if not re.search(pattern, key) or (dimensions is not None and dimensions != len(shape)):
+            continue
+        if kind == "conv":
+            return drawn(key, shape) * np.float32(numbers[0] / math.sqrt(math.prod(shape[1:])))
+        if kind == "deconv":
+            return drawn(key, shape) * np.float32(numbers[0] / math.sqrt(shape[0] * math.prod(shape[2:]) / 4))
+        return float(np.float32(numbers[0])) + float(np.float32(numbers[1])) * drawn(key, shape)
+    raise AssertionError(f"no rule of the recipe fits {key}")
 
 
 def rules_of(name: str) -> List[Any]:
@@ -59,13 +72,6 @@ def loaded(architecture: Architecture, tensors: Dict[str, Tensor]) -> Any:
     return network.eval().requires_grad_(False)
 
 
-def build_bare(architecture: Architecture, tensors: Dict[str, Tensor]) -> nn.Module:
-    """The same, before weights are loaded."""
-    values = architecture.recognise(shapes_of(architecture.spelled(tensors)))
-    assert values is not None
-    return architecture.build(values)
-
-
 def same(found: Tensor, wanted: Tensor, tolerance: float) -> None:
     """Fails where two tensors differ anywhere by more than the tolerance, or in shape."""
     assert found.shape == wanted.shape
@@ -76,15 +82,3 @@ def same(found: Tensor, wanted: Tensor, tolerance: float) -> None:
 def _listed(name: str, file: str) -> List[Tuple[str, List[int], str]]:
     listed: List[Tuple[str, List[int], str]] = json.loads(shared_parity(name, file).read_text(encoding="utf-8"))
     return listed
-
-
-def _weight(key: str, shape: List[int], rules: List[Any]) -> Tensor:
-    for pattern, dimensions, kind, *numbers in rules:
-        if not re.search(pattern, key) or (dimensions is not None and dimensions != len(shape)):
-            continue
-        if kind == "conv":
-            return drawn(key, shape) * np.float32(numbers[0] / math.sqrt(math.prod(shape[1:])))
-        if kind == "deconv":
-            return drawn(key, shape) * np.float32(numbers[0] / math.sqrt(shape[0] * math.prod(shape[2:]) / 4))
-        return float(np.float32(numbers[0])) + float(np.float32(numbers[1])) * drawn(key, shape)
-    raise AssertionError(f"no rule of the recipe fits {key}")

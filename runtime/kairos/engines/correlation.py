@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import fetched
+from kairos.engines.blocks import counted, fetched
 
 LEVELS = 4
 Norm = Callable[[int], nn.Module]
@@ -45,8 +45,8 @@ class Correlation:
             radius: how far around, at each scale in its own pixels. The step along x is the slower one.
         """
         batch, _, height, width = self._shape
-        steps = torch.arange(-radius, radius + 1, device=x.device, dtype=torch.float32)
         x, y = x.float().reshape(-1, 1, 1), y.float().reshape(-1, 1, 1)
+        steps = counted(x[:1, 0, 0].expand(2 * radius + 1)) - radius
         found: List[Tensor] = []
         for level, likeness in enumerate(self._levels):
             across = (x / 2**level + steps[:, None]).expand(-1, -1, len(steps))

@@ -54,7 +54,9 @@ class Padding:
         """Pixels to add left, right, above and below."""
         multiple = max(self.multiple, round(self.multiple / scale))
         least = max(self.least, round(self.least / scale))
-        beyond_x, beyond_y = (-(-max(side, least) // multiple) * multiple - side for side in (width, height))
+        # Of positive numbers alone: a recorded graph may round negative ones towards 0.
+        wanted = ((max(side, least) + multiple - 1) // multiple * multiple for side in (width, height))
+        beyond_x, beyond_y = (whole - side for whole, side in zip(wanted, (width, height)))
         left, above = (beyond_x // 2, beyond_y // 2) if self.centred else (0, 0)
         return left, beyond_x - left, above, beyond_y - above
 

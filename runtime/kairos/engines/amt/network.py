@@ -13,7 +13,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import Pyramid, SideDecoder, blend, dtype_of, pixels, scaled, scaled_flow, time_plane, warp
+from kairos.engines.blocks import (
+    Pyramid,
+    SideDecoder,
+    blend,
+    channels_last,
+    dtype_of,
+    pixels,
+    scaled,
+    scaled_flow,
+    time_plane,
+    warp,
+)
 from kairos.engines.correlation import LEVELS, BasicBlock, BottleneckBlock, Correlation, CorrelationEncoder
 from kairos.engines.published import Found, Padding, Time
 
@@ -134,6 +145,7 @@ class AMT(nn.Module):
             nn.PReLU(6 * fields),
             nn.Conv2d(6 * fields, 3, mixing, 1, mixing // 2),
         )
+        channels_last(self)
 
     def look(self, frame: Tensor) -> Tensor:
         """The frame: what the network computes of it depends on its partner too, by the mean of both."""

@@ -5,13 +5,13 @@ Maps are (B, h, w, C) here, channels last; along the batch come first all frames
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+from typing import List, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import dtype_of
+from kairos.engines.blocks import counted, dtype_of
 
 WINDOW = 7
 SHIFT = 3
@@ -32,31 +32,29 @@ class Attention(nn.Module):
         self.cor_embed = nn.Linear(2, motion)
         self.proj, self.motion_proj = nn.Linear(width, width), nn.Linear(motion, motion)
 
-    def forward(self, tokens: Tensor, places: Tensor, apart: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+    def forward(self, tokens: Tensor, places: Tensor, apart: Tensor) -> Tuple[Tensor, Tensor]:
         """What is found and where.
 
         Args:
             tokens: (B * windows, 49, C), normalised.
             places: (windows, 49, 2) float32, where the tokens lie, -1 to 1.
-            apart: (windows, 49, 49) float32, added to the likeness; None where all belong together.
+            apart: (windows, 49, 49) float32, added to the likeness.
 
         Returns:
             Appearance (B * windows, 49, C) and motion (B * windows, 49, M).
         """
-        count, windows = len(tokens), len(places)
-        # Along the batch the other frame is half of it away.
-        other = tokens.roll(count // 2, 0)
+        windows = places.shape[0]
+        one, two = tokens.reshape(2, -1, *tokens.shape[1:])
+        other = torch.cat([two, one])
         asked = self._heads(self.q(tokens))
         keys, values = (self._heads(part) for part in self.kv(other).chunk(2, -1))
         likeness = (asked * HEAD**-0.5) @ keys.transpose(-2, -1)
-        if apart is not None:
-            likeness = likeness.reshape(-1, windows, *likeness.shape[1:]) + apart[:, None].to(likeness.dtype)
-            likeness = likeness.flatten(0, 1)
-        share = torch.softmax(likeness, -1)
+        likeness = likeness.reshape(-1, windows, *likeness.shape[1:]) + apart[:, None].to(likeness.dtype)
+        share = torch.softmax(likeness.flatten(0, 1), -1)
         appearance: Tensor = self.proj((share @ values).transpose(1, 2).flatten(2))
         # A small difference of places: in float32, as all places are.
         where = F.linear(places, self.cor_embed.weight.float(), self.cor_embed.bias.float())
-        known = self._heads(where.repeat(count // windows, 1, 1))
+        known = self._heads(where.repeat(tokens.shape[0] // windows, 1, 1))
         moved = (share.float() @ known - known).transpose(1, 2).flatten(2)
         motion: Tensor = self.motion_proj(moved.to(tokens.dtype))
         return appearance, motion
@@ -98,18 +96,17 @@ class Block(nn.Module):
         """Tokens (B, h, w, C) to the next tokens and motion (B, h, w, M)."""
         height, width = tokens.shape[1:3]
         margins = _margins(height, width)
-        places = _places(height, width, tokens.device)
-        inner, places = self._windows(tokens, margins), self._windows(places, margins)
+        padded, places = _padded(tokens, margins), _padded(_places(tokens), margins)
+        apart = self._apart(padded, height, width, margins)
+        inner, places = self._windows(padded), self._windows(places)
         inner = self.norm1(inner)
-        found, motion = self.attn(inner, places, self._apart(height, width, margins, tokens.device))
+        found, motion = self.attn(inner, places, apart)
         # As the published weights were trained: what is added to is the normalised token, not the token.
         tokens, motion = (self._map(planes, height, width, margins) for planes in (inner + found, motion))
         return tokens + self.mlp(self.norm2(tokens)), motion
 
-    def _windows(self, planes: Tensor, margins: List[int]) -> Tensor:
-        """(B, h, w, C) to (B * windows, 49, C)."""
-        left, right, above, below = margins
-        planes = F.pad(planes, (0, 0, left, right, above, below))
+    def _windows(self, planes: Tensor) -> Tensor:
+        """(B, h, w, C), padded, to (B * windows, 49, C)."""
         if self.shift:
             planes = planes.roll((-self.shift, -self.shift), (1, 2))
         batch, height, width, channels = planes.shape
@@ -127,22 +124,18 @@ class Block(nn.Module):
             planes = planes.roll((self.shift, self.shift), (1, 2))
         return planes[:, above : above + height, left : left + width]
 
-    def _apart(self, height: int, width: int, margins: List[int], device: torch.device) -> Optional[Tensor]:
-        """(windows, 49, 49): which tokens of a window do not belong together; None where all do."""
-        left, right, above, below = margins
-        full_height, full_width = height + above + below, width + left + right
-        apart = None
-        if any(margins):
-            rows = _thirds(full_height, above, above + height, device)
-            columns = _thirds(full_width, left, left + width, device)
-            apart = _different(rows, columns)
+    def _apart(self, padded: Tensor, height: int, width: int, margins: List[int]) -> Tensor:
+        """(windows, 49, 49) float32, added to the likeness: what does not belong together is set apart."""
+        left, _, above, _ = margins
+        y, x = counted(padded[0, :, 0, 0]), counted(padded[0, 0, :, 0])
+        apart = _different(_thirds(y, above, above + height), _thirds(x, left, left + width))
         if self.shift:
-            rows = _thirds(full_height, full_height - WINDOW, full_height - self.shift, device)
-            columns = _thirds(full_width, full_width - WINDOW, full_width - self.shift, device)
+            high, wide = padded.shape[1:3]
+            rows = _thirds(y, high - WINDOW, high - self.shift)
+            columns = _thirds(x, wide - WINDOW, wide - self.shift)
             # As the published weights were trained: what padding sets apart does not move with the windows.
-            moved = _different(rows, columns)
-            apart = moved if apart is None else apart | moved
-        return None if apart is None else apart * _APART
+            apart = apart | _different(rows, columns)
+        return apart * _APART
 
 
 class Blocks(nn.ModuleList):
@@ -232,27 +225,32 @@ def _convolutions(inputs: int, outputs: int) -> nn.ModuleDict:
 
 def _margins(height: int, width: int) -> List[int]:
     """Tokens to add left, right, above and below, so that windows fit."""
-    beyond_x, beyond_y = -width % WINDOW, -height % WINDOW
+    # Of positive numbers alone: a recorded graph may round negative ones towards 0.
+    beyond_x, beyond_y = ((side + WINDOW - 1) // WINDOW * WINDOW - side for side in (width, height))
     return [beyond_x // 2, beyond_x - beyond_x // 2, beyond_y // 2, beyond_y - beyond_y // 2]
 
 
-def _places(height: int, width: int, device: torch.device) -> Tensor:
+def _places(tokens: Tensor) -> Tensor:
     """(1, h, w, 2) float32: x and y of every token, -1 to 1."""
-    y, x = torch.meshgrid(
-        torch.linspace(-1, 1, height, device=device), torch.linspace(-1, 1, width, device=device), indexing="ij"
+    x, y = (
+        2 * place / (place.shape[0] - 1) - 1 for place in (counted(tokens[0, 0, :, 0]), counted(tokens[0, :, 0, 0]))
     )
-    return torch.stack([x, y], -1)[None]
+    return torch.stack([x.expand(y.shape[0], -1), y[:, None].expand(-1, x.shape[0])], -1)[None]
 
 
-def _thirds(size: int, first: int, second: int, device: torch.device) -> Tensor:
-    """(size,): 0 up to the first place, 1 up to the second, 2 beyond."""
-    place = torch.arange(size, device=device)
+def _padded(planes: Tensor, margins: List[int]) -> Tensor:
+    """(B, h, w, C) with margins of zeros left, right, above and below."""
+    return F.pad(planes, (0, 0, *margins))
+
+
+def _thirds(place: Tensor, first: int, second: int) -> Tensor:
+    """0 for places up to the first, 1 up to the second, 2 beyond."""
     return (place >= first).long() + (place >= second).long()
 
 
 def _different(rows: Tensor, columns: Tensor) -> Tensor:
     """(windows, 49, 49): which tokens of a window lie in different parts, by the parts of rows and of columns."""
     parts = 3 * rows[:, None] + columns
-    windows = parts.reshape(len(rows) // WINDOW, WINDOW, len(columns) // WINDOW, WINDOW).transpose(1, 2)
+    windows = parts.reshape(rows.shape[0] // WINDOW, WINDOW, columns.shape[0] // WINDOW, WINDOW).transpose(1, 2)
     windows = windows.reshape(-1, WINDOW * WINDOW)
     return windows[:, None] != windows[:, :, None]

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import Refiner, blend, conv_prelu, scaled, scaled_flow, warp
+from kairos.engines.blocks import Refiner, blend, channels_last, conv_prelu, scaled, scaled_flow, warp
 from kairos.engines.ema.attention import Stages
 from kairos.engines.published import Found, Padding, Time
 
@@ -78,6 +78,7 @@ class EMA(nn.Module):
         # Appearance and motion of both frames, each as wide as the stage.
         self.block = nn.ModuleList([Head(4 * 16 * width, 6, 4 * width), Head(4 * 8 * width, 17, 4 * width)])
         self.unet = Refiner(17 + 2 * width, 2 * width)
+        channels_last(self)
 
     def look(self, frame: Tensor) -> Tensor:
         """The frame: what the network computes of it depends on its partner too."""

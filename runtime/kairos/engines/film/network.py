@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import dtype_of, fetched, pixels, warp
+from kairos.engines.blocks import channels_last, dtype_of, fetched, pixels, warp
 from kairos.engines.published import Found, Padding, Time
 
 LEVELS, FUSED, OWN = 7, 5, 3
@@ -142,6 +142,7 @@ class FILM(nn.Module):
         self.extract = Extractor()
         self.predict_flow = Predictors()
         self.fuse = Painter()
+        channels_last(self)
 
     def look(self, frame: Tensor) -> Seen:
         """The features of a frame (B, 3, H, W)."""

@@ -12,7 +12,17 @@ from typing import Iterator, List, Tuple
 import torch
 from torch import Tensor, nn
 
-from kairos.engines.blocks import Pyramid, SideDecoder, blend, dtype_of, scaled, scaled_flow, time_plane, warp
+from kairos.engines.blocks import (
+    Pyramid,
+    SideDecoder,
+    blend,
+    channels_last,
+    dtype_of,
+    scaled,
+    scaled_flow,
+    time_plane,
+    warp,
+)
 from kairos.engines.published import Found, Padding, Time
 
 
@@ -58,6 +68,7 @@ class IFRNet(nn.Module):
         self.decoder3 = SideDecoder(3 * three + 4, 3 * three, two + 4, side)
         self.decoder2 = SideDecoder(3 * two + 4, 3 * two, one + 4, side)
         self.decoder1 = SideDecoder(3 * one + 4, 3 * one, 8, side)
+        channels_last(self)
 
     def look(self, frame: Tensor) -> Tensor:
         """The frame: what the network computes of it depends on its partner too, by the mean of both."""

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import dtype_of, pixels
+from kairos.engines.blocks import channels_last, dtype_of, ones, pixels
 from kairos.engines.correlation import LEVELS, BasicBlock, BottleneckBlock, Correlation, CorrelationEncoder
 from kairos.engines.published import Padding
 
@@ -126,6 +126,7 @@ class RAFT(nn.Module):
             block, widths, self.hidden + context, nn.BatchNorm2d if large else lambda width: nn.Identity()
         )
         self.update_block = Update(self.hidden, context, LEVELS * (2 * self.radius + 1) ** 2, large)
+        channels_last(self)
 
     def look(self, frame: Tensor) -> Seen:
         """The features of a frame (B, 3, H, W)."""
@@ -137,7 +138,7 @@ class RAFT(nn.Module):
         correlation = Correlation(first.compared, second.compared)
         hidden, context = torch.tanh(first.context[:, : self.hidden]), F.relu(first.context[:, self.hidden :])
         x, y = pixels(first.compared)
-        flow = torch.zeros_like(first.compared[:, :2], dtype=torch.float32) if start is None else start
+        flow = ones(first.compared[:, :2]) - 1 if start is None else start
         while True:
             around = correlation.around(x + flow[:, 0], y + flow[:, 1], self.radius)
             hidden = self.update_block(hidden, context, around.to(hidden.dtype), flow.to(hidden.dtype))

@@ -17,7 +17,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import blend, dtype_of, enlarging, fetched, pixels, scaled, scaled_flow, time_plane, warp
+from kairos.engines.blocks import (
+    blend,
+    channels_last,
+    dtype_of,
+    enlarging,
+    fetched,
+    pixels,
+    scaled,
+    scaled_flow,
+    time_plane,
+    warp,
+)
 from kairos.engines.published import Found, Padding, Time
 
 _SLOPE = 0.2
@@ -111,6 +122,7 @@ class RIFE(nn.Module):
             self.add_module(f"block{number}", Stage(seen + (1 + self.told + 4 if number else 0), width, outputs))
         if code:
             self.encode = Encoder(hidden, code)
+        channels_last(self)
 
     def look(self, frame: Tensor) -> Tensor:
         """The frame and its code, (B, 3 + code, H, W)."""

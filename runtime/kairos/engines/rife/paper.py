@@ -16,6 +16,7 @@ from kairos.engines.blocks import (
     DoubleConv,
     Refiner,
     blend,
+    channels_last,
     conv_prelu,
     dtype_of,
     enlarging,
@@ -105,6 +106,7 @@ class PaperRIFE(nn.Module):
             self.add_module(f"block{number}", Stage(6 + int(timed) + (11 if number else 0), width))
         self.contextnet = Context()
         self.unet = Refiner(17, _CONTEXT)
+        channels_last(self)
 
     def look(self, frame: Tensor) -> Seen:
         """The features of a frame."""
