@@ -255,3 +255,39 @@ def test_weights_are_chosen_by_name_and_told_when_they_are_missing(
     assert "kairos weights fetch rife-4.6" in engine("rife").unavailable()
     with pytest.raises(EngineError, match="kairos weights fetch film"):
         opened("film", shot)
+
+
+class Exact(Counted):
+    """Knows that everything moves 4 pixels to the right."""
+
+    def at(self, state: Any, time: Any) -> Any:
+        found = self.network.at(state, time)
+        right = torch.zeros_like(found.flow_to_0)
+        right[:, 0] = 4.0
+        mask = torch.full_like(found.flow_to_0[:, :1], 1 - time)
+        return replace(found, flow_to_0=-right * time, flow_to_1=right * (1 - time), mask=mask, residual=None)
+
+
+@pytest.mark.parametrize("time", [0.25, 0.5, 0.75])
+def test_with_true_motion_the_plate_moves_exactly(time: float) -> None:
+    frames = scene()
+    (answer,) = NetworkSession(MemoryShot(frames), Exact(network_of("ifrnet")), Way()).at(Pair(0, 1), [time])
+    inner = (slice(None), slice(8, -8), slice(8, -8))
+    truth = scene(speed=4.0 * time)[1]
+    moved = compose(frames[0], frames[1], answer, Policy.BLEND)
+    # Whole pixels: nothing is resampled, and both sources say the same.
+    assert torch.allclose(moved[inner], truth[inner], atol=1e-5)
+    assert float(answer.confidence[inner].min()) > 0.99
+    assert float(torch.maximum(answer.occlusion_0, answer.occlusion_1)[inner].max()) < 0.01
+    assert torch.allclose(answer.blend[inner], torch.tensor(1 - time))
+    # What comes in at the left is in source 1 alone, what goes out at the right in source 0.
+    assert float(answer.occlusion_0[..., 0].min()) == 1.0 == float(answer.occlusion_1[..., -1].min())
+
+
+def test_from_a_source_the_motion_is_that_of_its_own_pixels() -> None:
+    session = NetworkSession(MemoryShot(scene()), Exact(network_of("ifrnet")), Way())
+    start, end = session.at(Pair(0, 1), [0.0, 1.0])
+    assert torch.allclose(start.flow_to_1[0], torch.tensor(4.0)) and torch.allclose(
+        end.flow_to_0[0], torch.tensor(-4.0)
+    )
+    assert float(start.occlusion_1[..., -4:].min()) == 1.0 and float(start.occlusion_1[..., 8:-8].max()) < 0.01
