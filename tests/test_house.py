@@ -22,6 +22,7 @@ FLOORS = {
     "motion": 3,
     "engines": 4,
     "training": 4,
+    "weights": 4,
     "retime": 5,
     "vectors": 5,
     "inbetween": 5,
@@ -39,6 +40,7 @@ BARE = {
     "motion": {"torch", "numpy"},
     "engines": {"torch", "numpy", "cv2", "safetensors", "onnxruntime"},
     "training": {"torch", "numpy", "cv2", "safetensors", "PIL", "skimage"},
+    "weights": {"torch", "safetensors", "platformdirs"},
 }
 """What runs on a bare GPU machine imports no other library, and of Kairos only itself and floor 1."""
 

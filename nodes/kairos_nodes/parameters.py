@@ -210,8 +210,8 @@ _TABLE = (
         "weights",
         "path",
         "Weights",
-        "Weights of the engine in place of those that come with Kairos, for instance those that kairos adapt made for "
-        "this shot.",
+        "Weights of the engine: a name that kairos weights list shows, or for swift a file, for instance the one that "
+        "kairos adapt made for this shot.",
         "--weights",
         "",
         jobs=JOBS,

@@ -19,6 +19,9 @@ MANIFEST = ROOT / "manifest.json"
 REFERENCE = ROOT / "docs" / "parameters.md"
 NODES_PAGE = ROOT / "docs" / "nodes.md"
 
+_HERE = ("why_not", "weights")
+"""What holds on this machine alone and has no place in the manifest."""
+
 
 def add_commands(app: typer.Typer) -> None:
     """Adds the commands that only look."""
@@ -49,7 +52,9 @@ def info(
 def engine_rows() -> List[Dict[str, Any]]:
     """Every engine's card, and why it cannot run here (``why_not``, empty where it can)."""
     from kairos.engines import engines as known
+    from kairos.weights.store import Store
 
+    records = Store().records()
     rows = []
     for engine in known():
         card = engine.card
@@ -68,6 +73,7 @@ def engine_rows() -> List[Dict[str, Any]]:
                 "precisions": list(card.precisions),
                 "parameters": dict(card.parameters),
                 "why_not": engine.unavailable(),
+                "weights": [record.name for record in records if record.architecture == card.id],
             }
         )
     return rows
@@ -91,6 +97,8 @@ def engines(
         state = "cannot run here: " + row["why_not"] if row["why_not"] else "ready"
         print(f"{row['id']:12} {state}\n             {row['title']}")
         print(f"             code {row['code_licence']}, weights {row['weights_licence'] or 'none needed'}")
+        if row["weights"]:
+            print(f"             has {', '.join(row['weights'])}")
         if name is not None:
             print(f"             {row['paper']}")
             for key in ("any_time", "gives_motion", "paints", "clip", "commercial"):
@@ -106,7 +114,7 @@ def manifest(
     check: Annotated[bool, typer.Option("--check", help="Fail where either of them is out of date.")] = False,
 ) -> None:
     """Show what Kairos is: version, hosts, nodes with their parameters and channels, engines."""
-    rows = [{key: value for key, value in row.items() if key != "why_not"} for row in engine_rows()]
+    rows = [{key: value for key, value in row.items() if key not in _HERE} for row in engine_rows()]
     texts = {
         MANIFEST: manifest_text(build_manifest(rows)),
         REFERENCE: reference_text(),

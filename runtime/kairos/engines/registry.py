@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Tuple
 
+from kairos.engines.adapters.engine import published
+from kairos.engines.architectures import ARCHITECTURES
 from kairos.engines.base import Engine
 from kairos.engines.classic import ClassicEngine
 from kairos.engines.swift import SwiftEngine
 from kairos.errors import BadRequest, EngineError
 
-_ENGINES: Tuple[Engine, ...] = (ClassicEngine(), SwiftEngine())
+_ENGINES: Tuple[Engine, ...] = (ClassicEngine(), SwiftEngine(), *published(ARCHITECTURES))
 
 MEASURED: Tuple[Tuple[str, float], ...] = (("swift", 31.4), ("classic", 31.2))
 """Engine and its mean PSNR over the clips of ``kairos bench quality``, dB, best first: the order ``auto`` tries."""

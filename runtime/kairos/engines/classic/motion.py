@@ -131,7 +131,7 @@ def measure(shot: ShotView, first: int, second: int, estimate: Estimator = estim
     proxy0, proxy1 = shot.proxy(first), shot.proxy(second)
     matte0, matte1 = shot.matte(first), shot.matte(second)
     given = shot.given_motion(first, second), shot.given_motion(second, first)
-    still = _still(proxy0, proxy1)
+    still = still_ground(proxy0, proxy1)
     whole = torch.ones_like(still, dtype=torch.float32)
     if matte0 is None or matte1 is None:
         return _one_layer(Look(proxy0, first), Look(proxy1, second), whole, given, still, estimate)
@@ -253,7 +253,8 @@ def _inverse(flow: Tensor, otherwise: Tensor, source: Tensor, target: Tensor) ->
     return torch.where(area > 0.5, carried, otherwise)
 
 
-def _still(proxy0: Tensor, proxy1: Tensor) -> Tensor:
+def still_ground(proxy0: Tensor, proxy1: Tensor) -> Tensor:
+    """(1, H, W) bool, both frames are identical around the pixel."""
     differs = (proxy0 != proxy1).any(0)
     size = 2 * _STILL_REACH + 1
     if differs.device.type == "cpu":

@@ -1,0 +1,1 @@
+"""What makes an engine of a published network: padding, sharing, tiling, any time, and the full answer."""

@@ -1,0 +1,206 @@
+"""A published network at work on one view of one shot."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any, Iterator, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from kairos.engines.adapters.answer import Finding, answered, at_source, carried_on, nothing_moves
+from kairos.engines.adapters.tiles import Region, regions
+from kairos.engines.base import Pair, ShotView
+from kairos.engines.classic.motion import still_ground
+from kairos.engines.classic.session import ClassicSession
+from kairos.engines.published import Found, PublishedNetwork
+from kairos.motion.inbetween import Inbetween
+from kairos.motion.vectors import chain
+
+_KEPT_LOOKS, _KEPT_PAIRS = 2, 2
+"""Frames and pairs of which the network's features are kept: those that neighbouring pairs share."""
+
+DEEPEST = 4
+"""Halvings of the interval for networks that know the middle alone: sixteenths. Between them motion is carried on."""
+
+_MIDDLE = 0.5
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a network is used.
+
+    Attributes:
+        paints: its picture is the answer.
+        formula: its flows may be taken at any part of the way, though it was trained for the middle.
+        scale: motion is sought at this part of the frame's size.
+        tile: side of tiles, pixels; None for the whole frame at once.
+    """
+
+    paints: bool = False
+    formula: bool = False
+    scale: float = 1.0
+    tile: Optional[int] = None
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """A source, or a picture the network painted between: the way from it to both sources."""
+
+    time: Fraction
+    proxy: Tensor
+    position: Optional[int]
+    to_0: Optional[Tensor]
+    to_1: Optional[Tensor]
+
+
+class NetworkSession:
+    """See :class:`kairos.engines.base.Session`. Answers depend on the frames alone, never on what was asked before."""
+
+    def __init__(self, shot: ShotView, network: PublishedNetwork, way: Way) -> None:
+        self._shot, self._network, self._way = shot, network, way
+        self._given = ClassicSession(shot)
+        self._looks: OrderedDict[int, Any] = OrderedDict()
+        self._states: OrderedDict[Tuple[int, int], Any] = OrderedDict()
+        self._found: OrderedDict[Tuple[int, int, Fraction], Finding] = OrderedDict()
+
+    def at(self, pair: Pair, times: Sequence[float]) -> Iterator[Inbetween]:
+        """Yields one in-between per time."""
+        for time in times:
+            yield self._between(pair, time)
+
+    @torch.inference_mode()
+    def _between(self, pair: Pair, time: float) -> Inbetween:
+        first, second = self._shot.proxy(pair.first), self._shot.proxy(pair.second)
+        still = still_ground(first, second)
+        if bool(still.all()):
+            return nothing_moves(self._shot.size, time, first.device)
+        if self._shot.given_motion(pair.first, pair.second) is not None:
+            (told,) = self._given.at(pair, [time])
+            if not self._way.paints or time in (0.0, 1.0):
+                return told
+            return replace(told, image=self._finding(pair, time).image)
+        if time in (0.0, 1.0):
+            return at_source(self._remembered(pair, Fraction(1, 2)), _MIDDLE, time, still)
+        return answered(self._finding(pair, time), first, second, still, time, self._way.paints)
+
+    def _finding(self, pair: Pair, time: float) -> Finding:
+        exact = Fraction(time)
+        if self._network.any_time:
+            return self._direct(self._source(pair.first, 0), self._source(pair.second, 1), time)
+        if exact.denominator <= 1 << DEEPEST:
+            return self._remembered(pair, exact)
+        if self._way.formula:
+            return self._direct(self._source(pair.first, 0), self._source(pair.second, 1), time)
+        steps = 1 << DEEPEST
+        near = Fraction(min(max(round(exact * steps), 1), steps - 1), steps)
+        return carried_on(self._remembered(pair, near), float(near), time)
+
+    def _remembered(self, pair: Pair, time: Fraction) -> Finding:
+        """What was found at a time that others are made from."""
+        key = (pair.first, pair.second, time)
+        if key not in self._found:
+            first, second = self._source(pair.first, 0), self._source(pair.second, 1)
+            if self._network.any_time:
+                found = self._direct(first, second, float(time))
+            else:
+                found = self._halved(pair, first, second, time)
+            _keep(self._found, key, found, DEEPEST + 1)
+        self._found.move_to_end(key)
+        return self._found[key]
+
+    def _halved(self, pair: Pair, before: _Frame, after: _Frame, time: Fraction) -> Finding:
+        """The middle of the middle, until the time is reached; the way to the sources goes along all of them."""
+        middle = (before.time + after.time) / 2
+        if middle != time:
+            # The middle on the way serves other times too.
+            known = self._remembered(pair, middle)
+            assert known.image is not None
+            between = _Frame(middle, known.image, None, known.flow_to_0, known.flow_to_1)
+            return self._halved(pair, *((before, between) if time < middle else (between, after)), time)
+        found = self._direct(before, after, _MIDDLE)
+        if before.to_0 is None and after.to_1 is None:
+            return found
+        to_0, to_1 = found.flow_to_0, found.flow_to_1
+        to_0 = to_0 if before.to_0 is None else chain(to_0, before.to_0).flow
+        to_1 = to_1 if after.to_1 is None else chain(to_1, after.to_1).flow
+        # Mask and residual are about the nearer pictures, not about the sources.
+        return Finding(to_0, to_1, found.image)
+
+    def _source(self, position: int, time: int) -> _Frame:
+        return _Frame(Fraction(time), self._shot.proxy(position), position, None, None)
+
+    def _direct(self, first: _Frame, second: _Frame, time: float) -> Finding:
+        """What the network says of two frames."""
+        if self._way.tile is None:
+            return _whole(self._network.at(self._state(first, second), time), self._crop)
+        height, width = self._shot.size
+        parts = regions(height, width, self._way.tile, self._network.padding.multiple)
+        return _joined([(part, self._part(part, first, second, time)) for part in parts], height, width)
+
+    def _crop(self, planes: Tensor) -> Tensor:
+        height, width = self._shot.size
+        return self._network.padding.crop(planes, height, width, self._way.scale)[0]
+
+    def _state(self, first: _Frame, second: _Frame) -> Any:
+        if first.position is None or second.position is None:
+            return self._network.prepare(self._look(first), self._look(second), self._way.scale)
+        key = (first.position, second.position)
+        if key not in self._states:
+            state = self._network.prepare(self._look(first), self._look(second), self._way.scale)
+            _keep(self._states, key, state, _KEPT_PAIRS)
+        self._states.move_to_end(key)
+        return self._states[key]
+
+    def _look(self, frame: _Frame) -> Any:
+        padded = self._network.padding.pad
+        if frame.position is None:
+            return self._network.look(padded(frame.proxy[None], self._way.scale))
+        if frame.position not in self._looks:
+            look = self._network.look(padded(frame.proxy[None], self._way.scale))
+            _keep(self._looks, frame.position, look, _KEPT_LOOKS)
+        self._looks.move_to_end(frame.position)
+        return self._looks[frame.position]
+
+    def _part(self, part: Region, first: _Frame, second: _Frame, time: float) -> Finding:
+        """What the network says of a tile with its surroundings; nothing is kept."""
+        network, scale = self._network, self._way.scale
+        seen = [frame.proxy[:, part.outer_rows, part.outer_columns] for frame in (first, second)]
+        looks = [network.look(network.padding.pad(proxy[None], scale)) for proxy in seen]
+        height, width = seen[0].shape[-2:]
+        found = network.at(network.prepare(looks[0], looks[1], scale), time)
+        return _whole(found, lambda planes: part.inner(network.padding.crop(planes, height, width, scale)[0]))
+
+
+def _whole(found: Found, crop: Any) -> Finding:
+    optional = (
+        None if planes is None else crop(planes).float() for planes in (found.image, found.mask, found.residual)
+    )
+    return Finding(crop(found.flow_to_0).float(), crop(found.flow_to_1).float(), *optional)
+
+
+def _joined(parts: Sequence[Tuple[Region, Finding]], height: int, width: int) -> Finding:
+    """Tiles put together."""
+
+    def put(name: str) -> Optional[Tensor]:
+        whole: Optional[Tensor] = None
+        for region, found in parts:
+            planes: Optional[Tensor] = getattr(found, name)
+            if planes is None:
+                return None
+            if whole is None:
+                whole = planes.new_empty(len(planes), height, width)
+            whole[:, region.rows, region.columns] = planes
+        return whole
+
+    to_0, to_1 = put("flow_to_0"), put("flow_to_1")
+    assert to_0 is not None and to_1 is not None
+    return Finding(to_0, to_1, put("image"), put("mask"), put("residual"))
+
+
+def _keep(memory: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+    memory[key] = value
+    while len(memory) > most:
+        memory.popitem(last=False)

@@ -1,0 +1,1 @@
+"""AMT (CVPR 2023): the published networks."""

@@ -1,0 +1,47 @@
+"""What a published network is, apart from its weights: how a checkpoint of it is recognised, spelled and built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+from torch import Tensor, nn
+
+Value = Any
+"""A JSON value: number, text, truth, or a list of them."""
+
+Shapes = Mapping[str, Tuple[int, ...]]
+"""Names of a state dict and the shapes under them."""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A published network. One folder of ``engines`` holds it, and ``architectures`` lists them all.
+
+    Attributes:
+        id: name of the folder, and of the engine that runs it.
+        title: one line for people.
+        paper: where the method is published.
+        code_licence, weights_licence: of the official releases, SPDX names or a sentence.
+        non_commercial: the official code or weights may not be used commercially.
+        recognise: from the names and shapes of a state dict in Kairos' spelling to the network's hyper-parameters
+            (JSON values: variant, widths ...); None where the state dict is another network's.
+        spelled: any official spelling to Kairos' own: prefixes removed, keys that the network has no use for dropped.
+            Identity where nothing is to be done; never raises on another network's state dict.
+        build: hyper-parameters to the network, untrained.
+    """
+
+    id: str
+    title: str
+    paper: str
+    code_licence: str
+    weights_licence: str
+    non_commercial: bool
+    recognise: Callable[[Shapes], Optional[Dict[str, Value]]]
+    spelled: Callable[[Mapping[str, Tensor]], Dict[str, Tensor]]
+    build: Callable[[Mapping[str, Value]], nn.Module]
+
+
+def shapes_of(tensors: Mapping[str, Tensor]) -> Dict[str, Tuple[int, ...]]:
+    """Names and shapes of a state dict."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

@@ -1,0 +1,1 @@
+"""EMA-VFI (CVPR 2023): the published networks."""

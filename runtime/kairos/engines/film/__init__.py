@@ -1,0 +1,1 @@
+"""FILM (ECCV 2022): the published network."""

@@ -1,0 +1,1 @@
+"""IFRNet (CVPR 2022): the published network."""

@@ -1,0 +1,1 @@
+"""RAFT (ECCV 2020): the published networks that find the motion between two frames."""

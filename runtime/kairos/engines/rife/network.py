@@ -1,0 +1,207 @@
+"""RIFE's later versions (4.6, 4.25, 4.26 and relatives): flow straight to the in-between frame, coarse to fine.
+
+Huang et al., "Real-Time Intermediate Flow Estimation for Video Frame Interpolation" (ECCV 2022), and what its author
+published since as Practical-RIFE. Written from a description of the networks, not from their code; tests compare them
+with what the official code computes.
+
+Each stage looks at the frames, fetched by the flow so far, at a part of their size. Bilinear reduction by 4 or more
+looks at four pixels of each cell alone, so only those are fetched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from kairos.engines.blocks import (
+    blend,
+    channels_last,
+    dtype_of,
+    enlarging,
+    fetched,
+    pixels,
+    scaled,
+    scaled_flow,
+    time_plane,
+    warp,
+)
+from kairos.engines.published import Found, Padding, Time
+
+_SLOPE = 0.2
+
+
+@dataclass(frozen=True)
+class State:
+    """Of a pair: frames with their codes (B, 3 + code, H, W), both at the first stage's size, and all factors."""
+
+    first: Tensor
+    second: Tensor
+    coarse: Tensor
+    factors: Tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """After a stage, at the frame's size: flow (B, 4, H, W) to 0 and to 1, and the blend's logit (B, 1, H, W)."""
+
+    flow: Tensor
+    logit: Tensor
+
+
+class Unit(nn.Module):
+    """A convolution, weighted by channel, and what it adds to."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, 1, 1)
+        self.beta = nn.Parameter(torch.ones(1, width, 1, 1))
+
+    def forward(self, planes: Tensor) -> Tensor:
+        return F.leaky_relu(torch.addcmul(planes, self.conv(planes), self.beta), _SLOPE)
+
+
+class Stage(nn.Module):
+    """(B, inputs, h, w) to (B, outputs, h, w): increments of the flow (4), a logit (1) and more."""
+
+    def __init__(self, inputs: int, width: int, outputs: int) -> None:
+        super().__init__()
+        self.conv0 = nn.Sequential(_conv(inputs, width // 2), _conv(width // 2, width))
+        self.convblock = nn.Sequential(*(Unit(width) for _ in range(8)))
+        self.lastconv = nn.Sequential(enlarging(width, 4 * outputs), nn.PixelShuffle(2))
+
+    def forward(self, planes: Tensor) -> Tensor:
+        return self.lastconv(self.convblock(self.conv0(planes)))
+
+
+class Encoder(nn.Module):
+    """A code (B, outputs, H, W) of a frame (B, 3, H, W)."""
+
+    def __init__(self, hidden: int, outputs: int) -> None:
+        super().__init__()
+        self.cnn0 = nn.Conv2d(3, hidden, 3, 2, 1)
+        self.cnn1 = nn.Conv2d(hidden, hidden, 3, 1, 1)
+        self.cnn2 = nn.Conv2d(hidden, hidden, 3, 1, 1)
+        self.cnn3 = enlarging(hidden, outputs)
+
+    def forward(self, frame: Tensor) -> Tensor:
+        planes = frame
+        for conv in (self.cnn0, self.cnn1, self.cnn2):
+            planes = F.leaky_relu(conv(planes), _SLOPE)
+        return self.cnn3(planes)
+
+
+class RIFE(nn.Module):
+    """A version 4 network.
+
+    Args:
+        widths: of the stages, coarse to fine.
+        factors: by which each stage's size is smaller than the frame.
+        outputs: channels that a stage answers: flow 4, logit 1, and what it tells the next stage beyond (with a code)
+            or what nobody uses (without).
+        code: channels of the frames' code, 0 where the version has none. With one, a stage's logit takes the place of
+            the one before; without, it is added.
+        hidden: channels of the code's encoder.
+    """
+
+    any_time = True
+    scales = True
+
+    def __init__(
+        self, widths: Sequence[int], factors: Sequence[float], outputs: int, code: int = 0, hidden: int = 16
+    ) -> None:
+        super().__init__()
+        self.padding = Padding(64 if code else 32) if max(factors) <= 16 else Padding(128)
+        self.factors, self.code = tuple(factors), code
+        self.told = outputs - 5 if code else 0
+        seen = 6 + 2 * code + 1
+        for number, width in enumerate(widths):
+            self.add_module(f"block{number}", Stage(seen + (1 + self.told + 4 if number else 0), width, outputs))
+        if code:
+            self.encode = Encoder(hidden, code)
+        channels_last(self)
+
+    def look(self, frame: Tensor) -> Tensor:
+        """The frame and its code, (B, 3 + code, H, W)."""
+        return torch.cat([frame, self.encode(frame.to(dtype_of(self))).float()], 1) if self.code else frame
+
+    def prepare(self, first: Tensor, second: Tensor, scale: float = 1.0) -> State:
+        """A pair of what :meth:`look` answered."""
+        factors = tuple(factor / scale for factor in self.factors)
+        coarse = scaled(_paired(first, second), 1 / factors[0])
+        return State(first, second, coarse.to(dtype_of(self)), factors)
+
+    def steps(self, state: State, time: Time) -> Iterator[Step]:
+        """The answer after each stage."""
+        told = self.block0(torch.cat([state.coarse, time_plane(time, state.coarse)], 1))
+        step = self._step(None, told, state.factors[0])
+        yield step
+        for number, (before, factor) in enumerate(zip(state.factors, state.factors[1:]), 1):
+            flow = scaled_flow(step.flow, 1 / factor)
+            frames = _paired(*fetched_small(state, step.flow, factor)).to(told.dtype)
+            more = _resized(told[:, 4:], before, factor) if self.code else scaled(step.logit, 1 / factor)
+            seen = [frames, time_plane(time, frames), more.to(told.dtype), flow.to(told.dtype)]
+            told = self.get_submodule(f"block{number}")(torch.cat(seen, 1))
+            step = self._step(step, told, factor)
+            yield step
+
+    def at(self, state: State, time: Time) -> Found:
+        """The in-between at a time between 0 and 1."""
+        *_, last = self.steps(state, time)
+        to_0, to_1 = last.flow[:, :2], last.flow[:, 2:]
+        mask = torch.sigmoid(last.logit)
+        image = blend(mask, warp(state.first[:, :3], to_0), warp(state.second[:, :3], to_1))
+        return Found(to_0, to_1, image, mask)
+
+    def _step(self, before: Optional[Step], told: Tensor, factor: float) -> Step:
+        flow, logit = scaled_flow(told[:, :4].float(), factor), scaled(told[:, 4:5].float(), factor)
+        if before is None:
+            return Step(flow, logit)
+        return Step(before.flow + flow, logit if self.code else before.logit + logit)
+
+
+def _conv(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, 2, 1), nn.LeakyReLU(_SLOPE, inplace=True))
+
+
+def _paired(first: Tensor, second: Tensor) -> Tensor:
+    """Both frames, then both codes."""
+    return torch.cat([first[:, :3], second[:, :3], first[:, 3:], second[:, 3:]], 1)
+
+
+def _resized(planes: Tensor, before: float, factor: float) -> Tensor:
+    """Planes of a stage at another stage's size, as if by way of the frame's size.
+
+    Going up and then down again by even steps, bilinear, is the same as going up at once.
+    """
+    if before >= 1 and factor >= 1:
+        return scaled(planes, before / factor)
+    return scaled(scaled(planes, before), 1 / factor)
+
+
+def fetched_small(state: State, flow: Tensor, factor: float) -> Tuple[Tensor, Tensor]:
+    """Both frames fetched by a flow (B, 4, H, W) and reduced by a factor."""
+    if factor < 4 or factor % 2:
+        return (
+            scaled(warp(state.first, flow[:, :2]), 1 / factor),
+            scaled(warp(state.second, flow[:, 2:]), 1 / factor),
+        )
+    x, y = pixels(flow)
+    x, y = _middles(x, factor, -1), _middles(y, factor, -2)
+    flow = _middles(_middles(flow, factor, -1), factor, -2)
+    frames = ((state.first, flow[:, :2]), (state.second, flow[:, 2:]))
+    first, second = (F.avg_pool2d(fetched(frame, x + to[:, 0], y + to[:, 1]), 2) for frame, to in frames)
+    return first, second
+
+
+def _middles(planes: Tensor, factor: float, axis: int) -> Tensor:
+    """Of every ``factor`` rows or columns the two in the middle."""
+    whole = int(factor)
+    if axis == -1:
+        return torch.stack([planes[..., whole // 2 - 1 :: whole], planes[..., whole // 2 :: whole]], -1).flatten(-2)
+    return torch.stack([planes[..., whole // 2 - 1 :: whole, :], planes[..., whole // 2 :: whole, :]], -2).flatten(
+        -3, -2
+    )

@@ -1,0 +1,153 @@
+"""RIFE's paper models: three stages of flow, then a residual from features of both frames.
+
+Huang et al., "Real-Time Intermediate Flow Estimation for Video Frame Interpolation" (ECCV 2022): RIFE for the middle,
+and RIFE_m for any time. Written from a description, as the later versions are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator, List, Sequence, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from kairos.engines.blocks import (
+    DoubleConv,
+    Refiner,
+    blend,
+    channels_last,
+    conv_prelu,
+    dtype_of,
+    enlarging,
+    scaled,
+    scaled_flow,
+    time_plane,
+    warp,
+)
+from kairos.engines.published import Found, Padding, Time
+
+_FACTORS = (4.0, 2.0, 1.0)
+_CONTEXT = 16
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Of a frame (B, 3, H, W): features at 1/2, 1/4, 1/8 and 1/16."""
+
+    frame: Tensor
+    features: List[Tensor]
+
+
+@dataclass(frozen=True)
+class State:
+    """Of a pair: what was seen of each, both frames (B, 6, h, w) at each stage's size, and the stages' factors."""
+
+    first: Seen
+    second: Seen
+    frames: List[Tensor]
+    factors: Tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Step:
+    """After a stage, at the frame's size: flow (B, 4, H, W), logit (B, 1, H, W), and both frames fetched."""
+
+    flow: Tensor
+    logit: Tensor
+    fetched_0: Tensor
+    fetched_1: Tensor
+
+
+class Stage(nn.Module):
+    """(B, inputs, h, w) to (B, 5, h / 2, w / 2): increments of the flow and of the logit."""
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.conv0 = nn.Sequential(conv_prelu(inputs, width // 2, 3, 2), conv_prelu(width // 2, width, 3, 2))
+        self.convblock = nn.Sequential(*(conv_prelu(width, width) for _ in range(8)))
+        self.lastconv = enlarging(width, 5)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """See the class."""
+        planes = self.conv0(planes)
+        out: Tensor = self.lastconv(planes + self.convblock(planes))
+        return out
+
+
+class Context(nn.Module):
+    """Features of a frame at four sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = [3, *(_CONTEXT << level for level in range(4))]
+        for number, (inputs, outputs) in enumerate(zip(widths, widths[1:]), 1):
+            self.add_module(f"conv{number}", DoubleConv(inputs, outputs))
+
+    def forward(self, frame: Tensor) -> List[Tensor]:
+        """Finest first."""
+        features, planes = [], frame
+        for number in (1, 2, 3, 4):
+            planes = self.get_submodule(f"conv{number}")(planes)
+            features.append(planes)
+        return features
+
+
+class PaperRIFE(nn.Module):
+    """A paper model; ``timed``: it is told the time, else it knows the middle alone."""
+
+    padding = Padding(32)
+    scales = True
+
+    def __init__(self, widths: Sequence[int], timed: bool) -> None:
+        super().__init__()
+        self.any_time = self.timed = timed
+        for number, width in enumerate(widths):
+            self.add_module(f"block{number}", Stage(6 + int(timed) + (11 if number else 0), width))
+        self.contextnet = Context()
+        self.unet = Refiner(17, _CONTEXT)
+        channels_last(self)
+
+    def look(self, frame: Tensor) -> Seen:
+        """The features of a frame."""
+        return Seen(frame, self.contextnet(frame.to(dtype_of(self))))
+
+    def prepare(self, first: Seen, second: Seen, scale: float = 1.0) -> State:
+        """A pair of what :meth:`look` answered."""
+        factors = tuple(factor / scale for factor in _FACTORS)
+        both = torch.cat([first.frame, second.frame], 1)
+        return State(first, second, [scaled(both, 1 / factor).to(dtype_of(self)) for factor in factors], factors)
+
+    def steps(self, state: State, time: Time) -> Iterator[Step]:
+        """The answer after each stage."""
+        zero, one = state.first.frame, state.second.frame
+        step = None
+        for number, (frames, factor) in enumerate(zip(state.frames, state.factors)):
+            seen = [frames, time_plane(time, frames)] if self.timed else [frames]
+            if step is not None:
+                found = scaled(torch.cat([step.fetched_0, step.fetched_1, step.logit], 1), 1 / factor)
+                seen += [found.to(frames.dtype), scaled_flow(step.flow, 1 / factor).to(frames.dtype)]
+            told = self.get_submodule(f"block{number}")(torch.cat(seen, 1)).float()
+            flow, logit = scaled_flow(told[:, :4], 2 * factor), scaled(told[:, 4:], 2 * factor)
+            if step is not None:
+                flow, logit = step.flow + flow, step.logit + logit
+            step = Step(flow, logit, warp(zero, flow[:, :2]), warp(one, flow[:, 2:]))
+            yield step
+
+    def at(self, state: State, time: Time) -> Found:
+        """The in-between: at any time where the model is told it, else in the middle."""
+        *_, last = self.steps(state, time)
+        known = [state.first.frame, state.second.frame, last.fetched_0, last.fetched_1, last.logit, last.flow]
+        residual = self.unet(torch.cat(known, 1).to(dtype_of(self)), _carried(state, last.flow)).float()
+        mask = torch.sigmoid(last.logit)
+        image = blend(mask, last.fetched_0, last.fetched_1) + residual
+        return Found(last.flow[:, :2], last.flow[:, 2:], image, mask, residual)
+
+
+def _carried(state: State, flow: Tensor) -> List[Tensor]:
+    """The features of both frames, level by level, fetched by the flow."""
+    features = []
+    for zero, one in zip(state.first.features, state.second.features):
+        flow = scaled_flow(flow, 0.5)
+        features.append(torch.cat([warp(zero, flow[:, :2]), warp(one, flow[:, 2:])], 1))
+    return features

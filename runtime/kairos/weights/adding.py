@@ -1,0 +1,83 @@
+"""Weights into the store: read, recognised, their licence accepted, kept."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Callable, Optional, Sequence
+
+from kairos.engines.architecture import Architecture
+from kairos.engines.architectures import ARCHITECTURES
+from kairos.errors import BadRequest
+from kairos.weights.containers import open_container
+from kairos.weights.recognise import recognised
+from kairos.weights.store import Record, Store, checked_name
+
+Accept = Callable[[Architecture, str], bool]
+"""Asked with the network and its licence in one line; whether the user accepts it."""
+
+
+def add(
+    path: Path,
+    store: Store,
+    accept: Accept,
+    name: Optional[str] = None,
+    source: str = "",
+    architectures: Sequence[Architecture] = ARCHITECTURES,
+) -> Record:
+    """Reads a file of weights and keeps it.
+
+    Args:
+        path: the official file, as it is.
+        store: where it goes.
+        accept: asked once the network is known.
+        name: of the weights; else the network's variant, or the file's name where that is taken.
+        source: where the file came from; else its own name.
+        architectures: networks to try.
+
+    Raises:
+        BadRequest: the file was refused, its licence was not accepted, or the name is taken. Nothing is changed.
+        KairosError: the store cannot be written.
+    """
+    if name is not None:
+        checked_name(name)
+    with open_container(path) as container:
+        found = recognised(container, architectures)
+        match = found.match
+        terms = licence(match.architecture)
+        if not accept(match.architecture, terms):
+            raise BadRequest(
+                f"The licence of {match.architecture.id} was not accepted: {terms}.",
+                "Add --accept-licence to accept it.",
+            )
+        variant = str(match.values.get("variant", match.architecture.id))
+        record = Record(
+            name=name or _free_name(store, variant, path, container.sha256),
+            architecture=match.architecture.id,
+            values=dict(match.values),
+            licence=terms,
+            non_commercial=match.architecture.non_commercial,
+            accepted=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            source=source or path.name,
+            source_sha256=container.sha256,
+            taken=found.taken,
+            sha256="",
+        )
+        return store.put(record, match.tensors)
+
+
+def licence(architecture: Architecture) -> str:
+    """The terms of a network in one line."""
+    use = "no commercial use" if architecture.non_commercial else "commercial use allowed"
+    return f"code {architecture.code_licence}; weights {architecture.weights_licence or 'none'}; {use}"
+
+
+def _free_name(store: Store, variant: str, path: Path, digest: str) -> str:
+    """The variant's own name where it is free or holds the same file, else the file's, else both."""
+    taken = {record.name: record.source_sha256 for record in store.records()}
+    stem = re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).strip("-._") or "weights"
+    for name in (variant, stem[:64], f"{variant}-{stem}"[:64]):
+        if taken.get(name, digest) == digest:
+            return checked_name(name)
+    raise BadRequest(f"There are weights {variant} and {stem} already.", "Choose another --name.")

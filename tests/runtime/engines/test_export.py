@@ -1,0 +1,116 @@
+"""A network written as ONNX or TorchScript computes at any size what it computes here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kairos.engines.amt.architecture import ARCHITECTURE as AMT
+from kairos.engines.ema.architecture import ARCHITECTURE as EMA
+from kairos.engines.export import INPUTS, OUTPUTS, Between, to_onnx, to_torchscript
+from kairos.engines.ifrnet.architecture import ARCHITECTURE as IFRNET
+from kairos.engines.rife.architecture import ARCHITECTURE as RIFE
+from support.parity import weight
+
+SIZES = ((134, 200), (180, 141))
+"""Not those that graphs are recorded with, and multiples of nothing."""
+
+AGREES = 1e-3
+
+NETWORKS: Mapping[str, Tuple[Any, Dict[str, Any]]] = {
+    "ifrnet-s": (IFRNET, {"widths": [24, 36, 54, 72], "kernel": 3, "side": 24}),
+    "rife-4.6": (RIFE, {"widths": [192, 128, 96, 64], "factors": [8, 4, 2, 1], "outputs": 6, "code": 0, "hidden": 16}),
+    "rife-4.25": (
+        RIFE,
+        {"widths": [192, 128, 96, 64, 32], "factors": [16, 8, 4, 2, 1], "outputs": 13, "code": 4, "hidden": 16},
+    ),
+    "rife-paper-m": (RIFE, {"widths": [240, 150, 90], "timed": True}),
+    "amt-s": (
+        AMT,
+        {
+            "bottleneck": True,
+            "compared": [32, 64, 96],
+            "outputs": 84,
+            "widths": [20, 32, 44, 56],
+            "kernel": 3,
+            "side": 20,
+            "updates": [64, None, 40, 20, 68, 76],
+            "high": False,
+            "fields": 3,
+            "mixing": 3,
+        },
+    ),
+    "ema-vfi-small": (EMA, {"width": 16, "depths": [2, 2]}),
+}
+
+
+RULES: Sequence[Any] = (
+    (r"\.bias$", None, "affine", 0.0, 0.05),
+    (r"norm\d?\.weight$", 1, "affine", 1.0, 0.1),
+    (r"\.convc1\.weight$", None, "conv", 0.2),
+    (r"_head\.2\.weight$|^comb_block\.2\.weight$", None, "conv", 0.1),
+    (r"\.beta$", None, "affine", 0.5, 0.1),
+    (r"\.weight$", 1, "affine", 0.25, 0.05),
+    (r"lastconv.*\.weight$|^decoder1\.convblock\.2\.weight$", None, "deconv", 0.35),
+    (r"^decoder\d\.convblock\.2\.weight$|^unet\.up\d\.0\.weight$|cnn3\.weight$", None, "deconv", 1.0),
+    (r"^unet\.conv\.weight$", None, "conv", 0.3),
+    (r"\.weight$", None, "conv", 1.35),
+)
+"""Weights with which flows are some pixels long (of the recipes in the shared parity data)."""
+
+
+def _network(name: str) -> Any:
+    architecture, values = NETWORKS[name]
+    network = architecture.build(values).eval().requires_grad_(False)
+    weights = {key: weight(key, tensor.shape, RULES) for key, tensor in network.state_dict().items()}
+    network.load_state_dict(weights)
+    return network
+
+
+def _frames(height: int, width: int) -> Tensor:
+    coarse = torch.rand(1, 6, height // 8 + 2, width // 8 + 2, generator=torch.Generator().manual_seed(height))
+    return F.interpolate(coarse, (height, width), mode="bicubic")
+
+
+def _expected(network: Any, frames: Tensor, time: float) -> List[Tensor]:
+    found: List[Tensor] = list(Between(network)(frames, torch.full((1, 1, 1, 1), time)))
+    assert 1 < found[1].abs().max() < 50, "the network finds no motion: nothing is compared"
+    return found
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_onnx_agrees_at_sizes_that_were_not_recorded(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="the exporter of torch needs the package onnx")
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network = _network(name)
+    to_onnx(network, tmp_path / "network.onnx")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx", options, providers=["CPUExecutionProvider"])
+    assert tuple(each.name for each in session.get_inputs()) == INPUTS
+    assert tuple(each.name for each in session.get_outputs()) == OUTPUTS
+    for (height, width), time in zip(SIZES, (0.3, 0.5)):
+        frames = _frames(height, width)
+        told = session.run(None, {"frames": frames.numpy(), "time": torch.full((1, 1, 1, 1), time).numpy()})
+        for found, wanted in zip(told, _expected(network, frames, time)):
+            assert found.shape == wanted.shape
+            assert (torch.from_numpy(found) - wanted).abs().max() <= AGREES
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_torchscript_agrees_and_remembers_no_device(name: str, tmp_path: Path) -> None:
+    network = _network(name)
+    to_torchscript(network, tmp_path / "network.pt")
+    recorded = torch.jit.load(tmp_path / "network.pt")
+    assert "Device" not in str(recorded.inlined_graph)
+    for (height, width), time in zip(SIZES, (0.3, 0.5)):
+        frames = _frames(height, width)
+        told = recorded(torch.cat([frames, torch.full((1, 1, height, width), time)], 1))
+        wanted = torch.cat(_expected(network, frames, time), 1)
+        assert told.shape == wanted.shape
+        assert (told - wanted).abs().max() <= AGREES
