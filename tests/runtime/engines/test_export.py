@@ -15,6 +15,7 @@ from kairos.engines.ema.architecture import ARCHITECTURE as EMA
 from kairos.engines.export import INPUTS, OUTPUTS, Between, to_onnx, to_torchscript
 from kairos.engines.ifrnet.architecture import ARCHITECTURE as IFRNET
 from kairos.engines.rife.architecture import ARCHITECTURE as RIFE
+from kairos.errors import EngineError
 from support.parity import weight
 
 SIZES = ((134, 200), (180, 141))
@@ -114,3 +115,8 @@ def test_torchscript_agrees_and_remembers_no_device(name: str, tmp_path: Path) -
         wanted = torch.cat(_expected(network, frames, time), 1)
         assert told.shape == wanted.shape
         assert (told - wanted).abs().max() <= AGREES
+
+
+def test_a_file_that_cannot_be_written_is_told_in_a_line(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"network\.pt cannot be written"):
+        to_torchscript(_network("ifrnet-s"), tmp_path / "no such folder" / "network.pt")
