@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import array
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +18,7 @@ import pytest
 
 from kairos.frame import Frame, Part, Window
 from kairos.service import memory
-from kairos.service.lending import Lent, lend, take_back
+from kairos.service.lending import Lent, lend, sweep, take_back
 from kairos.service.picture import Picture
 from kairos_nodes.client import Client, FrameBuffer
 from kairos_nodes.errors import BadRequest, Cancelled, ServiceError
@@ -277,3 +281,16 @@ def test_a_request_without_pixels_takes_under_five_milliseconds(client: Client) 
     rounds = [median(_timed(client.jobs)[0] for _ in range(50)) for _ in range(3)]
     print(f"a request: median {min(rounds):.2f} ms")
     assert min(rounds) < 5, rounds
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system tells of processes otherwise")
+def test_folders_of_a_runtime_that_died_go_though_its_host_has_not_noticed_yet() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as died:
+        os.waitid(os.P_PID, died.pid, os.WEXITED | os.WNOWAIT)
+        theirs = Path(tempfile.mkdtemp(prefix=f"kairos-frames-{died.pid}-"))
+        ours = Path(tempfile.mkdtemp(prefix=f"kairos-frames-{os.getpid()}-"))
+        try:
+            sweep()
+            assert (theirs.exists(), ours.exists()) == (False, True)
+        finally:
+            take_back((theirs, ours))
