@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List
 
 import numpy as np
 import pytest
@@ -228,18 +228,15 @@ def test_a_host_that_hangs_does_not_hold_the_device_for_ever(monkeypatch: pytest
         take_back(folders)
 
 
-def _timed(action: Callable[[], object]) -> Tuple[float, bool]:
-    """Milliseconds, and whether nothing else had this processor meanwhile."""
-    begin, used = time.perf_counter(), time.thread_time()
+def _milliseconds(action: Callable[[], object]) -> float:
+    begin = time.perf_counter()
     action()
-    taken, used = time.perf_counter() - begin, time.thread_time() - used
-    return 1000 * taken, taken < 1.1 * used
+    return 1000 * (time.perf_counter() - begin)
 
 
 def test_handing_a_frame_over_and_back_costs_hardly_more_than_two_copies(client: Client) -> None:
     # 1920x1080 RGBA float; the bound is the issue's. The copies go between ordinary buffers of the host that have been
-    # written before, as the ways' do, and take turns with them. Other programs must not decide: a way counts where the
-    # copies before and after it were left alone. The minima of all must hold, and the medians of six in a row.
+    # written before, as the ways' do, and take turns with them. Every round counts: nothing is left out or repeated.
     size = 1920 * 1080 * 16
     source, spare, target = bytearray(b"\1" * size), bytearray(b"\2" * size), bytearray(b"\3" * size)
     frame = FrameBuffer(source, 1920, 1080)
@@ -252,35 +249,20 @@ def test_handing_a_frame_over_and_back_costs_hardly_more_than_two_copies(client:
     assert target == source
     copies: List[float] = []
     ways: List[float] = []
-    told = "not one was left alone"
-    end = time.monotonic() + 60
-    before, calm = _timed(copy_there_and_back)
-    while time.monotonic() < end:
-        way, _ = _timed(lambda: client.echo([frame], [target]))
-        after, calm_after = _timed(copy_there_and_back)
-        if calm and calm_after:
-            copies.append((before + after) / 2)
-            ways.append(way)
-        before, calm = after, calm_after
-        if len(ways) < 6:
-            continue
-        of_six = median(ways[-6:]), median(copies[-6:])
-        least = min(ways), min(copies)
-        told = "median {:.2f} against {:.2f} ms, minimum {:.2f} against {:.2f} ms".format(*of_six, *least)
-        if of_six[0] <= 1.25 * of_six[1] and least[0] <= 1.25 * least[1]:
-            print(f"there and back: {told} ({len(ways)} counted)")
-            return
-    if len(ways) < 6:
-        pytest.skip(f"this machine is too busy to measure: {len(ways)} of 6 undisturbed in a minute")
-    raise AssertionError(f"{told} ({len(ways)} counted)")
+    for _ in range(300):
+        copies.append(_milliseconds(copy_there_and_back))
+        ways.append(_milliseconds(lambda: client.echo([frame], [target])))
+    told = f"median {median(ways):.2f} against {median(copies):.2f} ms"
+    print(f"there and back: {told}")
+    assert median(ways) <= 1.25 * median(copies), told
 
 
 def test_a_request_without_pixels_takes_under_five_milliseconds(client: Client) -> None:
     # The bound is the issue's.
     client.engines()
-    rounds = [median(_timed(client.jobs)[0] for _ in range(50)) for _ in range(3)]
-    print(f"a request: median {min(rounds):.2f} ms")
-    assert min(rounds) < 5, rounds
+    taken = median(_milliseconds(client.jobs) for _ in range(150))
+    print(f"a request: median {taken:.2f} ms")
+    assert taken < 5
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="the system tells of processes otherwise")
