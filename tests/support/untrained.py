@@ -22,6 +22,13 @@ EXAMPLES: Mapping[str, Dict[str, Any]] = {
         "variant": "amt-s", "bottleneck": True, "compared": [32, 64, 96], "outputs": 84, "widths": [20, 32, 44, 56],
         "kernel": 3, "side": 20, "updates": [64, None, 40, 20, 68, 76], "high": False, "fields": 3, "mixing": 3,
     },
+    "gimm-vfi": {
+        "variant": "gimm-vfi-r", "context": 16, "matched": 32, "inner": 8, "feature": 32, "fine": 8, "painter": 24,
+        "side": 8, "rounds": 2, "updates": [32, 24, 16, 8, 20, 24],
+        "motion": {
+            "latent": 8, "widths": [8, 16], "blocks": 1, "refined": [16, 32], "refiners": 1, "hidden": 32, "layers": 5,
+        },
+    },
 }  # fmt: skip
 """Hyper-parameters of one network of each architecture, the smallest where there are several."""
 

@@ -19,7 +19,7 @@ class Architecture:
     """A published network. One folder of ``engines`` holds it, and ``architectures`` lists them all.
 
     Attributes:
-        id: name of the folder, and of the engine that runs it.
+        id: name of the engine that runs it, and of the folder (there with an underscore for a hyphen).
         title: one line for people.
         paper: where the method is published.
         code_licence, weights_licence: of the official releases, SPDX names or a sentence.

@@ -6,7 +6,7 @@ point to are float32 under half precision too: at 2000 pixels a half cannot tell
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +45,25 @@ def fetched(planes: Tensor, x: Tensor, y: Tensor, outside: str = "border") -> Te
     # The outer edges of pixels lie at -1 and 1: unlike their centres, these are apart on a grid of one pixel too.
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
     return F.grid_sample(planes.float(), grid, "bilinear", outside, align_corners=False).to(planes.dtype)
+
+
+def warp_rows(planes: Tensor, flow: Tensor, above: int, below: int) -> Tensor:
+    """Some rows of what a flow fetches."""
+    if below - above == flow.shape[-2]:
+        return warp(planes, flow)
+    x, y = pixels(flow)
+    rows = flow[..., above:below, :].float()
+    return fetched(planes, x + rows[:, 0], y[above:below] + rows[:, 1])
+
+
+def row_strips(height: int, rows: Optional[int], halo: int) -> Iterator[Tuple[int, int, int, int]]:
+    """Rows start to stop, and with a halo inside the frame above to below."""
+    if rows is None or height <= rows:
+        yield 0, height, 0, height
+        return
+    for start in range(0, height, rows):
+        stop = min(start + rows, height)
+        yield start, stop, max(0, start - halo), min(height, stop + halo)
 
 
 def scaled(planes: Tensor, factor: float) -> Tensor:

@@ -5,7 +5,7 @@ Teed and Deng, "RAFT: Recurrent All-Pairs Field Transforms for Optical Flow" (EC
 
 from __future__ import annotations
 
-from typing import Callable, List, Sequence
+from typing import Callable, Iterator, List, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -111,11 +111,17 @@ class CorrelationEncoder(nn.Module):
 
     def forward(self, frame: Tensor) -> Tensor:
         """(B, 3, H, W) to (B, outputs, H / 8, W / 8)."""
+        for planes in self.stages(frame):
+            last = planes
+        out: Tensor = self.conv2(last)
+        return out
+
+    def stages(self, frame: Tensor) -> Iterator[Tensor]:
+        """What the layers make of a frame, one after the other: at 1/2, 1/4, 1/8 (twice where there are four)."""
         planes = F.relu(self.norm1(self.conv1(frame)))
         for name in self._layers:
             planes = self.get_submodule(name)(planes)
-        out: Tensor = self.conv2(planes)
-        return out
+            yield planes
 
 
 def _shortcut(inputs: int, width: int, stride: int, norm: Norm) -> nn.Module | None:

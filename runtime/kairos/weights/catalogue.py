@@ -16,6 +16,7 @@ _FILM = "https://github.com/dajes/frame-interpolation-pytorch/releases/download/
 _RIFE = "https://github.com/HolyWu/vs-rife/releases/download/model/"
 _IFRNET = "https://github.com/Fannovel16/ComfyUI-Frame-Interpolation/releases/download/models/"
 _AMT = "https://huggingface.co/lalala125/AMT/resolve/main/"
+_GIMM = "https://huggingface.co/GSean/GIMM-VFI/resolve/main/"
 _RAFT = "https://download.pytorch.org/models/"
 
 _IFRNET_PAGE = "https://github.com/ltkong218/IFRNet (folder checkpoints)"
@@ -74,6 +75,10 @@ def _ema(name: str, file: str, note: str) -> Place:
     return Place(name, "ema", file, "", _EMA_PAGE, note=note)
 
 
+def _gimm(name: str, architecture: str, file: str, note: str) -> Place:
+    return Place(name, architecture, file, _GIMM + file, "https://github.com/GSeanCDAT/GIMM-VFI", note=note)
+
+
 def _raft(name: str, file: str, note: str) -> Place:
     sha256 = file.rpartition("-")[2].removesuffix(".pth")
     page = "https://docs.pytorch.org/vision/stable/models/raft.html"
@@ -102,6 +107,9 @@ CATALOGUE: Tuple[Place, ...] = (
     _ema("ema-small-t", "ours_small_t.pkl", "small, any time"),
     _ema("ema", "ours.pkl", "full, middle frames"),
     _ema("ema-t", "ours_t.pkl", "full, any time"),
+    _gimm("gimm", "gimm", "gimm.pt", "the motion alone"),
+    _gimm("gimm-vfi-r", "gimm-vfi", "gimmvfi_r_arb.pt", "any time"),
+    _gimm("gimm-vfi-r-p", "gimm-vfi", "gimmvfi_r_arb_lpips.pt", "any time, trained for perceived likeness"),
     _raft("raft", "raft_large_C_T_SKHT_V2-ff5fadd5.pth", "large, trained on everything"),
     _raft("raft-things", "raft_large_C_T_V1-22a6c225.pth", "large, the authors' raft-things"),
     _raft("raft-small", "raft_small_C_T_V2-01064c6d.pth", "small"),

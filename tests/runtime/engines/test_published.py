@@ -13,6 +13,8 @@ from kairos.engines.architecture import Architecture
 from kairos.engines.blocks import warp
 from kairos.engines.ema.architecture import ARCHITECTURE as EMA
 from kairos.engines.film.architecture import ARCHITECTURE as FILM
+from kairos.engines.gimm.architecture import ARCHITECTURE as GIMM
+from kairos.engines.gimm_vfi.architecture import ARCHITECTURE as GIMM_VFI
 from kairos.engines.ifrnet.architecture import ARCHITECTURE as IFRNET
 from kairos.engines.published import Padding
 from kairos.engines.raft.architecture import ARCHITECTURE as RAFT
@@ -20,7 +22,7 @@ from kairos.engines.rife.architecture import ARCHITECTURE as RIFE
 from support.parity import loaded, recipe_weights
 from support.shared import shared_parity
 
-ALL: tuple[Architecture, ...] = (AMT, EMA, FILM, IFRNET, RAFT, RIFE)
+ALL: tuple[Architecture, ...] = (AMT, EMA, FILM, GIMM, GIMM_VFI, IFRNET, RAFT, RIFE)
 
 OWNERS: Mapping[str, str] = {
     "amt-g/state_dict.json": "amt",
@@ -36,8 +38,8 @@ OWNERS: Mapping[str, str] = {
     "rife-4.25/state_dict.json": "rife",
     "rife-4.6/state_dict.json": "rife",
     "rife-paper/state_dict.json": "rife",
-    "gimm/state_dict.json": "",
-    "gimm-vfi-r/state_dict.json": "",
+    "gimm/state_dict.json": "gimm",
+    "gimm-vfi-r/state_dict.json": "gimm-vfi",
     "svd-inbetween/state_dict.json": "",
 }
 """Which of them knows a list of tensors as its own."""

@@ -29,7 +29,7 @@ from support.untrained import EXAMPLES, keep_untrained
 
 ALL = [each.card.id for each in engines()]
 PUBLISHED = [each.card.id for each in engines() if isinstance(each, PublishedEngine)]
-PAINTERS = {"film": "fuse.output_conv.bias", "amt": "comb_block.2.bias"}
+PAINTERS = {"film": "fuse.output_conv.bias", "amt": "comb_block.2.bias", "gimm-vfi": "amt_comb_block.2.bias"}
 """Painters, and the last bias of their picture."""
 
 HEIGHT, WIDTH = 61, 97
@@ -111,7 +111,7 @@ def test_values_far_beyond_white_and_below_black_come_through(id: str) -> None:
 
 
 @pytest.mark.parametrize("id", PAINTERS, indirect=True)
-@pytest.mark.parametrize("shift", [5.0, -5.0])
+@pytest.mark.parametrize("shift", [8.0, -8.0])
 def test_what_a_painter_paints_is_not_clamped(id: str, shift: float, weights: Path) -> None:
     record, tensors = Store(weights).load(id)
     tensors[PAINTERS[id]] = tensors[PAINTERS[id]] + shift

@@ -27,6 +27,8 @@ OFFICIAL = {
     "amt-s": ("amt", "amt-s"),
     "amt-g": ("amt", "amt-g"),
     "ema-vfi-small": ("ema", "ema-vfi-small"),
+    "gimm": ("gimm", "gimm"),
+    "gimm-vfi-r": ("gimm-vfi", "gimm-vfi-r"),
     "raft": ("raft", "raft-large"),
 }
 """Folder of the parity data to the architecture and variant."""

@@ -46,6 +46,7 @@ _TRAITS: Mapping[str, Traits] = {
     "ifrnet": Traits(),
     "amt": Traits(paints=True),
     "ema": Traits(),
+    "gimm-vfi": Traits(paints=True),
 }
 """Of the architectures that go between frames; the others serve these."""
 

@@ -7,7 +7,7 @@ description of the networks, not from their code; tests compare them with what t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -72,12 +72,13 @@ class Update(nn.Module):
         feature: channels of the feature.
         widths: of the correlation, first and (None: there is no such) second convolution; of the flows' two; of both
             together; and of the hidden state.
+        looked: channels of the correlation.
     """
 
-    def __init__(self, feature: int, widths: Sequence[Optional[int]]) -> None:
+    def __init__(self, feature: int, widths: Sequence[Optional[int]], looked: int = _CORRELATION) -> None:
         super().__init__()
         first, second, flow_1, flow_2, joint, hidden = widths
-        self.convc1 = nn.Conv2d(_CORRELATION, first, 1)
+        self.convc1 = nn.Conv2d(looked, first, 1)
         self.convc2 = None if second is None else nn.Conv2d(first, second, 3, 1, 1)
         self.convf1, self.convf2 = nn.Conv2d(4, flow_1, 7, 1, 3), nn.Conv2d(flow_1, flow_2, 3, 1, 1)
         self.conv = nn.Conv2d((second or first) + flow_2, joint, 3, 1, 1)
@@ -140,11 +141,7 @@ class AMT(nn.Module):
         for level, feature in ((3, two), (2, one)):
             for name in ("_low", "_high") if high else ("",):
                 self.add_module(f"update{level}{name}", Update(feature, updates))
-        self.comb_block = nn.Sequential(
-            nn.Conv2d(3 * fields, 6 * fields, mixing, 1, mixing // 2),
-            nn.PReLU(6 * fields),
-            nn.Conv2d(6 * fields, 3, mixing, 1, mixing // 2),
-        )
+        self.comb_block = mixer(fields, mixing)
         channels_last(self)
 
     def look(self, frame: Tensor) -> Tensor:
@@ -185,16 +182,7 @@ class AMT(nn.Module):
     def at(self, state: State, time: Time) -> Found:
         """The in-between at a time between 0 and 1; its flows and mask are the mean of the fields'."""
         *_, level = self.levels(state, time)
-        fields = self.found_fields(state, level)
-        pictures = []
-        for number in range(self.fields):
-            pair, three = slice(2 * number, 2 * number + 2), slice(3 * number, 3 * number + 3)
-            zero, one = warp(state.first, fields.flows_to_0[:, pair]), warp(state.second, fields.flows_to_1[:, pair])
-            mask = fields.masks[:, number : number + 1]
-            pictures.append(blend(mask, zero, one) + state.mean + fields.residuals[:, three])
-        mixed = self.comb_block(torch.cat(pictures, 1).to(dtype_of(self))).float()
-        to_0, to_1 = (flows.unflatten(1, (self.fields, 2)).mean(1) for flows in (fields.flows_to_0, fields.flows_to_1))
-        return Found(to_0, to_1, torch.stack(pictures).mean(0) + mixed, fields.masks.mean(1, keepdim=True))
+        return painted(self.found_fields(state, level), state.first, state.second, state.mean, self.comb_block)
 
     def _told(self, state: State, level: Level, number: int) -> Tensor:
         """What decoder 3, 2 or 1 looks at."""
@@ -217,6 +205,31 @@ class AMT(nn.Module):
             feature_change, change = second(feature, flows.to(dtype), correlation, factor)
             feature, flows = feature + feature_change, flows + change.float()
         return Level(flows, feature)
+
+
+def mixer(fields: int, size: int) -> nn.Sequential:
+    """What the pictures along several fields are mixed by; ``size`` of its convolutions."""
+    return nn.Sequential(
+        nn.Conv2d(3 * fields, 6 * fields, size, 1, size // 2),
+        nn.PReLU(6 * fields),
+        nn.Conv2d(6 * fields, 3, size, 1, size // 2),
+    )
+
+
+def painted(fields: Fields, first: Tensor, second: Tensor, mean: Union[float, Tensor], mixer: nn.Module) -> Found:
+    """The mean of the pictures along all fields, and what the mixer makes of them; flows and mask are the mean too.
+
+    ``mean`` is what has been taken from both frames (B, 3, H, W).
+    """
+    pictures, count = [], fields.masks.shape[1]
+    for number in range(count):
+        pair, three = slice(2 * number, 2 * number + 2), slice(3 * number, 3 * number + 3)
+        zero, one = warp(first, fields.flows_to_0[:, pair]), warp(second, fields.flows_to_1[:, pair])
+        mask = fields.masks[:, number : number + 1]
+        pictures.append(blend(mask, zero, one) + mean + fields.residuals[:, three])
+    mixed = mixer(torch.cat(pictures, 1).to(dtype_of(mixer))).float()
+    to_0, to_1 = (flows.unflatten(1, (count, 2)).mean(1) for flows in (fields.flows_to_0, fields.flows_to_1))
+    return Found(to_0, to_1, torch.stack(pictures).mean(0) + mixed, fields.masks.mean(1, keepdim=True))
 
 
 def _around(state: State, time: Time, flows: Tensor) -> Tensor:

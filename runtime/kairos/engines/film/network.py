@@ -10,13 +10,13 @@ finest levels) goes by strips of rows, so that memory does not hold hundreds of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import channels_last, dtype_of, fetched, pixels, warp
+from kairos.engines.blocks import channels_last, dtype_of, row_strips, warp_rows
 from kairos.engines.published import Found, Padding, Time
 
 LEVELS, FUSED, OWN = 7, 5, 3
@@ -172,7 +172,7 @@ class FILM(nn.Module):
         for level in range(top - 1, -1, -1):
             height, width = flows[level][0].shape[-2:]
             strips = []
-            for start, stop, above, below in _strips(height, self.rows, _PAINT_HALO):
+            for start, stop, above, below in row_strips(height, self.rows, _PAINT_HALO):
                 stack = self._stack(state, level, *flows[level], above, below)
                 coarser = _nearest(planes, height, width, above, below)
                 painted = self.fuse.paint(level, coarser, stack)[..., start - above : stop - above, :]
@@ -195,8 +195,8 @@ class FILM(nn.Module):
 
     def _residual(self, level: int, source: Tensor, target: Tensor, flow: Optional[Tensor]) -> Tensor:
         predictor, strips = self.predict_flow.of(level), []
-        for start, stop, above, below in _strips(source.shape[-2], self.rows, _FLOW_HALO):
-            found = target[..., above:below, :] if flow is None else _warp_rows(target, flow, above, below)
+        for start, stop, above, below in row_strips(source.shape[-2], self.rows, _FLOW_HALO):
+            found = target[..., above:below, :] if flow is None else warp_rows(target, flow, above, below)
             told = predictor(torch.cat([source[..., above:below, :], found], 1))
             strips.append(told[..., start - above : stop - above, :].float())
         return torch.cat(strips, -2) if len(strips) > 1 else strips[0]
@@ -206,7 +206,7 @@ class FILM(nn.Module):
         parts = []
         for seen, flow in ((state.first, to_0), (state.second, to_1)):
             for planes in (seen.frames[level], seen.features[level]):
-                parts.append(_warp_rows(planes, flow, above, below))
+                parts.append(warp_rows(planes, flow, above, below))
         parts += [to_0[..., above:below, :], to_1[..., above:below, :]]
         return torch.cat([part.to(parts[1].dtype) for part in parts], 1)
 
@@ -225,15 +225,6 @@ def _enlarged(flow: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(2 * flow, like.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def _warp_rows(planes: Tensor, flow: Tensor, above: int, below: int) -> Tensor:
-    """Some rows of what a flow fetches."""
-    if below - above == flow.shape[-2]:
-        return warp(planes, flow)
-    x, y = pixels(flow)
-    rows = flow[..., above:below, :].float()
-    return fetched(planes, x + rows[:, 0], y[above:below] + rows[:, 1])
-
-
 def _nearest(planes: Tensor, height: int, width: int, above: int, below: int) -> Tensor:
     """Some rows of planes enlarged to a height and width by repeating pixels."""
     if below - above == height:
@@ -241,13 +232,3 @@ def _nearest(planes: Tensor, height: int, width: int, above: int, below: int) ->
     rows = torch.arange(above, below, device=planes.device) * planes.shape[-2] // height
     columns = torch.arange(width, device=planes.device) * planes.shape[-1] // width
     return planes.index_select(-2, rows).index_select(-1, columns)
-
-
-def _strips(height: int, rows: Optional[int], halo: int) -> Iterator[Tuple[int, int, int, int]]:
-    """Rows start to stop, and with a halo inside the frame above to below."""
-    if rows is None or height <= rows:
-        yield 0, height, 0, height
-        return
-    for start in range(0, height, rows):
-        stop = min(start + rows, height)
-        yield start, stop, max(0, start - halo), min(height, stop + halo)

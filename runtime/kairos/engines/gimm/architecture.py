@@ -1,0 +1,86 @@
+"""GIMM's checkpoints: one size is published; every width is read from the shapes."""
+
+from __future__ import annotations
+
+from typing import Dict, Mapping, Optional
+
+from torch import Tensor, nn
+
+from kairos.engines.architecture import Architecture, Shapes, Value
+from kairos.engines.gimm.network import GIMM
+from kairos.engines.spelling import without_prefix
+
+CODE_LICENCE = "S-Lab License 1.0: non-commercial; commercial use needs the authors' agreement"
+WEIGHTS_LICENCE = "none stated apart from the code's S-Lab License 1.0: non-commercial"
+
+_OFFICIAL = {"latent": 16, "widths": [16, 32], "blocks": 3, "refined": [32, 64], "refiners": 1, "hidden": 128}
+
+
+_PARTS = ("g_filter", "alpha_v", "alpha_fe", "cnn_encoder.", "res_conv.", "hyponet.params_dict.")
+"""What the names of the motion model begin with."""
+
+_TABLE = "hyponet.params_dict.linear_wb"
+
+_WHOLE = ("amt_", "flow_estimator.")
+"""What other names begin with where the motion model is a part of a network that paints."""
+
+
+def spelled(tensors: Mapping[str, Tensor]) -> Dict[str, Tensor]:
+    """Without what the motion model has no use for: the official tools do not mind it either."""
+    names = without_prefix(tensors)
+    if any(name.startswith(_WHOLE) for name in names):
+        return names
+    return {name: tensor for name, tensor in names.items() if name.startswith(_PARTS)}
+
+
+def recognise(shapes: Shapes) -> Optional[Dict[str, Value]]:
+    """All widths; None where the state dict is another network's."""
+    values = None if any(name.startswith(_WHOLE) for name in shapes) else sizes(shapes)
+    if values is None:
+        return None
+    official = all(values[name] == value for name, value in _OFFICIAL.items())
+    return {"variant": "gimm" if official else "gimm-own", **values}
+
+
+def sizes(shapes: Shapes) -> Optional[Dict[str, Value]]:
+    """The arguments of :class:`GIMM`, from its shapes among others'; None where it is not there."""
+    blocks, refiners = (_blocks(shapes, part) for part in ("cnn_encoder", "res_conv"))
+    layers = sum(name.startswith(_TABLE) for name in shapes)
+    wanted = ("cnn_encoder.0", "cnn_encoder.1", f"cnn_encoder.{blocks + 4}", "res_conv.0", "res_conv.1")
+    firsts = [shapes.get(f"{name}.weight", ()) for name in wanted]
+    table, last = (shapes.get(f"{_TABLE}{number}", ()) for number in (0, layers - 1))
+    if any(len(shape) != 4 for shape in firsts) or len(table) != 2 or firsts[0][1] != 2:
+        return None
+    first, width, latent, refined, refiner = (shape[0] for shape in firsts)
+    return {
+        "latent": latent,
+        "widths": [first, width],
+        "blocks": blocks,
+        "refined": [refined, refiner],
+        "refiners": refiners,
+        "hidden": table[1],
+        # The last one answers with a vector: where it does not, the last one is missing.
+        "layers": layers if last[-1] == 2 else layers + 1,
+    }
+
+
+def _blocks(shapes: Shapes, part: str) -> int:
+    return sum(name.startswith(f"{part}.") and name.endswith(".layers.0.weight") for name in shapes)
+
+
+def build(values: Mapping[str, Value]) -> nn.Module:
+    """The network, untrained."""
+    return GIMM(**{name: value for name, value in values.items() if name != "variant"})
+
+
+ARCHITECTURE = Architecture(
+    id="gimm",
+    title="GIMM: flows between two frames to the motion at any time",
+    paper="Guo, Li and Loy, NeurIPS 2024, arXiv 2407.08680",
+    code_licence=CODE_LICENCE,
+    weights_licence=WEIGHTS_LICENCE,
+    non_commercial=True,
+    recognise=recognise,
+    spelled=spelled,
+    build=build,
+)

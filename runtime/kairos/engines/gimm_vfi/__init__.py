@@ -1,0 +1,1 @@
+"""GIMM-VFI (NeurIPS 2024): the published network that paints along GIMM's motion."""
