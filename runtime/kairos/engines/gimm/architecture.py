@@ -7,16 +7,25 @@ from typing import Dict, Mapping, Optional
 from torch import Tensor, nn
 
 from kairos.engines.architecture import Architecture, Shapes, Value
+from kairos.engines.gimm.anchored import GAIN, Anchored
 from kairos.engines.gimm.network import GIMM
 from kairos.engines.spelling import without_prefix
 
 CODE_LICENCE = "S-Lab License 1.0: non-commercial; commercial use needs the authors' agreement"
 WEIGHTS_LICENCE = "none stated apart from the code's S-Lab License 1.0: non-commercial"
 
-_OFFICIAL = {"latent": 16, "widths": [16, 32], "blocks": 3, "refined": [32, 64], "refiners": 1, "hidden": 128}
+_OFFICIAL = {
+    "latent": 16,
+    "widths": [16, 32],
+    "blocks": 3,
+    "refined": [32, 64],
+    "refiners": 1,
+    "hidden": 128,
+    "layers": 5,
+}
 
 
-_PARTS = ("g_filter", "alpha_v", "alpha_fe", "cnn_encoder.", "res_conv.", "hyponet.params_dict.")
+_PARTS = ("g_filter", "alpha_v", "alpha_fe", "cnn_encoder.", "res_conv.", "hyponet.params_dict.", GAIN)
 """What the names of the motion model begin with."""
 
 _TABLE = "hyponet.params_dict.linear_wb"
@@ -38,14 +47,16 @@ def recognise(shapes: Shapes) -> Optional[Dict[str, Value]]:
     values = None if any(name.startswith(_WHOLE) for name in shapes) else sizes(shapes)
     if values is None:
         return None
-    official = all(values[name] == value for name, value in _OFFICIAL.items())
-    return {"variant": "gimm" if official else "gimm-own", **values}
+    if GAIN in shapes:
+        return {"variant": "gimm-anchored", "anchored": True, **values}
+    return {"variant": "gimm" if values == _OFFICIAL else "gimm-own", **values}
 
 
 def sizes(shapes: Shapes) -> Optional[Dict[str, Value]]:
     """The arguments of :class:`GIMM`, from its shapes among others'; None where it is not there."""
     blocks, refiners = (_blocks(shapes, part) for part in ("cnn_encoder", "res_conv"))
     layers = sum(name.startswith(_TABLE) for name in shapes)
+    outputs = shapes.get(GAIN, (2,))[0]
     wanted = ("cnn_encoder.0", "cnn_encoder.1", f"cnn_encoder.{blocks + 4}", "res_conv.0", "res_conv.1")
     firsts = [shapes.get(f"{name}.weight", ()) for name in wanted]
     table, last = (shapes.get(f"{_TABLE}{number}", ()) for number in (0, layers - 1))
@@ -60,7 +71,7 @@ def sizes(shapes: Shapes) -> Optional[Dict[str, Value]]:
         "refiners": refiners,
         "hidden": table[1],
         # The last one answers with a vector: where it does not, the last one is missing.
-        "layers": layers if last[-1] == 2 else layers + 1,
+        "layers": layers if last[-1:] == (outputs,) else layers + 1,
     }
 
 
@@ -70,7 +81,8 @@ def _blocks(shapes: Shapes, part: str) -> int:
 
 def build(values: Mapping[str, Value]) -> nn.Module:
     """The network, untrained."""
-    return GIMM(**{name: value for name, value in values.items() if name != "variant"})
+    sizes = {name: value for name, value in values.items() if name not in ("variant", "anchored")}
+    return Anchored(**sizes) if values.get("anchored") else GIMM(**sizes)
 
 
 ARCHITECTURE = Architecture(

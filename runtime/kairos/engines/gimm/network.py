@@ -68,11 +68,12 @@ class Coordinates(nn.Module):
         latent: channels.
         hidden: of all layers but the last.
         layers: how many.
+        outputs: of the last.
     """
 
-    def __init__(self, latent: int, hidden: int, layers: int) -> None:
+    def __init__(self, latent: int, hidden: int, layers: int, outputs: int = 2) -> None:
         super().__init__()
-        widths = [latent + 3, *[hidden] * (layers - 1), 2]
+        widths = [latent + 3, *[hidden] * (layers - 1), outputs]
         self.params_dict = nn.ParameterDict()
         for number, (inputs, outputs) in enumerate(zip(widths, widths[1:])):
             # Row by row from every input; the last row is the bias.
@@ -80,7 +81,7 @@ class Coordinates(nn.Module):
             self.params_dict[f"linear_wb{number}"] = nn.Parameter(table)
 
     def forward(self, latent: Tensor, places: Tensor) -> Tensor:
-        """(B, C, h, w) and (B, h, w, 3) to (B, 2, h, w) float32, about 0..1."""
+        """(B, C, h, w) and (B, h, w, 3) to (B, outputs, h, w) float32, about 0..1."""
         batch, _, height, width = latent.shape
         told = torch.cat([latent.float().permute(0, 2, 3, 1), places], -1).reshape(batch * height * width, -1)
         tables = [self._table(number) for number in range(len(self.params_dict))]
@@ -88,7 +89,7 @@ class Coordinates(nn.Module):
             found = _perceived(told, tables)
         else:
             found = torch.cat([_perceived(part, tables) for part in told.split(_CHUNK)])
-        return found.reshape(batch, height, width, 2).permute(0, 3, 1, 2)
+        return found.reshape(batch, height, width, -1).permute(0, 3, 1, 2)
 
     def _table(self, number: int) -> Tuple[Tensor, Tensor]:
         """Weights, each output's of length 1, and bias. In float32: half of it would be seen in the flow."""
@@ -104,6 +105,7 @@ class GIMM(nn.Module):
         widths: of the encoder's first convolution and of its blocks; ``blocks``: how many.
         refined: widths of the refiner's first convolution and of its blocks; ``refiners``: how many.
         hidden: channels of the coordinate network; ``layers``: how many.
+        beside, outputs: channels that it is told beside the latent, and that it answers with.
     """
 
     def __init__(
@@ -115,6 +117,8 @@ class GIMM(nn.Module):
         refiners: int,
         hidden: int,
         layers: int,
+        beside: int = 0,
+        outputs: int = 2,
     ) -> None:
         super().__init__()
         around = torch.tensor([1.0, 2.0, 1.0])
@@ -122,7 +126,7 @@ class GIMM(nn.Module):
         self.alpha_v, self.alpha_fe = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
         self.cnn_encoder = _residuals(2, *widths, blocks, latent)
         self.res_conv = _residuals(4 * latent, *refined, refiners, 2 * latent)
-        self.hyponet = Coordinates(2 * latent, hidden, layers)
+        self.hyponet = Coordinates(2 * latent + beside, hidden, layers, outputs)
         channels_last(self.cnn_encoder)
         channels_last(self.res_conv)
 
@@ -147,7 +151,11 @@ class GIMM(nn.Module):
 
     def latent(self, state: State, time: Time) -> Tensor:
         """(B, 2 C, H, W) at a time: both ends' latents where they have got to, and what the refiner adds."""
-        arrived = torch.cat(self.arrived(state, time), 1).to(state.latent_0.dtype)
+        return self.refined(state, torch.cat(self.arrived(state, time), 1))
+
+    def refined(self, state: State, arrived: Tensor) -> Tensor:
+        """What has arrived of both latents (B, 2 C, H, W), and what the refiner adds."""
+        arrived = arrived.to(state.latent_0.dtype)
         return arrived + self.res_conv(torch.cat([state.latent_0, state.latent_1, arrived], 1))
 
     def arrived(self, state: State, time: Time) -> Tuple[Tensor, Tensor]:
@@ -189,7 +197,7 @@ def places(like: Tensor, time: Time) -> Tensor:
 
 
 def _perceived(told: Tensor, tables: Sequence[Tuple[Tensor, Tensor]]) -> Tensor:
-    """(N, inputs) to (N, 2)."""
+    """(N, inputs) to (N, outputs)."""
     for number, (weights, bias) in enumerate(tables):
         told = torch.addmm(bias, told, weights)
         told = told.sin() if number < len(tables) - 1 else told + 0.5
