@@ -20,7 +20,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def train(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="What to train: swift.")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="What to train: swift or gimm.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the training: weights, state, log and curve.")],
     minutes: Annotated[Optional[float], typer.Option("--minutes", help="Length by the clock.")] = None,
     steps: Annotated[Optional[int], typer.Option("--steps", help="Length in steps.")] = None,

@@ -17,7 +17,15 @@ def _swift(batch: Optional[int], part: Optional[str]) -> Task:
     return SwiftTask(batch or BATCH, part or PARTS[0])
 
 
-TASKS: Dict[str, Callable[[Optional[int], Optional[str]], Task]] = {"swift": _swift}
+def _gimm(batch: Optional[int], part: Optional[str]) -> Task:
+    from kairos.training.gimm import BATCH, GimmTask
+
+    if part is not None:
+        raise BadRequest(f"gimm has no part {part!r}.", "Leave --part away: it is trained as a whole.")
+    return GimmTask(batch or BATCH)
+
+
+TASKS: Dict[str, Callable[[Optional[int], Optional[str]], Task]] = {"swift": _swift, "gimm": _gimm}
 """Name on the command line, and what makes the task from its scenes per step (None: the task's own number) and the part
 of the network that it is about (None: all of it).
 """

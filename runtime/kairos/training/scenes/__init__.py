@@ -30,10 +30,10 @@ How scenes are spread, in parts of all:
 Truth is that of the topmost opaque layer which covers more than half of a pixel. Films, shadows and glows own none.
 """
 
-from kairos.training.scenes.batch import SceneBatch, Scenes, Switches
+from kairos.training.scenes.batch import Paths, SceneBatch, Scenes, Switches
 from kairos.training.scenes.sheet import contact_sheet
 
 VERSION = 2
 """Changes whenever the same seed gives other pixels."""
 
-__all__ = ["VERSION", "SceneBatch", "Scenes", "Switches", "contact_sheet"]
+__all__ = ["VERSION", "Paths", "SceneBatch", "Scenes", "Switches", "contact_sheet"]

@@ -71,6 +71,28 @@ class SceneBatch:
     depth: Tensor
 
 
+@dataclass(frozen=True)
+class Paths:
+    """Where the points of one scene are at T times; what :class:`SceneBatch` says of one holds of every.
+
+    Attributes:
+        flow_01, flow_10: (2, H, W) pixels; visible_01, visible_10: (1, H, W); valid: (2, 1, H, W) at 0 and 1.
+        flow_t0, flow_t1: (T, 2, H, W) pixels, from the pixels of each time to 0 and to 1.
+        visible_t0, visible_t1: (T, 1, H, W); valid_t: (T, 1, H, W).
+    """
+
+    flow_01: Tensor
+    flow_10: Tensor
+    visible_01: Tensor
+    visible_10: Tensor
+    valid: Tensor
+    flow_t0: Tensor
+    flow_t1: Tensor
+    visible_t0: Tensor
+    visible_t1: Tensor
+    valid_t: Tensor
+
+
 class Scenes:
     """An endless numbered supply of layered moving scenes.
 
@@ -148,6 +170,22 @@ class Scenes:
         """(T, 3, H, W) frames of one scene at any times; 0 and 1 are the two frames of ``batch``."""
         with torch.no_grad():
             return torch.stack([self._frame(index, float(time), truth=False)[0] for time in times])
+
+    def paths(self, index: int, times: Sequence[float]) -> Paths:
+        """The motion of one scene at any times, without its pictures: a part of the work."""
+        scene = self.scene(index)
+        size = (self.height, self.width, self.device)
+        with torch.no_grad():
+            owns = [picture(scene.layers, time, *size, truth=True, colours=False)[1] for time in (0.0, 1.0, *times)]
+            zero, one, *between = (own for own in owns if own is not None)
+            there, back = motion(scene.layers, zero, one, 1.0), motion(scene.layers, one, zero, 0.0)
+            to_0 = [motion(scene.layers, own, zero, 0.0) for own in between]
+            to_1 = [motion(scene.layers, own, one, 1.0) for own in between]
+        stacks = [torch.stack(list(planes)) for found in (to_0, to_1) for planes in zip(*found)]
+        return Paths(
+            there[0], back[0], there[1], back[1], torch.stack([zero.valid, one.valid])[:, None],
+            stacks[0], stacks[2], stacks[1], stacks[3], torch.stack([own.valid for own in between])[:, None],
+        )  # fmt: skip
 
     def batch(self, first: int, count: int) -> SceneBatch:
         """Scenes number first to first + count - 1."""

@@ -34,9 +34,17 @@ class Ownership:
 
 
 def picture(
-    layers: Sequence[Layer], time: float, height: int, width: int, device: torch.device, truth: bool
+    layers: Sequence[Layer],
+    time: float,
+    height: int,
+    width: int,
+    device: torch.device,
+    truth: bool,
+    colours: bool = True,
 ) -> Tuple[Tensor, Optional[Ownership]]:
-    """(3, H, W) of one instant, layers given from far to near, and whose pixels they are if truth is asked for."""
+    """(3, H, W) of one instant, layers given from far to near, and whose pixels they are if truth is asked for; black
+    where ``colours`` are not.
+    """
     rgb = torch.zeros(3, height, width, device=device)
     owner = torch.zeros(height, width, dtype=torch.int64, device=device)
     plane_x, plane_y = torch.zeros(2, height, width, device=device)
@@ -50,20 +58,9 @@ def picture(
         area = (slice(top, bottom), slice(left, right))
         x, y = layer.plane(window, time, device)
         alpha, depth = layer.cover(x, y)
-        behind = rgb[:, area[0], area[1]]
-        if layer.kind == SHADOW:
-            assert alpha is not None
-            behind.mul_(1.0 - alpha)
-            continue
-        assert layer.surface is not None
-        colours = layer.surface.colours(x, y, depth)
-        if alpha is None:
-            behind.copy_(colours)
-        elif layer.kind == ADDITIVE:
-            behind.add_(colours.mul_(alpha))
-        else:
-            behind.add_(colours.sub_(behind).mul_(alpha))
-        if not truth:
+        if colours:
+            _paint(rgb[:, area[0], area[1]], layer, x, y, alpha, depth)
+        if layer.kind == SHADOW or not truth:
             continue
         if layer.kind != OPAQUE:
             assert alpha is not None
@@ -89,6 +86,24 @@ def picture(
     return rgb, Ownership(
         owner, _members(layers, owner, plane_x, plane_y), _clear(layers, covers, height, width, device), valid
     )
+
+
+def _paint(
+    behind: Tensor, layer: Layer, x: Tensor, y: Tensor, alpha: Optional[Tensor], depth: Optional[Tensor]
+) -> None:
+    """Puts a layer over what is behind it, (3, h, w), in place."""
+    if layer.kind == SHADOW:
+        assert alpha is not None
+        behind.mul_(1.0 - alpha)
+        return
+    assert layer.surface is not None
+    colours = layer.surface.colours(x, y, depth)
+    if alpha is None:
+        behind.copy_(colours)
+    elif layer.kind == ADDITIVE:
+        behind.add_(colours.mul_(alpha))
+    else:
+        behind.add_(colours.sub_(behind).mul_(alpha))
 
 
 def _members(
