@@ -83,7 +83,8 @@ def to_onnx(network: nn.Module, path: Path) -> None:
     with _recording(network):
         try:
             torch.onnx.export(
-                Between(network),
+                # The exporter leaves a module in the mode in which it found the outermost.
+                Between(network).eval(),
                 (_frames(), torch.full((1, 1, 1, 1), 0.5)),
                 path,
                 input_names=INPUTS,

@@ -19,7 +19,6 @@ from kairos.engines.gimm_vfi.architecture import ARCHITECTURE
 from kairos.engines.gimm_vfi.network import around, corrected
 from support.parity import drawn, fixture, loaded, same
 from support.shared import shared_parity
-from support.untrained import EXAMPLES
 
 IMAGE, FLOW = 1e-3, 5e-3
 """Largest errors of images and masks, and of flows, that the README suggests. Here no outlier needs its allowance."""
@@ -140,19 +139,6 @@ def test_motion_sought_at_a_smaller_size_gives_the_official_picture() -> None:
     state = network.prepare(network.look(wanted["ds_img0"]), network.look(wanted["ds_img1"]), 0.5)
     same(network.velocity(state.motion, 0.5), wanted["ds_velocity_t050"], FLOW)
     same(network.at(state, 0.5).image.clamp(0, 1), wanted["ds_pred_t050"], IMAGE)
-
-
-def test_strips_of_rows_leave_no_trace() -> None:
-    torch.manual_seed(3)
-    network: Any = ARCHITECTURE.build(EXAMPLES["gimm-vfi"]).eval().requires_grad_(False)
-    state = network.prepare(*(network.look(frame) for frame in torch.rand(2, 1, 3, 160, 128)))
-    level = network.opening(state, torch.cat(network.flows(state.motion, 0.5), 1))
-    answers = []
-    for rows in (None, 42):
-        network.rows = rows
-        answers.append(network.fields(state, level))
-    for name in ("flows_to_0", "flows_to_1", "masks", "residuals"):
-        same(getattr(answers[0], name), getattr(answers[1], name), 1e-5)
 
 
 def test_the_variant_is_recognised_and_each_tensor_is_kept_once() -> None:

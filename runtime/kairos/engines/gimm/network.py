@@ -184,8 +184,10 @@ class GIMM(nn.Module):
         return -time * velocity, (1 - time) * velocity
 
     def _blurred(self, planes: Tensor) -> Tensor:
-        kernel = self.g_filter[0].float().expand(planes.shape[1], -1, -1, -1)
-        return F.conv2d(F.pad(planes, (1, 1, 1, 1), "reflect"), kernel, groups=planes.shape[1])
+        kernel = self.g_filter[0].float()
+        # One of both components at a time: their number has to be known where a graph is recorded.
+        padded = F.pad(planes, (1, 1, 1, 1), "reflect")
+        return torch.cat([F.conv2d(padded[:, :1], kernel), F.conv2d(padded[:, 1:], kernel)], 1)
 
 
 def places(like: Tensor, time: Time) -> Tensor:

@@ -49,5 +49,5 @@ def deposited(planes: Tensor, flow: Tensor) -> Tensor:
             inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
             share = torch.where(inside, share_down * share_across, 0.0).reshape(-1)
             target = first + row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-            total = total.index_add(1, target.reshape(-1), values * share)
+            total = total.scatter_add(1, target.reshape(1, -1).expand_as(values), values * share)
     return total.reshape(channels, batch, height, width).transpose(0, 1)
