@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.gimm.anchored import Anchored, Path, filled, ways
+from kairos.engines.gimm.anchored import Anchored, Bends, bends_of, filled, ways
 from kairos.engines.gimm.motion import coarse
 from kairos.engines.gimm.network import State
 from kairos.training.losses import robust
@@ -41,6 +41,8 @@ CELL = 4
 
 _UNSEEN = 0.1
 """Weight of points that neither frame shows."""
+_FOUR = 0.6
+"""Part of the steps that see the frame before the pair, and of those that see the frame after it."""
 _EXACT = 0.2
 """Part of the steps that see the true flows as they are."""
 _OFF, _PART = 0.3, 0.02
@@ -54,13 +56,16 @@ class GimmBatch:
     """B scenes on a grid of cells, in pixels of the frame; T times.
 
     Attributes:
-        flow_01, flow_10: (B, 2, h, w), as they are seen.
+        flow_01, flow_10, before, after: (B, 2, h, w), as they are seen, the last two to the frames around the pair, not
+            a number where these are not shown.
         times: (T,).
         flow_t0, flow_t1: (T, B, 2, h, w), true; weight: (T, B, 1, h, w).
     """
 
     flow_01: Tensor
     flow_10: Tensor
+    before: Tensor
+    after: Tensor
     times: Tuple[float, ...]
     flow_t0: Tensor
     flow_t1: Tensor
@@ -101,35 +106,40 @@ class GimmTask:
         draw = np.random.default_rng((seed, step))
         exact = draw.random() < _EXACT
         noise = torch.Generator().manual_seed(int(draw.integers(1 << 62)))
-        return _batch(paths, times, list(chosen), step, None if exact else noise)
+        around = draw.random() < _FOUR, draw.random() < _FOUR
+        return _batch(paths, times, list(chosen), step, None if exact else noise, around)
 
     def loss(self, model: nn.Module, batch: GimmBatch, progress: float) -> Tuple[Tensor, Dict[str, float]]:
-        """Errors of the ways to both frames at every time."""
-        network, state = _begun(model, batch)
-        parts = {"to 0": batch.weight.new_zeros(()), "to 1": batch.weight.new_zeros(())}
+        """Errors of the velocity and of the distance from the straight line at every time."""
+        network, state, bends = _begun(model, batch)
+        parts = {"velocity": batch.weight.new_zeros(()), "bend": batch.weight.new_zeros(())}
         for number, time in enumerate(batch.times):
-            found = ways(network.path(state, time), time)
-            for name, flow, truth in zip(parts, found, (batch.flow_t0[number], batch.flow_t1[number])):
-                parts[name] = parts[name] + _mean(robust(flow * CELL - truth), batch.weight[number])
+            path = network.path(state, time, bends)
+            velocity, away = _truth(batch, number)
+            found = path.velocity * CELL - velocity, path.bend * (CELL * time * (1 - time)) - away
+            for name, off in zip(parts, found):
+                parts[name] = parts[name] + _mean(robust(off), batch.weight[number])
         total = torch.stack(list(parts.values())).sum() / len(batch.times)
         return total, {name: float(part.detach()) / len(batch.times) for name, part in parts.items()}
 
     def validate(self, model: nn.Module, count: int, device: torch.device) -> Dict[str, float]:
-        """End-point errors in pixels, the mean of both ways at :data:`TIMES`, over scenes of the validation seed.
+        """End-point errors in pixels, means over :data:`TIMES` and scenes of the validation seed.
 
-        Beside it those of what arrives uncorrected on straight ways (``forward``), and of motion that stays where it
-        is (``linear``). The score is the error's opposite.
+        Of the velocity: ``velocity``, and beside it what arrives uncorrected (``forward``) and motion that stays where
+        it is (``linear``). Of the ways to both frames: ``two`` frames seen, ``straight`` what arrives uncorrected,
+        ``four`` frames seen, and ``quadratic`` what arrives on the parabola through four. The score is the opposite of
+        the first and of both own ways.
         """
         supply = self._supply(VALIDATION_SEED, 256, device)
-        sums = {"epe": 0.0, "forward": 0.0, "linear": 0.0}
+        sums: Dict[str, float] = {}
         with torch.no_grad():
             for number in range(count):
                 noise = torch.Generator().manual_seed(number)
                 paths = [supply.paths(number, TIMES)]
-                batch = _batch(paths, TIMES, list(range(len(TIMES))), 0, noise)
+                batch = _batch(paths, TIMES, list(range(len(TIMES))), 0, noise, (True, True))
                 for name, value in _errors(model, batch).items():
-                    sums[name] += value / count
-        return {**sums, "score": -sums["epe"]}
+                    sums[name] = sums.get(name, 0.0) + value / count
+        return {**sums, "score": -sums["velocity"] - sums["two"] - sums["four"]}
 
     def _made(self, seed: int, number: int, size: int, device: torch.device) -> Tuple[List[Paths], Tuple[float, ...]]:
         """Scenes, and the times at which they are known."""
@@ -155,12 +165,15 @@ def _batch(
     chosen: List[int],
     turn: int,
     noise: Optional[torch.Generator],
+    around: Tuple[bool, bool],
 ) -> GimmBatch:
     flows = []
-    for way in ("01", "10"):
+    for way in ("01", "10", "0_before", "1_after"):
         flow = turned_flow(torch.stack([getattr(each, f"flow_{way}") for each in paths]), turn)
         visible = turned_plane(torch.stack([getattr(each, f"visible_{way}") for each in paths]), turn)
         flows.append(flow if noise is None else _estimated(flow, visible, noise))
+    there, back, *beyond = flows
+    before, after = (flow if seen else torch.full_like(flow, torch.nan) for flow, seen in zip(beyond, around))
     to_0, to_1 = (
         turned_flow(torch.stack([getattr(each, name)[chosen] for each in paths], 1), turn)
         for name in ("flow_t0", "flow_t1")
@@ -169,8 +182,10 @@ def _batch(
     valid = torch.stack([each.valid_t[chosen] for each in paths], 1)
     weight = turned_plane(valid * (_UNSEEN + (1 - _UNSEEN) * seen), turn)
     return GimmBatch(
-        _shrunk(flows[0]),
-        _shrunk(flows[1]),
+        _shrunk(there),
+        _shrunk(back),
+        _shrunk(before),
+        _shrunk(after),
         tuple(times[number] for number in chosen),
         _shrunk(to_0),
         _shrunk(to_1),
@@ -195,26 +210,41 @@ def _estimated(flow: Tensor, visible: Tensor, noise: torch.Generator) -> Tensor:
     return guessed + off * most * (_OFF + _PART * longest * (most > 0.5))
 
 
-def _begun(model: nn.Module, batch: GimmBatch) -> Tuple[Anchored, State]:
+def _begun(model: nn.Module, batch: GimmBatch) -> Tuple[Anchored, State, Bends]:
     network: Any = model
-    return network, network.encode(batch.flow_01 / CELL, batch.flow_10 / CELL)
+    flows = [flow / CELL for flow in (batch.flow_01, batch.flow_10, batch.before, batch.after)]
+    return network, network.encode(*flows[:2]), bends_of(*flows)
+
+
+def _truth(batch: GimmBatch, number: int) -> Tuple[Tensor, Tensor]:
+    """Velocity at a time, and how far what is seen there lies from the straight line; both (B, 2, h, w) pixels."""
+    to_0, to_1, time = batch.flow_t0[number], batch.flow_t1[number], batch.times[number]
+    return to_1 - to_0, -to_0 * (1 - time) - to_1 * time
 
 
 def _errors(model: nn.Module, batch: GimmBatch) -> Dict[str, float]:
-    network, state = _begun(model, batch)
-    sums = {"epe": 0.0, "forward": 0.0, "linear": 0.0}
+    network, state, bends = _begun(model, batch)
+    sums: Dict[str, float] = {}
+
+    def count(name: str, found: Tensor, truth: Tensor, number: int) -> None:
+        off = (found * CELL - truth).square().sum(1, keepdim=True).sqrt()
+        weight = batch.weight[number].repeat(1, 1, 1, truth.shape[-1] // batch.weight.shape[-1])
+        sums[name] = sums.get(name, 0.0) + float(_mean(off, weight)) / len(batch.times)
+
     for number, time in enumerate(batch.times):
-        path = network.path(state, time)
-        rest = torch.zeros_like(path.bend)
+        two, four = network.path(state, time), network.path(state, time, bends)
         staying = (batch.flow_01 * (1 - time) - batch.flow_10 * time) / CELL
-        for name, one in (
-            ("epe", path),
-            ("forward", Path(path.arrived, rest, rest)),
-            ("linear", Path(staying, rest, rest)),
+        for name, found in (("velocity", two.velocity), ("forward", two.arrived), ("linear", staying)):
+            count(name, found, _truth(batch, number)[0], number)
+        for name, velocity, bend in (
+            ("two", two.velocity, two.bend),
+            ("straight", two.arrived, torch.zeros_like(two.bend)),
+            ("four", four.velocity, four.bend),
+            ("quadratic", two.arrived, four.given),
         ):
-            for flow, truth in zip(ways(one, time), (batch.flow_t0[number], batch.flow_t1[number])):
-                off = (flow * CELL - truth).square().sum(1, keepdim=True).sqrt()
-                sums[name] += float(_mean(off, batch.weight[number])) / (2 * len(batch.times))
+            # Both ways side by side: the mean over both.
+            found = torch.cat(ways(velocity, bend, time), -1)
+            count(name, found, torch.cat([batch.flow_t0[number], batch.flow_t1[number]], -1), number)
     return sums
 
 

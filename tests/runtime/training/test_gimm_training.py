@@ -39,7 +39,8 @@ def test_a_step_sees_the_same_in_whichever_order_it_is_asked(task: GimmTask) -> 
     assert first.times == again.times and all(0 < time < 1 for time in first.times)
     for each in fields(first):
         if each.name != "times":
-            assert torch.equal(getattr(first, each.name), getattr(again, each.name))
+            one, other = getattr(first, each.name), getattr(again, each.name)
+            assert torch.equal(one.nan_to_num(1e9), other.nan_to_num(1e9))
     assert first.times != task.batch(0, 6, 64, CPU).times
 
 
@@ -48,13 +49,13 @@ def test_some_steps_on_one_batch_lower_the_loss(task: GimmTask) -> None:
     network, batch = task.model(), task.batch(0, 5, 64, CPU)
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     losses = []
-    for _ in range(25):
+    for _ in range(40):
         loss, parts = task.loss(network, batch, 0.0)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(float(loss.detach()))
-        assert set(parts) == {"to 0", "to 1"}
+        assert set(parts) == {"velocity", "bend"}
     assert losses[-1] < 0.9 * losses[0]
 
 
@@ -62,8 +63,8 @@ def test_an_untrained_network_is_judged_about_as_good_as_what_it_starts_from() -
     torch.manual_seed(2)
     task = GimmTask(1)
     figures = task.validate(task.model().eval(), 1, CPU)
-    assert figures["score"] == -figures["epe"]
-    assert abs(figures["epe"] - figures["forward"]) < 0.25 * figures["forward"]
+    for own, start in (("velocity", "forward"), ("two", "straight"), ("four", "quadratic")):
+        assert abs(figures[own] - figures[start]) < 0.25 * figures[start]
     assert figures["forward"] < figures["linear"]
     assert len(TIMES) == 7
 

@@ -1,10 +1,11 @@
 """Kairos' own implicit motion: GIMM's latents and coordinate network, which correct what arrives and bend its path.
 
 The published network tells the velocity itself, and that the way to both frames is straight. Here the velocities are
-carried forward beside the latents, and the coordinate network corrects them. It also tells how far the path bends: of
-something that turns, neighbouring pixels move differently, and where a pixel's velocity changes along its own way, so
-does the pixel's (the convective part of acceleration). About which centre it turns two flows leave open; the network
-chooses among several.
+carried forward beside the latents, and the coordinate network corrects them. It also tells how far the path bends.
+Where the frames before and after the pair are known, they tell most of it: their flows are carried forward as well.
+Two frames show no acceleration; they show turns, though. Of something that turns, neighbouring pixels move differently,
+and where a pixel's velocity changes along its own way, so does the pixel's (the convective part of acceleration): so
+it is where the centre rests. How far to believe either is learned.
 
 All on the flows' own grid, in its pixels; nothing hangs on the grid's size.
 """
@@ -12,7 +13,7 @@ All on the flows' own grid, in its pixels; nothing hangs on the grid's size.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -25,13 +26,12 @@ from kairos.engines.published import Time
 GAIN = "gain"
 """The tensor that sets this network's weights apart."""
 
-_SURROUNDINGS = (0, 9, 33)
-"""Sides, cells, of the squares whose mean velocity may be that of the centre of a turn; 0: the frame's own rest."""
-
-_OUTPUTS = 4 + len(_SURROUNDINGS)
-_BESIDE = 2 + 2 + 2 + 4 + 2 * len(_SURROUNDINGS)
+_OUTPUTS, _BESIDE = 6, 15
+"""Corrections of velocity and bend and two shares; what they are decided from, beside the latent."""
 _SMALL, _SHARE = 0.01, 0.3
-"""What the network's corrections, and its shares of every centre, count for before it has learned."""
+"""What the network's corrections, and its shares, count for before it has learned."""
+_TRUST = 0.7
+"""Share of what the neighbouring frames tell, before it has learned."""
 
 _HALVINGS = 7
 """How often a plane is halved to fill its holes: wider ones than this make are told to be at rest."""
@@ -41,18 +41,35 @@ _LEAST = 1e-4
 
 
 @dataclass(frozen=True)
+class Bends:
+    """What the frames before and after a pair tell of its paths.
+
+    Attributes:
+        at_0, at_1: (B, 2, H, W) pixels per squared interval, at the pixels of both frames, as :class:`Path` has it.
+        known_0, known_1: (B, 1, H, W), 1 where it is known, else 0.
+    """
+
+    at_0: Tensor
+    at_1: Tensor
+    known_0: Tensor
+    known_1: Tensor
+
+
+@dataclass(frozen=True)
 class Path:
     """At the pixels of a time, (B, 2, H, W) pixels per interval and its square.
 
     Attributes:
         velocity: from frame 0 to frame 1.
         bend: times t (1 - t) it is how far the pixel lies from the straight line between both.
-        arrived: the velocity carried forward, uncorrected.
+        arrived, given: the velocity, and the bend that the neighbouring frames tell (0 where they do not), carried
+            forward, uncorrected.
     """
 
     velocity: Tensor
     bend: Tensor
     arrived: Tensor
+    given: Tensor
 
 
 class Anchored(GIMM):
@@ -69,39 +86,69 @@ class Anchored(GIMM):
         layers: int,
     ) -> None:
         super().__init__(latent, widths, blocks, refined, refiners, hidden, layers, _BESIDE, _OUTPUTS)
-        self.gain = nn.Parameter(torch.tensor([_SMALL] * 4 + [_SHARE] * len(_SURROUNDINGS)))
+        self.gain = nn.Parameter(torch.tensor([_SMALL] * 4 + [_SHARE] * 2))
 
     def flows(self, state: State, time: Time) -> Tuple[Tensor, Tensor]:
         """From the pixels of a time to frame 0 and to frame 1, (B, 2, H, W) pixels."""
-        return ways(self.path(state, time), time)
+        path = self.path(state, time)
+        return ways(path.velocity, path.bend, time)
 
-    def path(self, state: State, time: Time) -> Path:
-        """Velocity and bend at a time."""
-        zero, sure_0 = _carried(state.latent_0, state.velocities[:, :, 0], state.flow_01 * time, state.weight_0)
-        one, sure_1 = _carried(state.latent_1, state.velocities[:, :, 1], state.flow_10 * (1 - time), state.weight_1)
+    def path(self, state: State, time: Time, bends: Optional[Bends] = None) -> Path:
+        """Velocity and bend at a time. Without ``bends`` it sees the two frames alone."""
+        scale = state.scale[:, None, None, None]
+        longest = torch.where(scale == 0, 1.0, scale)
+        bends = bends or _unknown(state)
+        zero, sure_0 = _carried(
+            [state.latent_0, 2 * state.velocities[:, :, 0] - 1, bends.at_0 / longest * bends.known_0, bends.known_0],
+            state.flow_01 * time,
+            state.weight_0,
+        )
+        one, sure_1 = _carried(
+            [state.latent_1, 2 * state.velocities[:, :, 1] - 1, bends.at_1 / longest * bends.known_1, bends.known_1],
+            state.flow_10 * (1 - time),
+            state.weight_1,
+        )
         say_0, say_1 = sure_0 * (1 - time), sure_1 * time
         total = say_0 + say_1
-        both = (zero[:, -2:] * say_0 + one[:, -2:] * say_1) / total.clamp(min=_LEAST)
+        both = (zero[:, -5:] * say_0 + one[:, -5:] * say_1) / total.clamp(min=_LEAST)
         # Between -1 and 1 of the pair's longest component.
-        anchor = filled(both, (total > _LEAST).to(both.dtype))
-        scale = state.scale[:, None, None, None]
+        anchor = filled(both[:, :2], (total > _LEAST).to(both.dtype))
+        given = both[:, 2:4] / both[:, 4:].clamp(min=_LEAST)
+        # One of both neighbours will do.
+        known = torch.maximum(zero[:, -1:] * sure_0, one[:, -1:] * sure_1)
         slopes = slopes_of(anchor * scale)
-        bends = [_steady(anchor - _mean(anchor, side), slopes) for side in _SURROUNDINGS]
-        apart = (zero[:, -2:] - one[:, -2:]) * torch.minimum(sure_0, sure_1)
-        latent = self.refined(state, torch.cat([zero[:, :-2], one[:, :-2]], 1))
-        told = [latent.float(), anchor, apart, sure_0, sure_1, slopes, *bends]
+        steady = -0.5 * (slopes[:, :2] * anchor[:, :1] + slopes[:, 2:] * anchor[:, 1:])
+        apart = (zero[:, -5:-3] - one[:, -5:-3]) * torch.minimum(sure_0, sure_1)
+        latent = self.refined(state, torch.cat([zero[:, :-5], one[:, :-5]], 1))
+        told = [latent.float(), anchor, apart, sure_0, sure_1, slopes, steady, given, known]
         found = self.hyponet(torch.cat(told, 1), places(latent, time)) - 0.5
         found = found * self.gain.float()[:, None, None]
-        bend = found[:, 2:4]
-        for number, each in enumerate(bends):
-            bend = bend + found[:, 4 + number : 5 + number] * each
-        return Path((anchor + found[:, :2]) * scale, bend * scale, anchor * scale)
+        bend = found[:, 2:4] + found[:, 4:5] * steady + (_TRUST + found[:, 5:]) * known * given
+        return Path((anchor + found[:, :2]) * scale, bend * scale, anchor * scale, known * given * scale)
 
 
-def ways(path: Path, time: Time) -> Tuple[Tensor, Tensor]:
-    """The flows to both frames along a path, (B, 2, H, W) pixels."""
-    away = path.bend * (time * (1 - time))
-    return -path.velocity * time - away, path.velocity * (1 - time) - away
+def ways(velocity: Tensor, bend: Tensor, time: Time) -> Tuple[Tensor, Tensor]:
+    """The flows to both frames along a path (see :class:`Path`), (B, 2, H, W) pixels."""
+    away = bend * (time * (1 - time))
+    return -velocity * time - away, velocity * (1 - time) - away
+
+
+def bends_of(
+    flow_01: Tensor, flow_10: Tensor, before: Optional[Tensor] = None, after: Optional[Tensor] = None
+) -> Bends:
+    """What the neighbouring frames tell, from flows (B, 2, H, W): the pair's, that from frame 0 to the frame before it,
+    and that from frame 1 to the frame after it, frames evenly apart. What is missing or not finite is not known.
+
+    With x(s) = x + v s + h s^2 at frame 0, the flows to both its neighbours are v + h and -v + h.
+    """
+    found = []
+    for onward, beyond in ((flow_01, before), (flow_10, after)):
+        none = torch.zeros_like(onward)
+        bend = none if beyond is None else -0.5 * (onward + beyond)
+        known = bend.isfinite().all(1, keepdim=True) & torch.tensor(beyond is not None, device=onward.device)
+        found.append((torch.where(known, bend, none), known.to(onward.dtype)))
+    (at_0, known_0), (at_1, known_1) = found
+    return Bends(at_0, at_1, known_0, known_1)
 
 
 def slopes_of(velocity: Tensor) -> Tensor:
@@ -137,26 +184,14 @@ def filled(planes: Tensor, known: Tensor) -> Tensor:
     return answer
 
 
-def _carried(latent: Tensor, velocity: Tensor, flow: Tensor, weight: Tensor) -> Tuple[Tensor, Tensor]:
-    """Latent and velocity (in -1..1) carried forward, (B, C + 2, H, W), and in 0..1 how much arrived."""
-    planes = torch.cat([latent.float(), 2 * velocity - 1], 1)
+def _carried(parts: Sequence[Tensor], flow: Tensor, weight: Tensor) -> Tuple[Tensor, Tensor]:
+    """Planes (B, C, H, W) carried forward, put together, and in 0..1 how much arrived."""
+    planes = torch.cat([part.float() for part in parts], 1)
     arrived = deposited(torch.cat([planes * weight, weight, torch.ones_like(weight)], 1), flow)
     total, area = arrived[:, -2:-1], arrived[:, -1:]
     return arrived[:, :-2] / torch.where(total == 0, 1.0, total), area.clamp(max=1)
 
 
-def _steady(relative: Tensor, slopes: Tensor) -> Tensor:
-    """(B, 2, H, W): the bend of a path through velocities that do not change in time, seen from what moves along."""
-    return -0.5 * (slopes[:, :2] * relative[:, :1] + slopes[:, 2:] * relative[:, 1:])
-
-
-def _mean(planes: Tensor, side: int) -> Tensor:
-    """Means over squares of that side; 0 for none."""
-    if side == 0:
-        return torch.zeros_like(planes)
-    height, width = planes.shape[-2:]
-    step = max(1, side // 8)
-    small = F.avg_pool2d(planes, step, ceil_mode=True, count_include_pad=False)
-    window = side // step // 2 * 2 + 1
-    soft = F.avg_pool2d(small, window, 1, window // 2, count_include_pad=False)
-    return F.interpolate(soft, (height, width), mode="bilinear", align_corners=False)
+def _unknown(state: State) -> Bends:
+    rest, none = torch.zeros_like(state.flow_01), torch.zeros_like(state.weight_0)
+    return Bends(rest, rest, none, none)

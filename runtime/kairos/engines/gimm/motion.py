@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kairos.engines.gimm.anchored import Anchored, Path, ways
+from kairos.engines.gimm.anchored import Anchored, Bends, bends_of, ways
 from kairos.engines.gimm.network import GIMM, State
 
 
@@ -21,6 +21,7 @@ class Known:
     """What depends on the flows alone, and the frame's height and width."""
 
     state: State
+    bends: Bends
     size: Tuple[int, int]
 
 
@@ -39,15 +40,25 @@ class GimmMotion:
         self._network, self._cell = network, cell
 
     @torch.inference_mode()
-    def know(self, flow_01: Tensor, flow_10: Tensor) -> Known:
+    def know(
+        self,
+        flow_01: Tensor,
+        flow_10: Tensor,
+        before: Optional[Tensor] = None,
+        after: Optional[Tensor] = None,
+    ) -> Known:
         """What is shared by all times.
 
         Args:
             flow_01, flow_10: (2, H, W), from frame 0 to frame 1 and back. What is not finite counts as rest.
+            before, after: (2, H, W), from frame 0 to the frame before it and from frame 1 to the frame after it, as far
+                away as both are from each other; None where there is none. What is not finite is not known. Kairos' own
+                network bends paths by them; the published one has no use for them.
         """
         size = int(flow_01.shape[-2]), int(flow_01.shape[-1])
-        flows = (coarse(torch.nan_to_num(flow, 0.0, 0.0, 0.0)[None], self._cell) for flow in (flow_01, flow_10))
-        return Known(self._network.encode(*flows), size)
+        pair = [coarse(torch.nan_to_num(flow, 0.0, 0.0, 0.0)[None], self._cell) for flow in (flow_01, flow_10)]
+        beyond = (None if flow is None else coarse(flow[None], self._cell) for flow in (before, after))
+        return Known(self._network.encode(*pair), bends_of(*pair, *beyond), size)
 
     @torch.inference_mode()
     def at(self, known: Known, time: float, arrived: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
@@ -60,24 +71,26 @@ class GimmMotion:
                 and the grid is coarser than the frame, its edges stay as they are: the network's difference from it,
                 as the coarse grid shows both, is what is added.
         """
-        path = self._path(known, time)
+        velocity, bend = self._path(known, time)
         if self._cell == 1:
-            to_0, to_1 = ways(path, time)
+            to_0, to_1 = ways(velocity, bend, time)
             return to_0[0], to_1[0]
-        velocity, base = path.velocity, None
+        base = None
         if arrived is not None:
             base = torch.nan_to_num(arrived, 0.0, 0.0, 0.0)[None]
             velocity = velocity - coarse(base, self._cell)
-        whole = self._whole(torch.cat([velocity, path.bend], 1), known.size)
+        whole = self._whole(torch.cat([velocity, bend], 1), known.size)
         velocity = whole[:, :2] if base is None else whole[:, :2] + base
-        to_0, to_1 = ways(Path(velocity, whole[:, 2:], velocity), time)
+        to_0, to_1 = ways(velocity, whole[:, 2:], time)
         return to_0[0], to_1[0]
 
-    def _path(self, known: Known, time: float) -> Path:
+    def _path(self, known: Known, time: float) -> Tuple[Tensor, Tensor]:
+        """Velocity and bend, (1, 2, h, w)."""
         if isinstance(self._network, Anchored):
-            return self._network.path(known.state, time)
+            path = self._network.path(known.state, time, known.bends)
+            return path.velocity, path.bend
         velocity = self._network.velocity(known.state, time)
-        return Path(velocity, torch.zeros_like(velocity), velocity)
+        return velocity, torch.zeros_like(velocity)
 
     def _whole(self, planes: Tensor, size: Tuple[int, int]) -> Tensor:
         """Planes of the grid, in its pixels, at the frame's size and in the frame's."""

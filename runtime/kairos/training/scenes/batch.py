@@ -77,6 +77,8 @@ class Paths:
 
     Attributes:
         flow_01, flow_10: (2, H, W) pixels; visible_01, visible_10: (1, H, W); valid: (2, 1, H, W) at 0 and 1.
+        flow_0_before, flow_1_after: (2, H, W) pixels, from time 0 to -1 and from 1 to 2; visible_0_before,
+            visible_1_after: (1, H, W).
         flow_t0, flow_t1: (T, 2, H, W) pixels, from the pixels of each time to 0 and to 1.
         visible_t0, visible_t1: (T, 1, H, W); valid_t: (T, 1, H, W).
     """
@@ -86,6 +88,10 @@ class Paths:
     visible_01: Tensor
     visible_10: Tensor
     valid: Tensor
+    flow_0_before: Tensor
+    flow_1_after: Tensor
+    visible_0_before: Tensor
+    visible_1_after: Tensor
     flow_t0: Tensor
     flow_t1: Tensor
     visible_t0: Tensor
@@ -176,14 +182,19 @@ class Scenes:
         scene = self.scene(index)
         size = (self.height, self.width, self.device)
         with torch.no_grad():
-            owns = [picture(scene.layers, time, *size, truth=True, colours=False)[1] for time in (0.0, 1.0, *times)]
-            zero, one, *between = (own for own in owns if own is not None)
+            owns = [
+                picture(scene.layers, time, *size, truth=True, colours=False)[1]
+                for time in (-1.0, 0.0, 1.0, 2.0, *times)
+            ]
+            before, zero, one, after, *between = (own for own in owns if own is not None)
             there, back = motion(scene.layers, zero, one, 1.0), motion(scene.layers, one, zero, 0.0)
+            back_0, on_1 = motion(scene.layers, zero, before, -1.0), motion(scene.layers, one, after, 2.0)
             to_0 = [motion(scene.layers, own, zero, 0.0) for own in between]
             to_1 = [motion(scene.layers, own, one, 1.0) for own in between]
         stacks = [torch.stack(list(planes)) for found in (to_0, to_1) for planes in zip(*found)]
         return Paths(
             there[0], back[0], there[1], back[1], torch.stack([zero.valid, one.valid])[:, None],
+            back_0[0], on_1[0], back_0[1], on_1[1],
             stacks[0], stacks[2], stacks[1], stacks[3], torch.stack([own.valid for own in between])[:, None],
         )  # fmt: skip
 
