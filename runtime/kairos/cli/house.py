@@ -14,6 +14,8 @@ from kairos_nodes.manifest import build_manifest, manifest_text
 from kairos_nodes.node_reference import nodes_text
 from kairos_nodes.reference import reference_text
 
+from .export import EngineOrCommand, export
+
 ROOT = Path(__file__).resolve().parents[3]
 MANIFEST = ROOT / "manifest.json"
 REFERENCE = ROOT / "docs" / "parameters.md"
@@ -26,7 +28,10 @@ _HERE = ("why_not", "weights")
 def add_commands(app: typer.Typer) -> None:
     """Adds the commands that only look."""
     app.command("info")(info)
-    app.command("engines")(engines)
+    group = typer.Typer(cls=EngineOrCommand, rich_markup_mode=None)
+    group.callback(invoke_without_command=True)(engines)
+    group.command("export")(export)
+    app.add_typer(group, name="engines")
     app.command("manifest")(manifest)
 
 
@@ -80,14 +85,17 @@ def engine_rows() -> List[Dict[str, Any]]:
 
 
 def engines(
+    context: typer.Context,
     name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="One engine, in full.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Show what can run here, at what licence, from which weights, and why not."""
+    if context.invoked_subcommand is not None:
+        return
     from kairos.engines import engine as named
 
     rows = engine_rows()
-    if name is not None:
+    if name:
         wanted = named(name).card.id
         rows = [row for row in rows if row["id"] == wanted]
     if as_json:
