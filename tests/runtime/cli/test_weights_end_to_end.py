@@ -61,14 +61,19 @@ def wrapped(kind: str, state: Dict[str, Tensor], path: Path) -> None:
         WRAPPINGS[kind](state, path)
 
 
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store of this test's own."""
+    monkeypatch.setenv("KAIROS_WEIGHTS", str(tmp_path / "store"))
+
+
 CASES = [(kind, *NETWORKS[number % len(NETWORKS)]) for number, kind in enumerate(WRAPPINGS)]
 
 
 @pytest.mark.parametrize(("kind", "folder", "engine"), [*CASES, ("scripted", "film", "film")])
 def test_a_checkpoint_is_added_listed_with_its_licence_and_retimes_a_real_clip(
-    kind: str, folder: str, engine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
-    monkeypatch.setenv("KAIROS_WEIGHTS", str(tmp_path / "store"))
+    kind: str, folder: str, engine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     checkpoint = tmp_path / "official.pth"
     wrapped(kind, recipe_weights(folder), checkpoint)
     assert main(["weights", "add", str(checkpoint), "--accept-licence", "--name", "mine"]) == 0
