@@ -82,29 +82,19 @@ def engine_rows() -> List[Dict[str, Any]]:
 def engines(
     name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="One engine, in full.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure memory and time at 1920x1080 here, and keep the figures.")
+    ] = False,
 ) -> None:
-    """Show what can run here, at what licence, from which weights, and why not."""
+    """Show what can run here, at what licence, from which weights, how fast, and why not."""
+    from kairos.cli.engine_table import show
     from kairos.engines import engine as named
 
     rows = engine_rows()
     if name is not None:
         wanted = named(name).card.id
         rows = [row for row in rows if row["id"] == wanted]
-    if as_json:
-        print(json.dumps(rows, indent=2))
-        return
-    for row in rows:
-        state = "cannot run here: " + row["why_not"] if row["why_not"] else "ready"
-        print(f"{row['id']:12} {state}\n             {row['title']}")
-        print(f"             code {row['code_licence']}, weights {row['weights_licence'] or 'none needed'}")
-        if row["weights"]:
-            print(f"             has {', '.join(row['weights'])}")
-        if name is not None:
-            print(f"             {row['paper']}")
-            for key in ("any_time", "gives_motion", "paints", "clip", "commercial"):
-                print(f"             {key.replace('_', ' ')}: {'yes' if row[key] else 'no'}")
-            for option, meaning in row["parameters"].items():
-                print(f"             {option}: {meaning}")
+    show(rows, whole=name is not None, as_json=as_json, measuring=measure)
 
 
 def manifest(
