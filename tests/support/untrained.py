@@ -23,13 +23,16 @@ EXAMPLES: Mapping[str, Dict[str, Any]] = {
         "kernel": 3, "side": 20, "updates": [64, None, 40, 20, 68, 76], "high": False, "fields": 3, "mixing": 3,
     },
 }  # fmt: skip
-"""Hyper-parameters of one network of each architecture, the smallest where there are several."""
+"""Hyper-parameters of one network of each architecture that goes between frames, the smallest where there are several."""
+
+FLOWS: Mapping[str, Dict[str, Any]] = {"raft": {"variant": "raft-small", "large": False}}
+"""Of those that serve these."""
 
 
 def keep_untrained(root: Path, id: str, name: str = "untrained", seed: int = 5, **values: Any) -> Record:
     """Puts seeded random weights of an architecture into the store."""
     architecture = next(each for each in ARCHITECTURES if each.id == id)
-    hyper = {**EXAMPLES[id], **values}
+    hyper = {**{**EXAMPLES, **FLOWS}[id], **values}
     torch.manual_seed(seed)
     tensors = architecture.build(hyper).state_dict()
     record = Record(
