@@ -17,7 +17,10 @@ EXAMPLES: Mapping[str, Dict[str, Any]] = {
 }
 """Hyper-parameters of one network of each architecture that an engine runs, the smallest where there are several."""
 
+FLOWS: Mapping[str, Dict[str, Any]] = {"raft": {"variant": "raft-small", "large": False}}
+"""Of those that serve these."""
+
 
 def keep_untrained(root: Path, id: str, name: str = "untrained", seed: int = 5, **values: Any) -> Record:
     """Puts seeded random weights of an architecture into the store."""
-    return keep(Store(root), id, {**EXAMPLES[id], **values}, name, seed)
+    return keep(Store(root), id, {**{**EXAMPLES, **FLOWS}[id], **values}, name, seed)
