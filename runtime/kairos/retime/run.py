@@ -214,6 +214,7 @@ class _Run:
 
     def _digest(self, engine: Engine, settled: Mapping[str, EngineSettings], plate: Plate, write: WriteSettings) -> str:
         passive = {"input", "output", "range", "frames", "start", "device", "overwrite", "engine", "exposure", "json"}
+        passive |= {"flow"}  # whose weights are among those below
         settings = {name: value for name, value in self._job.to_dict().items() if name not in passive}
         # Of the weights what they are counts, not where they lie.
         hashes = {engine.weights_hash(each) for each in settled.values()}

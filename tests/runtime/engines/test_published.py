@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from kairos.engines.amt.architecture import ARCHITECTURE as AMT
-from kairos.engines.architecture import Architecture
+from kairos.engines.architecture import Architecture, shapes_of
 from kairos.engines.blocks import warp
 from kairos.engines.ema.architecture import ARCHITECTURE as EMA
 from kairos.engines.film.architecture import ARCHITECTURE as FILM
@@ -67,6 +67,17 @@ def test_what_is_recognised_can_be_written_down_and_read_again(architecture: Arc
     assert {key: tensor.shape for key, tensor in built.items()} == {
         key: tensor.shape for key, tensor in spelled.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name"), [(architecture, name) for architecture in ALL for name in architecture.variants]
+)
+def test_what_is_known_of_a_variant_is_what_its_own_tensors_say(architecture: Architecture, name: str) -> None:
+    values = dict(architecture.variants[name])
+    with torch.device("meta"):
+        tensors = architecture.build(values).state_dict()
+    assert values["variant"] == name
+    assert architecture.recognise(shapes_of(tensors)) == values
 
 
 @pytest.mark.parametrize("architecture", ALL, ids=lambda each: each.id)
