@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -65,6 +66,11 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@lru_cache(maxsize=1)
+def session_of(file: Path) -> Any:
+    return onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+
+
 def scene(height: int, width: int, count: int = 2) -> List[Tensor]:
     """A texture that drifts and waves, scene-linear."""
     x, y = grid(height, width)
@@ -74,7 +80,7 @@ def scene(height: int, width: int, count: int = 2) -> List[Tensor]:
 
 
 def ran(file: Path, frames: Tensor, time: float) -> List[Tensor]:
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    session = session_of(file)
     given = {"frames": frames.numpy(), "time": np.full((1, 1, 1, 1), time, np.float32)}
     return [torch.from_numpy(each) for each in session.run(None, given)]
 
