@@ -17,7 +17,7 @@ from kairos.cli.app import run
 from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
 from kairos.engines.export import to_onnx, to_torchscript, whole
-from kairos.engines.onnx.file import described
+from kairos.engines.onnx.file import described, opened
 from kairos.engines.published import Found, Padding
 from kairos.engines.swift.graph import SwiftGraph
 from kairos.engines.swift.loading import SHIPPED, load_network
@@ -68,7 +68,7 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @lru_cache(maxsize=1)
 def session_of(file: Path) -> Any:
-    return onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    return opened(file, onnxruntime.SessionOptions(), ["CPUExecutionProvider"])
 
 
 def scene(height: int, width: int, count: int = 2) -> List[Tensor]:

@@ -8,7 +8,7 @@ from typing import Any, Dict, Tuple
 def tidied(model: Any) -> Any:
     """The same ``ModelProto``, computed by fewer nodes: constants as initializers, and equal ones of both kinds once.
 
-    onnxruntime takes a minute to open a graph of twenty thousand nodes, and a second for one of four thousand.
+    Of the nodes of swift two thirds go: a graph is opened, optimized and read so much sooner.
     """
     graph = model.graph
     if any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute):
