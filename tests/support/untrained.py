@@ -23,7 +23,7 @@ EXAMPLES: Mapping[str, Dict[str, Any]] = {
         "kernel": 3, "side": 20, "updates": [64, None, 40, 20, 68, 76], "high": False, "fields": 3, "mixing": 3,
     },
 }  # fmt: skip
-"""Hyper-parameters of one network of each architecture that goes between frames, the smallest where there are several."""
+"""Hyper-parameters of one network of each architecture that goes between frames, the smallest of several."""
 
 FLOWS: Mapping[str, Dict[str, Any]] = {"raft": {"variant": "raft-small", "large": False}}
 """Of those that serve these."""
