@@ -23,8 +23,8 @@ from kairos.engines.swift.estimator import SwiftEstimator
 from kairos.engines.swift.loading import SHIPPED, load_network
 from kairos.errors import BadRequest, EngineError
 from kairos.motion.compose import compose
-from kairos.weights.store import Store
 from kairos.vectors import run_vectors
+from kairos.weights.store import Store
 from kairos_nodes.jobs import RetimeJob, VectorsJob
 from kairos_nodes.layers import Policy
 from support import made
@@ -60,7 +60,7 @@ class Told:
 
 
 def stripes(shift: float) -> Tensor:
-    """Upright stripes 12 pixels apart, else varying downwards alone: 6 pixels to the right are as good as to the left."""
+    """Upright stripes 12 pixels apart, else varying downwards alone: 6 pixels right are as good as left."""
     x, y = grid(HEIGHT, WIDTH)
     return plate(0.2 * (1.2 + np.sin(2 * np.pi * (x - shift) / 12)) * texture(3)(0 * x, y))
 
