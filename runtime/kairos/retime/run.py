@@ -218,7 +218,7 @@ class _Run:
         settings = {name: value for name, value in self._job.to_dict().items() if name not in passive}
         # Of the weights what they are counts, not where they lie.
         hashes = {engine.weights_hash(each) for each in settled.values()}
-        settings.update(engine=engine.card.id, weights=sorted(hashes), exposure=plate.exposure)
+        settings.update(engine=engine.card.id.partition(":")[0], weights=sorted(hashes), exposure=plate.exposure)
         settings.update(scale=[each.scale for each in settled.values()])
         settings.update(version=__version__, colorspace=write.colorspace, source_colorspace=self._shot.colorspace)
         return settings_digest(settings)

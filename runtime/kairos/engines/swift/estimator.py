@@ -20,7 +20,7 @@ from kairos.motion.tiling import resize, resize_flow
 _KEPT = 4
 """Frames whose features are kept."""
 
-_LEAST = 64
+LEAST = 64
 """Sides of the smallest picture that is searched, pixels: the classical search fails on smaller ones. What a frame
 lacks repeats its border.
 """
@@ -103,8 +103,8 @@ def _key(look: Look, turn: Turn) -> Optional[Tuple[int, Turn]]:
 
 
 def _grown(picture: Tensor) -> Tensor:
-    """A picture (3, H, W) with sides of at least :data:`_LEAST`, border repeated."""
-    down, across = (max(0, _LEAST - side) for side in picture.shape[-2:])
+    """A picture (3, H, W) with sides of at least :data:`LEAST`, border repeated."""
+    down, across = (max(0, LEAST - side) for side in picture.shape[-2:])
     return F.pad(picture[None], (0, across, 0, down), mode="replicate")[0] if down or across else picture
 
 
