@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any, Dict, Mapping
 
 import torch
+from torch import Tensor
 
+from kairos.engines.architecture import shapes_of
 from kairos.engines.architectures import ARCHITECTURES
 from kairos.weights.store import Record, Store
+from support.parity import recipe_weights
 
 EXAMPLES: Mapping[str, Dict[str, Any]] = {
     "film": {"variant": "film"},
@@ -26,16 +29,35 @@ EXAMPLES: Mapping[str, Dict[str, Any]] = {
 """Hyper-parameters of one network of each architecture, the smallest where there are several."""
 
 
+RECIPES: Mapping[str, str] = {
+    "film": "film", "rife": "rife-4.25", "ifrnet": "ifrnet-s", "ema": "ema-vfi-small", "amt": "amt-s",
+}  # fmt: skip
+"""Whose recipe of test weights (see :mod:`support.parity`) an architecture is put to the rules with."""
+
+
+def keep_recipe(root: Path, id: str, recipe: str, name: str) -> Record:
+    """Puts the weights of a recipe into the store."""
+    architecture = next(each for each in ARCHITECTURES if each.id == id)
+    tensors = architecture.spelled(recipe_weights(recipe))
+    values = architecture.recognise(shapes_of(tensors))
+    assert values is not None
+    return _keep(root, id, values, tensors, name)
+
+
 def keep_untrained(root: Path, id: str, name: str = "untrained", seed: int = 5, **values: Any) -> Record:
     """Puts seeded random weights of an architecture into the store."""
     architecture = next(each for each in ARCHITECTURES if each.id == id)
     hyper = {**EXAMPLES[id], **values}
     torch.manual_seed(seed)
     tensors = architecture.build(hyper).state_dict()
+    return _keep(root, id, hyper, tensors, name)
+
+
+def _keep(root: Path, id: str, values: Dict[str, Any], tensors: Dict[str, Tensor], name: str) -> Record:
     record = Record(
         name=name,
         architecture=id,
-        values=hyper,
+        values=values,
         licence="none",
         non_commercial=False,
         accepted="2026-01-01T00:00:00+00:00",
