@@ -48,7 +48,8 @@ class Correlation:
             self._others.append(F.avg_pool2d(self._others[-1], 2))
         self._levels: List[Tensor] = []
         places = sum(other.shape[-2] * other.shape[-1] for other in self._others)
-        if torch.jit.is_tracing() or 4 * self._rows.shape[0] * self._rows.shape[1] * places <= limit:
+        recorded = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        if recorded or 4 * self._rows.shape[0] * self._rows.shape[1] * places <= limit:
             for other in self._others:
                 likeness = torch.matmul(self._rows, other.flatten(2))
                 self._levels.append(likeness.reshape(-1, 1, *other.shape[-2:]))

@@ -65,6 +65,7 @@ class PublishedEngine:
             weights_licence=architecture.weights_licence,
             paints=traits.paints,
             precisions=tuple(_DTYPES),
+            tiles=True,
             commercial=not architecture.non_commercial,
             parameters={"weights": "name of weights of this network, as kairos weights list shows it"},
         )

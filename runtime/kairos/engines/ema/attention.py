@@ -230,7 +230,8 @@ class Stages(nn.Module):
             answer: Tensor = self.block1["conv"](part.of(planes).to(dtype_of(self)))
             return answer
         planes = self.get_submodule(f"patch_embed{number}")(part.finer(2).of(planes))
-        return self.get_submodule(f"block{number}.conv")(planes)
+        answer = self.get_submodule(f"block{number}.conv")(planes)
+        return answer
 
 
 def _convolutions(inputs: int, outputs: int) -> nn.ModuleDict:
