@@ -27,18 +27,15 @@ class Traits:
     Attributes:
         paints: its picture is the answer, and its motion moves the other layers; else its motion moves the plate too.
         formula: see :class:`kairos.engines.adapters.session.Way`.
-        tiles: it sees parts of a frame as it sees the whole. Means and normalised places over the frame (IFRNet, EMA),
-            or comparing all of it with all of it (AMT), forbid that: measured with tiles, they fall under 40 dB.
     """
 
     paints: bool = False
     formula: bool = False
-    tiles: bool = False
 
 
 _TRAITS: Mapping[str, Traits] = {
-    "film": Traits(paints=True, formula=True, tiles=True),
-    "rife": Traits(tiles=True),
+    "film": Traits(paints=True, formula=True),
+    "rife": Traits(),
     "ifrnet": Traits(),
     "amt": Traits(paints=True),
     "ema": Traits(),
@@ -64,6 +61,7 @@ class PublishedEngine:
             weights_licence=architecture.weights_licence,
             paints=traits.paints,
             precisions=tuple(DTYPES),
+            tiles=True,
             commercial=not architecture.non_commercial,
             parameters={"weights": "name of weights of this network, as kairos weights list shows it"},
         )
@@ -106,17 +104,11 @@ class PublishedEngine:
         network = network_of(record, self._architecture, shot.device, settings.precision)
         if scale != 1.0 and not network.scales:
             raise BadRequest(f"{self.card.id} seeks motion at full size alone.", "Use --scale 1.")
-        if settings.tile is not None and not self.traits.tiles:
-            raise BadRequest(
-                f"{self.card.id} looks at a frame as a whole and cannot work in tiles.",
-                "Use --tile off, with --scale 0.5 or --proxy 2 where memory is short.",
-            )
-        way = Way(self.traits.paints, self.traits.formula, scale, settings.tile)
-        if settings.tile is not None and hasattr(network, "rows"):
-            # It works by strips of rows on its own, which leaves no trace.
+        if settings.tile is not None:
+            # Another view of the same weights.
             network = copy.copy(network)
-            network.rows, way = settings.tile, replace(way, tile=None)
-        return NetworkSession(shot, network, way)
+            network.tile = settings.tile
+        return NetworkSession(shot, network, Way(self.traits.paints, self.traits.formula, scale))
 
     def _scales(self, record: Record) -> bool:
         # On this device a network is built without numbers.

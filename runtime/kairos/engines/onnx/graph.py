@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Optional
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ class ExportedNetwork:
 
     padding = Padding(1)
     scales = False
+    tile: Optional[int] = None
 
     def __init__(self, path: Path, told: Described, device: torch.device) -> None:
         self.any_time = told.any_time
@@ -40,7 +41,7 @@ class ExportedNetwork:
         options.intra_op_num_threads = torch.get_num_threads()
         # Threads that wait in a loop would take the processor from torch's, which works in between.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Frames of one shot have one size, but views and tiles need not.
+        # Frames of one shot have one size, but its views need not.
         options.enable_mem_pattern = False
         self._session = opened(path, options, providers(device))
         on_card = self._session.get_providers()[0] != "CPUExecutionProvider"

@@ -39,6 +39,7 @@ class SwiftEngine:
         weights_licence="Apache-2.0",
         multiple=MULTIPLE,
         precisions=("fp32", "fp16", "bf16"),
+        tiles=True,
         parameters={
             "prior": "classical (default) or none: what the network begins from",
             "weights": "file of weights in place of those that come with Kairos",
