@@ -160,6 +160,8 @@ def test_a_job_for_the_service_names_the_file_in_full(ifrnet: Path, monkeypatch:
     job = RetimeJob(input="a.%04d.exr", output="b.%04d.exr", between=1, engine="onnx:my network.onnx")
     job.validate()
     assert _as_seen_from_here(job).engine == f"onnx:{ifrnet}"
+    named = RetimeJob(input="a.%04d.exr", output="b.%04d.exr", between=1, engine="ifrnet", weights="small")
+    assert _as_seen_from_here(named).weights == "small" and _as_seen_from_here(named).engine == "ifrnet"
 
 
 class Foreign(nn.Module):
