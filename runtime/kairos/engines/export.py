@@ -79,6 +79,8 @@ class BothWays(nn.Module):
     """The motion between two frames, both ways; ``network`` is a :class:`FlowNetwork`."""
 
     inputs: Tuple[str, ...] = ("frames",)
+    rounds = 12
+    """Of refinement, all of them written down."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -90,7 +92,7 @@ class BothWays(nn.Module):
         padding, height, width = network.padding, frames.shape[-2], frames.shape[-1]
         padded = padding.pad(frames)
         first, second = network.look(padded[:, :3]), network.look(padded[:, 3:])
-        flows = network.flow(first, second), network.flow(second, first)
+        flows = network.flow(first, second, self.rounds), network.flow(second, first, self.rounds)
         return tuple(padding.crop(flow, height, width) for flow in flows)
 
     def names(self, count: int) -> Tuple[str, ...]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from kairos.engines.amt.architecture import ARCHITECTURE as AMT
 from kairos.engines.ema.architecture import ARCHITECTURE as EMA
-from kairos.engines.export import FLOWS, to_onnx, to_torchscript, whole
+from kairos.engines.export import FLOWS, BothWays, to_onnx, to_torchscript, whole
 from kairos.engines.film import network as film_network
 from kairos.engines.film.architecture import ARCHITECTURE as FILM
 from kairos.engines.ifrnet.architecture import ARCHITECTURE as IFRNET
@@ -75,6 +75,12 @@ RULES: Sequence[Any] = (
     (r"\.weight$", None, "conv", 1.35),
 )
 """Weights with which flows are some pixels long (of the recipes in the shared parity data)."""
+
+
+@pytest.fixture(autouse=True)
+def few_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of RAFT: what is recorded of one is recorded of all."""
+    monkeypatch.setattr(BothWays, "rounds", 3)
 
 
 def _network(name: str) -> Any:
