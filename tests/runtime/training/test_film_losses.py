@@ -233,6 +233,21 @@ def test_the_log_holds_the_terms_of_both_halves(trained: Path) -> None:
     assert ["style" in line for line in lines] == [False, False, True, True]
 
 
+def test_trained_with_the_motion_the_picture_has_the_last_three_tenths(
+    film: FilmLoss, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, told = SwiftTask(1, "both", film), []
+    monkeypatch.setattr(
+        FilmLoss, "parts", lambda self, picture, truth, progress: told.append(progress) or {"picture": picture.mean()}
+    )
+    batch = task.batch(5, 0, 64, torch.device("cpu"))
+    model = task.model()
+    for progress in (0.69, 0.7, 0.85, 1.0):
+        parts = task.loss(model, batch, progress)[1]
+        assert ("picture" in parts) == (progress >= 0.7) and "flow" in parts
+    assert told == pytest.approx([0.0, 0.5, 1.0])
+
+
 def test_the_weights_tell_of_the_judge_and_do_not_hold_it(trained: Path, film: FilmLoss) -> None:
     for name in ("last.safetensors", "best.safetensors"):
         weights, record = load_weights(trained / name)
