@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Dict, Iterator
 
@@ -206,6 +207,19 @@ def test_at_the_truth_style_has_a_slope_of_nothing_and_no_nan(film: FilmLoss) ->
     picture = pictures().requires_grad_(True)
     torch.stack(list(film.parts(picture, pictures(), 1.0).values())).sum().backward()  # type: ignore[no-untyped-call]
     assert picture.grad is not None and bool(picture.grad.isfinite().all())
+
+
+def test_in_half_precision_the_judge_stays_in_full(film: FilmLoss) -> None:
+    full = film.parts(pictures(), pictures(4), 1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = film.parts(pictures(), pictures(4), 1.0)
+    assert all(part.dtype == torch.float32 and torch.equal(part, full[name]) for name, part in half.items())
+
+
+def test_the_process_that_makes_scenes_is_not_sent_the_judge(film: FilmLoss) -> None:
+    sent = pickle.dumps(SwiftTask(3, "meeting", film))
+    assert len(sent) < 1000
+    assert pickle.loads(sent).provenance() == SwiftTask(3, "meeting").provenance()
 
 
 # A training with them.
