@@ -37,6 +37,7 @@ from torch import Tensor, nn
 
 from kairos.engines.blocks import ones
 from kairos.engines.onnx.file import INPUTS, NOTE, OUTPUTS
+from kairos.engines.onnx.tidy import tidied
 from kairos.engines.published import FlowNetwork, Found, PublishedNetwork
 from kairos.errors import EngineError
 from kairos.weights.store import written_whole
@@ -160,7 +161,7 @@ def to_onnx(network: nn.Module, path: Path, notes: Mapping[str, str] = {}) -> No
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise EngineError(f"The network could not be written as ONNX: {error}") from error
-    model = onnx.load_from_string(data.getvalue())
+    model = tidied(onnx.load_from_string(data.getvalue()))
     for name, text in notes.items():
         model.metadata_props.add(key=NOTE + name, value=text)
     _write(path, model.SerializeToString())

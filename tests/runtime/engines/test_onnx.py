@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -16,7 +17,7 @@ from kairos.cli.app import run
 from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
 from kairos.engines.export import to_onnx, to_torchscript, whole
-from kairos.engines.onnx.file import described
+from kairos.engines.onnx.file import described, opened
 from kairos.engines.published import Found, Padding
 from kairos.engines.swift.graph import SwiftGraph
 from kairos.engines.swift.loading import SHIPPED, load_network
@@ -65,6 +66,11 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@lru_cache(maxsize=1)
+def session_of(file: Path) -> Any:
+    return opened(file, onnxruntime.SessionOptions(), ["CPUExecutionProvider"])
+
+
 def scene(height: int, width: int, count: int = 2) -> List[Tensor]:
     """A texture that drifts and waves, scene-linear."""
     x, y = grid(height, width)
@@ -74,7 +80,7 @@ def scene(height: int, width: int, count: int = 2) -> List[Tensor]:
 
 
 def ran(file: Path, frames: Tensor, time: float) -> List[Tensor]:
-    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    session = session_of(file)
     given = {"frames": frames.numpy(), "time": np.full((1, 1, 1, 1), time, np.float32)}
     return [torch.from_numpy(each) for each in session.run(None, given)]
 
@@ -154,6 +160,8 @@ def test_a_job_for_the_service_names_the_file_in_full(ifrnet: Path, monkeypatch:
     job = RetimeJob(input="a.%04d.exr", output="b.%04d.exr", between=1, engine="onnx:my network.onnx")
     job.validate()
     assert _as_seen_from_here(job).engine == f"onnx:{ifrnet}"
+    named = RetimeJob(input="a.%04d.exr", output="b.%04d.exr", between=1, engine="ifrnet", weights="small")
+    assert _as_seen_from_here(named).weights == "small" and _as_seen_from_here(named).engine == "ifrnet"
 
 
 class Foreign(nn.Module):

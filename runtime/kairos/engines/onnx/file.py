@@ -110,6 +110,8 @@ def _described(path: Path, changed: int, size: int) -> Described:
 def opened(path: Path, options: Any, providers: Sequence[Any]) -> Any:
     """An ``InferenceSession`` on a file. Raises BadRequest where it is damaged or cannot be run."""
     options.log_severity_level = 3
+    # Its planning takes ten seconds for the graph of swift, and saves neither memory nor time.
+    options.enable_mem_reuse = False
     try:
         return runtime().InferenceSession(path, options, providers=list(providers))
     # What onnxruntime raises has no common parent below Exception.

@@ -8,7 +8,7 @@ bent by four frames. Frames and flows are (1, C, H, W), planes between the netwo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -66,6 +66,7 @@ class SwiftGraph(nn.Module):
     padding = Padding(MULTIPLE, repeat=True, least=LEAST)
     any_time = True
     scales = False
+    tile: Optional[int] = None
 
     def __init__(self, network: Swift) -> None:
         super().__init__()

@@ -84,12 +84,14 @@ def correlate(first: Tensor, second: Tensor, reach: int) -> Tensor:
     two = two.reshape(len(second), height + 2 * reach, -1, _STRIP, second.shape[1])
     two = torch.cat([two[:, :, :-1], two[:, :, 1:, : 2 * reach]], 3).transpose(-1, -2)
     found = []
-    for row in range(size):
-        band = torch.matmul(one, two[:, row : row + height])
+    # A recorded graph is worked on at once: what is written once for each row is slow to open.
+    for rows in [range(size)] if torch.jit.is_tracing() else [[row] for row in range(size)]:
+        near = torch.stack([two[:, row : row + height] for row in rows], 2)
+        band = torch.matmul(one[:, :, None], near)
         # Rows one longer than they are: every next one begins one further on, so the band stands upright.
         flat = F.pad(band.flatten(-2), (0, _STRIP))
         upright = flat.unflatten(-1, (_STRIP, wide + 1))[..., :size]
-        found.append(upright.flatten(2, 3)[:, :, :width])
+        found.append(upright.permute(0, 1, 3, 4, 2, 5).flatten(4).flatten(2, 3)[:, :, :width])
     return torch.cat(found, -1).permute(0, 3, 1, 2)
 
 
