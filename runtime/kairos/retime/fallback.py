@@ -40,9 +40,7 @@ class Fallback:
         allowed: False where the artist wants no tiles.
     """
 
-    def __init__(
-        self, engine: Engine, listener: Listener, warn: Callable[[str], None], allowed: bool = True
-    ) -> None:
+    def __init__(self, engine: Engine, listener: Listener, warn: Callable[[str], None], allowed: bool = True) -> None:
         self._engine, self._listener, self._warn = engine, listener, warn
         self._allowed = allowed and engine.card.tiles
         self.tile: Optional[int] = None
@@ -71,7 +69,7 @@ class Fallback:
 
 
 class _Frugal:
-    """A session that goes on in smaller tiles where one runs out of memory. See :class:`kairos.engines.base.Session`."""
+    """A session that goes on in smaller tiles where memory is short. See :class:`kairos.engines.base.Session`."""
 
     def __init__(self, fallback: Fallback, view: ShotView, settings: EngineSettings) -> None:
         self._fallback, self._view, self._settings = fallback, view, settings

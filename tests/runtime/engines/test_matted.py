@@ -165,7 +165,7 @@ def test_every_published_engine_looks_at_both_layers(id: str, tmp_path: Path, mo
     assert not torch.equal(ours[1].flow_to_0, alone[1].flow_to_0)
     for answer in ours:
         assert all(bool(each.isfinite().all()) for each in planes(answer) if each is not None)
-        assert all(0 <= float(each.min()) and float(each.max()) <= 1 for each in (answer.blend, answer.occlusion_0))
+        assert all(float(each.min()) >= 0 and float(each.max()) <= 1 for each in (answer.blend, answer.occlusion_0))
     if engine(id).card.paints:
         assert ours[1].image is not None and alone[1].image is not None
         assert torch.equal(ours[1].image, alone[1].image)

@@ -92,7 +92,7 @@ def test_where_the_smallest_does_not_fit_it_says_what_to_do(
     clip: made.Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hungry = use(Hungry(128, torch.OutOfMemoryError("CUDA out of memory.")), monkeypatch)
-    with pytest.raises(EngineError, match="Out of memory on cpu: CUDA out of memory.") as caught:
+    with pytest.raises(EngineError, match=r"Out of memory on cpu: CUDA out of memory\.") as caught:
         retime(clip, tmp_path / "out", between=1)
     assert "--proxy 2" in caught.value.remedy and hungry.asked == [None, None, 1024, 512, 256]
     # What was finished before is kept.
