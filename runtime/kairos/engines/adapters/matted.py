@@ -9,7 +9,7 @@ from typing import Iterator, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from kairos.engines.adapters.session import NetworkSession, Way
+from kairos.engines.adapters.session import NetworkSession, Way, keep
 from kairos.engines.base import Pair, ShotView
 from kairos.engines.classic.motion import shows
 from kairos.engines.published import PublishedNetwork
@@ -18,7 +18,7 @@ from kairos.motion.inbetween import Inbetween
 from kairos.motion.warp import backward_warp
 
 _KEPT = 3
-"""Frames whose layers are kept."""
+"""Frames whose layers are kept: of two neighbouring pairs."""
 
 _FRONT = 0.5
 """Matte, carried to the time, over which a pixel shows the foreground."""
@@ -58,9 +58,7 @@ class LayerView:
             proxy, matte = self._shot.proxy(position), self._shot.matte(position)
             if matte is not None:
                 proxy = fill_holes(proxy, shows(matte, self._is_foreground))
-            self._proxies[position] = proxy
-            while len(self._proxies) > _KEPT:
-                self._proxies.popitem(last=False)
+            keep(self._proxies, position, proxy, _KEPT)
         return self._proxies[position]
 
     def matte(self, position: int) -> Optional[Tensor]:
@@ -85,10 +83,14 @@ class MattedSession:
         self._views = LayerView(shot, False), LayerView(shot, True)
         by_motion = replace(way, paints=False)
         self._layers = [NetworkSession(view, network, by_motion) for view in self._views]
+        self._known: OrderedDict[Tuple[int, int], Optional[Tuple[Tensor, Tensor]]] = OrderedDict()
 
     def at(self, pair: Pair, times: Sequence[float]) -> Iterator[Inbetween]:
         """Yields one in-between per time."""
-        mattes = self._mattes(pair)
+        key = (pair.first, pair.second)
+        if key not in self._known:
+            keep(self._known, key, self._mattes(pair), _KEPT - 1)
+        mattes = self._known[key]
         if mattes is None:
             yield from self._whole.at(pair, times)
             return
