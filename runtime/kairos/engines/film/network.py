@@ -73,7 +73,12 @@ class Extractor(nn.Module):
             for stage, conv in enumerate(self.extract_sublevels["convs"][: len(frames) - start]):
                 planes = conv(F.avg_pool2d(planes, 2) if stage else planes)
                 parts[start + stage].insert(0, planes)
-        return [torch.cat(part, 1) for part in parts]
+        features: List[Tensor] = []
+        # One level after the other is put together and let go of: two copies of all would be the peak of memory.
+        while parts:
+            part = parts.pop(0)
+            features.append(torch.cat(part, 1) if len(part) > 1 else part[0])
+        return features
 
 
 class Predictor(nn.Module):
