@@ -125,8 +125,9 @@ class PaperRIFE(nn.Module):
         for number, (frames, factor) in enumerate(zip(state.frames, state.factors)):
             seen = [frames, time_plane(time, frames)] if self.timed else [frames]
             if step is not None:
-                found = scaled(torch.cat([step.fetched_0, step.fetched_1, step.logit], 1), 1 / factor)
-                seen += [found.to(frames.dtype), scaled_flow(step.flow, 1 / factor).to(frames.dtype)]
+                found = [scaled(planes, 1 / factor) for planes in (step.fetched_0, step.fetched_1, step.logit)]
+                found.append(scaled_flow(step.flow, 1 / factor))
+                seen += [planes.to(frames.dtype) for planes in found]
             told = self.get_submodule(f"block{number}")(torch.cat(seen, 1)).float()
             flow, logit = scaled_flow(told[:, :4], 2 * factor), scaled(told[:, 4:], 2 * factor)
             if step is not None:
