@@ -177,7 +177,12 @@ class SideBlock(nn.Module):
         return out
 
     def _sided(self, planes: Tensor, conv: nn.Module) -> Tensor:
-        return torch.cat([planes[:, : -self.side], conv(planes[:, -self.side :])], 1)
+        side = conv(planes[:, -self.side :])
+        if _recorded() or planes.requires_grad:
+            return torch.cat([planes[:, : -self.side], side], 1)
+        # The planes were made a line ago and nobody else has them.
+        planes[:, -self.side :] = side
+        return planes
 
 
 class SideDecoder(nn.Module):
