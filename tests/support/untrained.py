@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, Mapping
 
-from kairos.bench.untrained import keep
+from kairos.bench.untrained import keep, keep_tensors
 from kairos.engines import engines
+from kairos.engines.architecture import shapes_of
 from kairos.engines.architectures import ARCHITECTURES
 from kairos.weights.store import Record, Store
+from support.parity import recipe_weights
 
 EXAMPLES: Mapping[str, Dict[str, Any]] = {
     architecture.id: dict(next(iter(architecture.variants.values())))
@@ -17,7 +19,25 @@ EXAMPLES: Mapping[str, Dict[str, Any]] = {
 }
 """Hyper-parameters of one network of each architecture that an engine runs, the smallest where there are several."""
 
+FLOWS: Mapping[str, Dict[str, Any]] = {"raft": {"variant": "raft-small", "large": False}}
+"""Of those that serve these."""
+
+
+RECIPES: Mapping[str, str] = {
+    "film": "film", "rife": "rife-4.25", "ifrnet": "ifrnet-s", "ema": "ema-vfi-small", "amt": "amt-s",
+}  # fmt: skip
+"""Whose recipe of test weights (see :mod:`support.parity`) an architecture is put to the rules with."""
+
+
+def keep_recipe(root: Path, id: str, recipe: str, name: str) -> Record:
+    """Puts the weights of a recipe into the store."""
+    architecture = next(each for each in ARCHITECTURES if each.id == id)
+    tensors = architecture.spelled(recipe_weights(recipe))
+    values = architecture.recognise(shapes_of(tensors))
+    assert values is not None
+    return keep_tensors(Store(root), id, values, tensors, name)
+
 
 def keep_untrained(root: Path, id: str, name: str = "untrained", seed: int = 5, **values: Any) -> Record:
     """Puts seeded random weights of an architecture into the store."""
-    return keep(Store(root), id, {**EXAMPLES[id], **values}, name, seed)
+    return keep(Store(root), id, {**{**EXAMPLES, **FLOWS}[id], **values}, name, seed)

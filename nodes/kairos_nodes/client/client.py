@@ -380,6 +380,9 @@ def _as_seen_from_here(job: Job) -> Job:
         if value.startswith("ocio://") or value in _IN_MEMORY:
             continue
         found[name] = os.path.abspath(os.path.expanduser(value))  # noqa: PTH100, PTH111 - specs are no plain paths
+    kind, colon, file = str(getattr(job, "engine", "")).partition(":")
+    if colon:
+        found["engine"] = f"{kind}:{os.path.abspath(os.path.expanduser(file))}"  # noqa: PTH100, PTH111
     matte = getattr(job, "matte", "")
     if matte and (os.sep in matte or "/" in matte or os.path.exists(matte)):  # noqa: PTH110
         found["matte"] = os.path.abspath(matte)  # noqa: PTH100

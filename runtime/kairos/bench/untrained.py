@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Iterator, Mapping
 
 import torch
+from torch import Tensor
 
 from kairos.engines.architectures import ARCHITECTURES, variant
 from kairos.weights.store import VARIABLE, Record, Store
@@ -20,7 +21,11 @@ def keep(store: Store, id: str, values: Mapping[str, Any], name: str, seed: int 
     """Puts seeded random weights of the architecture ``id`` with these hyper-parameters into a store."""
     architecture = next(each for each in ARCHITECTURES if each.id == id)
     torch.manual_seed(seed)
-    tensors = architecture.build(values).state_dict()
+    return keep_tensors(store, id, values, architecture.build(values).state_dict(), name)
+
+
+def keep_tensors(store: Store, id: str, values: Mapping[str, Any], tensors: Mapping[str, Tensor], name: str) -> Record:
+    """Puts weights that are nobody's into a store."""
     record = Record(
         name=name,
         architecture=id,

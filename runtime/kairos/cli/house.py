@@ -14,6 +14,8 @@ from kairos_nodes.manifest import build_manifest, manifest_text
 from kairos_nodes.node_reference import nodes_text
 from kairos_nodes.reference import reference_text
 
+from .export import EngineOrCommand, export
+
 ROOT = Path(__file__).resolve().parents[3]
 MANIFEST = ROOT / "manifest.json"
 REFERENCE = ROOT / "docs" / "parameters.md"
@@ -26,7 +28,10 @@ _HERE = ("why_not", "weights")
 def add_commands(app: typer.Typer) -> None:
     """Adds the commands that only look."""
     app.command("info")(info)
-    app.command("engines")(engines)
+    group = typer.Typer(cls=EngineOrCommand, rich_markup_mode=None)
+    group.callback(invoke_without_command=True)(engines)
+    group.command("export")(export)
+    app.add_typer(group, name="engines")
     app.command("manifest")(manifest)
 
 
@@ -49,14 +54,15 @@ def info(
     raise typer.Exit(status)
 
 
-def engine_rows() -> List[Dict[str, Any]]:
-    """Every engine's card, and why it cannot run here (``why_not``, empty where it can)."""
+def engine_rows(name: Optional[str] = None) -> List[Dict[str, Any]]:
+    """Every engine's card, or that of one, and why it cannot run here (``why_not``, empty where it can)."""
+    from kairos.engines import engine as named
     from kairos.engines import engines as known
     from kairos.weights.store import Store
 
     records = Store().records()
     rows = []
-    for engine in known():
+    for engine in known() if name is None else [named(name)]:
         card = engine.card
         rows.append(
             {
@@ -80,6 +86,7 @@ def engine_rows() -> List[Dict[str, Any]]:
 
 
 def engines(
+    context: typer.Context,
     name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="One engine, in full.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     measure: Annotated[
@@ -87,14 +94,11 @@ def engines(
     ] = False,
 ) -> None:
     """Show what can run here, at what licence, from which weights, how fast, and why not."""
+    if context.invoked_subcommand is not None:
+        return
     from kairos.cli.engine_table import show
-    from kairos.engines import engine as named
 
-    rows = engine_rows()
-    if name is not None:
-        wanted = named(name).card.id
-        rows = [row for row in rows if row["id"] == wanted]
-    show(rows, whole=name is not None, as_json=as_json, measuring=measure)
+    show(engine_rows(name), whole=name is not None, as_json=as_json, measuring=measure)
 
 
 def manifest(

@@ -220,6 +220,9 @@ class Refiner(nn.Module):
         width: of the finest answer; a level's features of both frames have 2, 4, 8 and 16 times as many channels.
     """
 
+    HALO, MULTIPLE = 80, 16
+    """Pixels around that an answer depends on (77), and of a cell of the coarsest size."""
+
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()
         self.down0 = DoubleConv(inputs, 2 * width)

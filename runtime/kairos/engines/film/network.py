@@ -28,6 +28,8 @@ _FLOW = (32, 64, 128, 256)
 _SLOPE = 0.2
 _FLOW_HALO, _PAINT_HALO = 3, 4
 
+_ROWS = 128
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -140,13 +142,22 @@ class FILM(nn.Module):
     any_time = False
     scales = False
 
-    def __init__(self, rows: Optional[int] = 128) -> None:
+    def __init__(self, rows: Optional[int] = _ROWS) -> None:
         super().__init__()
         self.rows = rows
         self.extract = Extractor()
         self.predict_flow = Predictors()
         self.fuse = Painter()
         channels_last(self)
+
+    @property
+    def tile(self) -> Optional[int]:
+        """Rows that are worked on at once: never more than without tiles."""
+        return self.rows
+
+    @tile.setter
+    def tile(self, side: Optional[int]) -> None:
+        self.rows = _ROWS if side is None else min(side, _ROWS)
 
     def look(self, frame: Tensor) -> Seen:
         """The features of a frame (B, 3, H, W)."""
