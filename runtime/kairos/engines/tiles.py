@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Iterator, Optional, Tuple
 
+import torch
 from torch import Tensor
 
 from kairos.engines.blocks import fetched, pixels, warp
@@ -82,12 +83,23 @@ def warp_part(planes: Tensor, flow: Tensor, part: Part) -> Tensor:
     if part.rows is None or part.columns is None:
         return warp(planes, flow)
     x, y = pixels(planes)
-    return fetched(planes, x[part.columns] + flow[:, 0].float(), y[part.rows] + flow[:, 1].float())
+    x, y = x[part.columns] + flow[:, 0].float(), y[part.rows] + flow[:, 1].float()
+    if planes.dtype == torch.float32:
+        return fetched(planes, x, y)
+    # To be fetched from, planes become float32: of half ones no more than what is fetched.
+    columns, rows = _reached(x, planes.shape[-1]), _reached(y, planes.shape[-2])
+    return fetched(planes[..., rows, columns], x - columns.start, y - rows.start)
 
 
 def cells(tile: Optional[int], size: float) -> Optional[int]:
     """Side of the tiles on a grid whose cells are so many pixels of the frame wide."""
     return None if tile is None else max(_LEAST, int(tile / size))
+
+
+def _reached(places: Tensor, side: int) -> slice:
+    """Rows or columns that are fetched from at places along them, the border repeated."""
+    first, last = (float(end.nan_to_num()) for end in (places.amin().floor(), places.amax().ceil()))
+    return slice(int(min(max(first, 0), side - 1)), int(min(max(last, 0), side - 1)) + 1)
 
 
 def _spans(side: int, tile: int, halo: int) -> Iterator[Tuple[int, int, int, int]]:

@@ -113,6 +113,7 @@ def test_a_network_is_told_in_one_line_with_what_the_official_code_takes() -> No
     assert "peak 2.50 GiB (official 7.1 GiB)  random weights" in line
     report = Report("a machine", (engine,), (), None, (row,), (4.0, 2))
     assert "two idle cores" in render(report) and "doubtful" in render(report)
+    assert "Minterpolate: 0.62 s for one in-between at 1280x720" in render(report)
 
 
 @pytest.mark.parametrize("name", OFFICIAL)

@@ -10,7 +10,7 @@ import torch
 
 from kairos.engines.amt.architecture import ARCHITECTURE as AMT
 from kairos.engines.architecture import Architecture, shapes_of
-from kairos.engines.blocks import warp
+from kairos.engines.blocks import fetched, pixels, warp
 from kairos.engines.ema.architecture import ARCHITECTURE as EMA
 from kairos.engines.film.architecture import ARCHITECTURE as FILM
 from kairos.engines.ifrnet.architecture import ARCHITECTURE as IFRNET
@@ -143,3 +143,28 @@ def test_half_precision_stays_near_and_its_flows_are_float32(architecture: Archi
     # Of bfloat16's 8 bits some are lost in twenty layers; the flows here are some pixels long.
     assert (half.image - exact.image).abs().mean() < 0.02
     assert (half.flow_to_0 - exact.flow_to_0).abs().mean() < 0.2
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_fetching_is_the_same_to_the_bit_however_many_threads_share_it(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(3)
+    planes = torch.rand(1, 3, 48, 64, generator=generator)
+    flow = 5 * torch.randn(1, 2, 48, 64, generator=generator)
+    whole = warp(planes, flow)
+    monkeypatch.setattr("kairos.engines.blocks._WORTH_SHARING", 1)
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+    assert torch.equal(warp(planes, flow), whole)
+
+
+def test_fetching_agrees_with_places_told_in_pixels_and_learns() -> None:
+    generator = torch.Generator().manual_seed(4)
+    planes = torch.rand(2, 3, 20, 30, generator=generator)
+    flow = 3 * torch.randn(2, 2, 20, 30, generator=generator)
+    x, y = pixels(flow)
+    told = fetched(planes, x + flow[:, 0], y + flow[:, 1])
+    assert (warp(planes, flow) - told).abs().max() < 1e-5
+    flow.requires_grad_()
+    warp(planes, flow).sum().backward()
+    assert flow.grad is not None and bool(flow.grad.any())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Dict, Iterator
 
@@ -208,6 +209,19 @@ def test_at_the_truth_style_has_a_slope_of_nothing_and_no_nan(film: FilmLoss) ->
     assert picture.grad is not None and bool(picture.grad.isfinite().all())
 
 
+def test_in_half_precision_the_judge_stays_in_full(film: FilmLoss) -> None:
+    full = film.parts(pictures(), pictures(4), 1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = film.parts(pictures(), pictures(4), 1.0)
+    assert all(part.dtype == torch.float32 and torch.equal(part, full[name]) for name, part in half.items())
+
+
+def test_the_process_that_makes_scenes_is_not_sent_the_judge(film: FilmLoss) -> None:
+    sent = pickle.dumps(SwiftTask(3, "meeting", film))
+    assert len(sent) < 1000
+    assert pickle.loads(sent).provenance() == SwiftTask(3, "meeting").provenance()
+
+
 # A training with them.
 
 
@@ -231,6 +245,21 @@ def test_the_log_holds_the_terms_of_both_halves(trained: Path) -> None:
     assert len(lines) == 4
     assert all({"picture", "features", "path", "covered"} <= set(line) and "detail" not in line for line in lines)
     assert ["style" in line for line in lines] == [False, False, True, True]
+
+
+def test_trained_with_the_motion_the_picture_has_the_last_three_tenths(
+    film: FilmLoss, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, told = SwiftTask(1, "both", film), []
+    monkeypatch.setattr(
+        FilmLoss, "parts", lambda self, picture, truth, progress: told.append(progress) or {"picture": picture.mean()}
+    )
+    batch = task.batch(5, 0, 64, torch.device("cpu"))
+    model = task.model()
+    for progress in (0.69, 0.7, 0.85, 1.0):
+        parts = task.loss(model, batch, progress)[1]
+        assert ("picture" in parts) == (progress >= 0.7) and "flow" in parts
+    assert told == pytest.approx([0.0, 0.5, 1.0])
 
 
 def test_the_weights_tell_of_the_judge_and_do_not_hold_it(trained: Path, film: FilmLoss) -> None:

@@ -8,7 +8,8 @@ from typing import List, Mapping, Tuple
 
 import torch
 
-from kairos.engines.adapters.session import NetworkSession, Way
+from kairos.engines.adapters.matted import MattedSession
+from kairos.engines.adapters.session import Way
 from kairos.engines.architecture import Architecture
 from kairos.engines.base import EngineCard, EngineSettings, Session, ShotView
 from kairos.engines.stored import DTYPES, network_of, none_yet, record_of, records_of
@@ -108,7 +109,7 @@ class PublishedEngine:
             # Another view of the same weights.
             network = copy.copy(network)
             network.tile = settings.tile
-        return NetworkSession(shot, network, Way(self.traits.paints, self.traits.formula, scale))
+        return MattedSession(shot, network, Way(self.traits.paints, self.traits.formula, scale))
 
     def _scales(self, record: Record) -> bool:
         # On this device a network is built without numbers.

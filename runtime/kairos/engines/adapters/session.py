@@ -104,7 +104,7 @@ class NetworkSession:
                 found = self._direct(first, second, float(time))
             else:
                 found = self._halved(pair, first, second, time)
-            _keep(self._found, key, found, DEEPEST + 1)
+            keep(self._found, key, found, DEEPEST + 1)
         self._found.move_to_end(key)
         return self._found[key]
 
@@ -147,7 +147,7 @@ class NetworkSession:
         key = (first.position, second.position)
         if key not in self._states:
             state = self._network.prepare(self._look(first), self._look(second), self._way.scale)
-            _keep(self._states, key, state, _KEPT_PAIRS)
+            keep(self._states, key, state, _KEPT_PAIRS)
         self._states.move_to_end(key)
         return self._states[key]
 
@@ -157,12 +157,13 @@ class NetworkSession:
             return self._network.look(padded(frame.proxy[None], self._way.scale))
         if frame.position not in self._looks:
             look = self._network.look(padded(frame.proxy[None], self._way.scale))
-            _keep(self._looks, frame.position, look, _KEPT_LOOKS)
+            keep(self._looks, frame.position, look, _KEPT_LOOKS)
         self._looks.move_to_end(frame.position)
         return self._looks[frame.position]
 
 
-def _keep(memory: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+def keep(memory: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+    """Remembers a value, and forgets the oldest beyond so many."""
     memory[key] = value
     while len(memory) > most:
         memory.popitem(last=False)

@@ -138,8 +138,7 @@ def measure(shot: ShotView, first: int, second: int, estimate: Estimator = estim
     layers = []
     for is_foreground in (False, True):
         share0, share1 = ((matte if is_foreground else 1 - matte).float() for matte in (matte0, matte1))
-        limit = _FOREGROUND if is_foreground else 1 - _BACKGROUND
-        known0, known1 = share0 >= limit, share1 >= limit
+        known0, known1 = shows(matte0, is_foreground), shows(matte1, is_foreground)
         if not (bool(known0.any()) and bool(known1.any())):
             continue
         # What belongs to the other layer is replaced by what surrounds it: nothing there to follow.
@@ -150,6 +149,11 @@ def measure(shot: ShotView, first: int, second: int, estimate: Estimator = estim
     if not layers:
         return _one_layer(Look(proxy0, first), Look(proxy1, second), whole, given, still, estimate)
     return PairMotion(tuple(layers), still)
+
+
+def shows(matte: Tensor, is_foreground: bool) -> Tensor:
+    """(1, H, W) bool: where a frame shows the layer in front, or the one behind and nothing of that in front."""
+    return matte >= _FOREGROUND if is_foreground else matte <= _BACKGROUND
 
 
 def _one_layer(

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import channels_last, dtype_of, fetched, pixels, warp
+from kairos.engines.blocks import channels_last, convolved, dtype_of, fetched, pixels, warp
 from kairos.engines.published import Found, Padding, Time
 
 LEVELS, FUSED, OWN = 7, 5, 3
@@ -73,11 +73,16 @@ class Extractor(nn.Module):
             for stage, conv in enumerate(self.extract_sublevels["convs"][: len(frames) - start]):
                 planes = conv(F.avg_pool2d(planes, 2) if stage else planes)
                 parts[start + stage].insert(0, planes)
-        return [torch.cat(part, 1) for part in parts]
+        features: List[Tensor] = []
+        # One level after the other is put together and let go of: two copies of all would be the peak of memory.
+        while parts:
+            part = parts.pop(0)
+            features.append(torch.cat(part, 1) if len(part) > 1 else part[0])
+        return features
 
 
 class Predictor(nn.Module):
-    """Features of both frames (B, inputs, h, w) to a residual of the flow (B, 2, h, w)."""
+    """Features of both frames, together (B, inputs, h, w), to a residual of the flow (B, 2, h, w)."""
 
     def __init__(self, inputs: int, filters: int) -> None:
         super().__init__()
@@ -89,8 +94,12 @@ class Predictor(nn.Module):
             nn.Sequential(nn.Conv2d(filters // 2, 2, 1)),
         )
 
-    def forward(self, planes: Tensor) -> Tensor:
-        return self._convs(planes)
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        first, *others = self._convs
+        planes = _parted(first, source, target)
+        for conv in others:
+            planes = conv(planes)
+        return planes
 
 
 class Predictors(nn.Module):
@@ -128,7 +137,7 @@ class Painter(nn.Module):
     def paint(self, level: int, coarser: Tensor, stack: Tensor) -> Tensor:
         """(B, width, h, w) of a level from the coarser one at this level's size already, and from its stack."""
         down, first, second = self.convs[FUSED - 2 - level]
-        return second(first(torch.cat([stack, down(F.pad(coarser, (0, 1, 0, 1)))], 1)))
+        return second(_parted(first, stack, down(F.pad(coarser, (0, 1, 0, 1)))))
 
 
 class FILM(nn.Module):
@@ -208,7 +217,7 @@ class FILM(nn.Module):
         predictor, strips = self.predict_flow.of(level), []
         for start, stop, above, below in _strips(source.shape[-2], self.rows, _FLOW_HALO):
             found = target[..., above:below, :] if flow is None else _warp_rows(target, flow, above, below)
-            told = predictor(torch.cat([source[..., above:below, :], found], 1))
+            told = predictor(source[..., above:below, :], found)
             strips.append(told[..., start - above : stop - above, :].float())
         return torch.cat(strips, -2) if len(strips) > 1 else strips[0]
 
@@ -231,6 +240,12 @@ def _conv(inputs: int, outputs: int, size: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, size, 1, size // 2), nn.LeakyReLU(_SLOPE, inplace=True))
 
 
+def _parted(conv: nn.Sequential, *parts: Tensor) -> Tensor:
+    """What :func:`_conv` makes of parts that lie side by side."""
+    convolution, activation = conv
+    return activation(convolved(convolution, parts))
+
+
 def _enlarged(flow: Tensor, like: Tensor) -> Tensor:
     """A coarser level's flow at a level's size."""
     return F.interpolate(2 * flow, like.shape[-2:], mode="bilinear", align_corners=False)
@@ -249,9 +264,10 @@ def _nearest(planes: Tensor, height: int, width: int, above: int, below: int) ->
     """Some rows of planes enlarged to a height and width by repeating pixels."""
     if below - above == height:
         return F.interpolate(planes, (height, width), mode="nearest")
-    rows = torch.arange(above, below, device=planes.device) * planes.shape[-2] // height
-    columns = torch.arange(width, device=planes.device) * planes.shape[-1] // width
-    return planes.index_select(-2, rows).index_select(-1, columns)
+    # Both sides of a level are twice those of the coarser one: the padding sees to that.
+    rows = planes[..., above // 2 : (below + 1) // 2, :]
+    doubled = F.interpolate(rows, scale_factor=2.0, mode="nearest")
+    return doubled[..., above % 2 : above % 2 + below - above, :]
 
 
 def _strips(height: int, rows: Optional[int], halo: int) -> Iterator[Tuple[int, int, int, int]]:

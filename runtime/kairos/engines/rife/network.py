@@ -65,7 +65,7 @@ class Unit(nn.Module):
         self.beta = nn.Parameter(torch.ones(1, width, 1, 1))
 
     def forward(self, planes: Tensor) -> Tensor:
-        return F.leaky_relu(torch.addcmul(planes, self.conv(planes), self.beta), _SLOPE)
+        return F.leaky_relu(torch.addcmul(planes, self.conv(planes), self.beta), _SLOPE, inplace=True)
 
 
 class Stage(nn.Module):
@@ -77,8 +77,14 @@ class Stage(nn.Module):
         self.convblock = nn.Sequential(*(Unit(width) for _ in range(8)))
         self.lastconv = nn.Sequential(enlarging(width, 4 * outputs), nn.PixelShuffle(2))
 
-    def forward(self, planes: Tensor) -> Tensor:
-        return self.lastconv(self.convblock(self.conv0(planes)))
+    def forward(self, planes: Tensor, wanted: Optional[int] = None) -> Tensor:
+        """``wanted``: how many of the outputs are to be computed, from the first on; None for all."""
+        planes = self.convblock(self.conv0(planes))
+        last, shuffle = self.lastconv
+        if wanted is None:
+            return shuffle(last(planes))
+        weight, bias = last.weight[:, : 4 * wanted], last.bias[: 4 * wanted]
+        return shuffle(F.conv_transpose2d(planes, weight, bias, last.stride, last.padding))
 
 
 class Encoder(nn.Module):
@@ -94,7 +100,7 @@ class Encoder(nn.Module):
     def forward(self, frame: Tensor) -> Tensor:
         planes = frame
         for conv in (self.cnn0, self.cnn1, self.cnn2):
-            planes = F.leaky_relu(conv(planes), _SLOPE)
+            planes = F.leaky_relu(conv(planes), _SLOPE, inplace=True)
         return self.cnn3(planes)
 
 
@@ -139,7 +145,7 @@ class RIFE(nn.Module):
     def prepare(self, first: Tensor, second: Tensor, scale: float = 1.0) -> State:
         """A pair of what :meth:`look` answered."""
         factors = tuple(factor / scale for factor in self.factors)
-        coarse = scaled(_paired(first, second), 1 / factors[0])
+        coarse = _paired(*(scaled(seen, 1 / factors[0]) for seen in (first, second)))
         return State(first, second, coarse.to(dtype_of(self)), factors)
 
     def steps(self, state: State, time: Time) -> Iterator[Step]:
@@ -180,7 +186,9 @@ class RIFE(nn.Module):
         dtype, factor = state.coarse.dtype, state.factors[number]
         frames = _paired(*fetched_small(state, full, factor, part)).to(dtype)
         seen = [frames, time_plane(time, frames), part.of(more).to(dtype), part.of(flow).to(dtype)]
-        answer: Tensor = self.get_submodule(f"block{number}")(torch.cat(seen, 1))
+        # What the last stage would tell the next one is not asked for.
+        wanted = 5 if self.code and number + 1 == len(state.factors) else None
+        answer: Tensor = self.get_submodule(f"block{number}")(torch.cat(seen, 1), wanted)
         return answer
 
     def _step(self, before: Optional[Step], told: Tensor, factor: float) -> Step:
