@@ -85,7 +85,8 @@ def correlate(first: Tensor, second: Tensor, reach: int) -> Tensor:
     two = torch.cat([two[:, :, :-1], two[:, :, 1:, : 2 * reach]], 3).transpose(-1, -2)
     found = []
     # A recorded graph is worked on at once: what is written once for each row is slow to open.
-    for rows in [range(size)] if torch.jit.is_tracing() else [[row] for row in range(size)]:
+    recorded = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    for rows in [range(size)] if recorded else [[row] for row in range(size)]:
         near = torch.stack([two[:, row : row + height] for row in rows], 2)
         band = torch.matmul(one[:, :, None], near)
         # Rows one longer than they are: every next one begins one further on, so the band stands upright.
@@ -391,7 +392,7 @@ def in_tiles(fn: Callable[[Tensor], Tensor], planes: Tensor, tile: Optional[int]
 
 def _grown(planes: Tensor, size: Tuple[int, int]) -> Tensor:
     """Bilinear, as :func:`kairos.motion.tiling.resize` does it fast where nothing is learned."""
-    if torch.jit.is_tracing():
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return F.interpolate(planes, size, mode="bilinear")
     return torch.stack([resize(each, *size) for each in planes])
 
