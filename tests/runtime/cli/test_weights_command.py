@@ -49,7 +49,7 @@ def test_an_official_file_is_added_listed_and_retimes_a_real_clip(
     assert np.asarray(Image.open(file)).std() > 10
     capsys.readouterr()
     assert main(["engines", "ifrnet"]) == 0
-    assert "ready" in (shown := capsys.readouterr().out) and "has ifrnet-s" in shown
+    assert "ready" in (shown := capsys.readouterr().out) and "ifrnet-s: not measured here" in shown
     assert main(["weights", "remove", "ifrnet-s"]) == 0 and Store().records() == []
 
 
