@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from kairos.engines.adapters.session import NetworkSession, Way
+from kairos.engines.adapters.matted import MattedSession
+from kairos.engines.adapters.session import Way
 from kairos.engines.base import EngineCard, EngineSettings, Session, ShotView
 from kairos.engines.onnx.file import Described, described
 from kairos.engines.onnx.graph import ExportedNetwork
@@ -82,7 +83,7 @@ class OnnxEngine:
             message = f"{self._path.name} holds weights for non-commercial use: {told.licence}."
             listener(Event("warning", {"message": message, "remedy": "Use another engine for commercial work."}))
         network = _network(self._path, file_hash(self._path), told, str(shot.device))
-        return NetworkSession(shot, network, Way(paints=told.paints, formula=told.formula))
+        return MattedSession(shot, network, Way(paints=told.paints, formula=told.formula))
 
     def _told(self) -> Described:
         return described(self._path)
