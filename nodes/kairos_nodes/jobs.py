@@ -83,6 +83,7 @@ class RetimeJob(Job):
     precision: str = "auto"
     scale: str = "auto"
     weights: str = ""
+    flow: str = "own"
     tta: bool = False
     tile: str = "auto"
     proxy: str = "1"
@@ -136,6 +137,7 @@ class VectorsJob(Job):
     precision: str = "auto"
     scale: str = "auto"
     weights: str = ""
+    flow: str = "own"
     tta: bool = False
     tile: str = "auto"
     proxy: str = "1"
@@ -173,6 +175,7 @@ class InbetweenJob(Job):
     precision: str = "auto"
     scale: str = "auto"
     weights: str = ""
+    flow: str = "own"
     tta: bool = False
     tile: str = "auto"
     proxy: str = "1"

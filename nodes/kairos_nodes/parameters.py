@@ -217,6 +217,19 @@ _TABLE = (
         jobs=JOBS,
     ),
     Parameter(
+        "flow",
+        "choice",
+        "Flow",
+        "What finds the motion for classic, and what swift begins from: the engine's own search, or RAFT with weights "
+        "that you have added.",
+        "--flow",
+        "own",
+        choices=("own", "raft"),
+        accepts=r"raft:[a-z0-9][a-z0-9._-]{0,63}",
+        form="raft:NAME",
+        jobs=JOBS,
+    ),
+    Parameter(
         "tta",
         "bool",
         "Average flipped",

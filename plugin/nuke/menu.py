@@ -8,6 +8,7 @@ import sys
 def _start() -> None:
     import nuke
 
+    from kairos_nuke.exporting import TITLE
     from kairos_nuke.knobs import CLASSES, shown_nodes
 
     menu = nuke.menu("Nodes").addMenu("Kairos", icon="Kairos.png")
@@ -15,6 +16,8 @@ def _start() -> None:
         name = CLASSES[node.id]
         code = f"import kairos_nuke.build; kairos_nuke.build.create({node.id!r})"
         menu.addCommand(name, code, icon=f"{name}.png", tooltip=node.description)
+    main = nuke.menu("Nuke").addMenu("Kairos")
+    main.addCommand(TITLE, "import kairos_nuke.exporting; kairos_nuke.exporting.asked()")
 
 
 try:

@@ -73,6 +73,7 @@ def test_a_good_installation_registers_itself(installed: Path, host: Path) -> No
     done = start(installed / "plugin" / "nuke", host)
     assert (done.returncode, done.stderr) == (0, "")
     assert "command KairosRetime" in done.stdout and "before Write" in done.stdout
+    assert "command Export Network for Inference Node..." in done.stdout
 
 
 def broken_host(text: str) -> Any:

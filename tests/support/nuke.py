@@ -278,6 +278,34 @@ class ProgressTask:
         self.said.append(percent)
 
 
+class Panel:
+    """A window of inputs. ``_answers`` holds what the artist enters; None for one who cancels."""
+
+    _answers: Optional[Dict[str, str]] = None
+
+    def __init__(self, title: str) -> None:
+        self._values: Dict[str, str] = {}
+
+    def addEnumerationPulldown(self, name: str, choices: str) -> None:  # noqa: N802
+        self._values[name] = choices.split()[0]
+
+    def addSingleLineInput(self, name: str, default: str) -> None:  # noqa: N802
+        self._values[name] = default
+
+    def addFilenameSearch(self, name: str, default: str) -> None:  # noqa: N802
+        self._values[name] = default
+
+    def show(self) -> bool:
+        if self._answers is None:
+            return False
+        assert set(self._answers) <= set(self._values)
+        self._values.update(self._answers)
+        return True
+
+    def value(self, name: str) -> str:
+        return self._values[name]
+
+
 class _Nodes:
     """``nuke.nodes``: makes nodes of any class."""
 
@@ -298,7 +326,7 @@ class _Nodes:
         return make
 
 
-CLASSES = (Knob, Array_Knob, Script_Knob, Enumeration_Knob, Int_Knob, Node, Group, ProgressTask)
+CLASSES = (Knob, Array_Knob, Script_Knob, Enumeration_Knob, Int_Knob, Node, Group, ProgressTask, Panel)
 
 
 def load(views: Sequence[str] = ("main",)) -> Any:

@@ -56,6 +56,34 @@ def rules_of(name: str) -> List[Any]:
     return rules
 
 
+def raft_file(size: str, name: str) -> str:
+    """The name of RAFT's file for ``large`` or ``small``."""
+    return name if size == "large" else f"small_{name}"
+
+
+def raft_weights(size: str) -> Dict[str, Tensor]:
+    """RAFT's weights by the recipe in its README, in words there."""
+    return {
+        key: _raft_weight(key, shape, dtype)
+        for key, shape, dtype in _listed("raft", raft_file(size, "state_dict.json"))
+    }
+
+
+def _raft_weight(key: str, shape: List[int], dtype: str) -> Tensor:
+    if dtype == "int64":
+        return torch.zeros(shape, dtype=torch.int64)
+    if key.endswith("running_mean"):
+        return torch.zeros(shape)
+    if key.endswith("running_var"):
+        return torch.ones(shape)
+    numbers = drawn(key.replace(".norm3.", ".downsample.1.") if key.startswith("cnet.layer") else key, shape)
+    if len(shape) >= 2:
+        gain = 1.0 if "gru" in key else 1.2
+        gain = {"update_block.flow_head.conv2.weight": 0.1, "update_block.mask.2.weight": 8.0}.get(key, gain)
+        return numbers * np.float32(gain / math.sqrt(math.prod(shape[1:])))
+    return 1 + 0.01 * numbers if key.endswith("weight") else 0.01 * numbers
+
+
 def fixture(name: str, file: str = "fixture.npz") -> Dict[str, Tensor]:
     """The recorded arrays."""
     with np.load(shared_parity(name, file)) as arrays:

@@ -379,7 +379,13 @@ def _as_seen_from_here(job: Job) -> Job:
             continue
         if value.startswith("ocio://") or value in _IN_MEMORY:
             continue
+        if name == "weights" and not os.path.exists(value):  # noqa: PTH110
+            # A name of kept weights, which is the same everywhere.
+            continue
         found[name] = os.path.abspath(os.path.expanduser(value))  # noqa: PTH100, PTH111 - specs are no plain paths
+    kind, colon, file = str(getattr(job, "engine", "")).partition(":")
+    if colon:
+        found["engine"] = f"{kind}:{os.path.abspath(os.path.expanduser(file))}"  # noqa: PTH100, PTH111
     matte = getattr(job, "matte", "")
     if matte and (os.sep in matte or "/" in matte or os.path.exists(matte)):  # noqa: PTH110
         found["matte"] = os.path.abspath(matte)  # noqa: PTH100

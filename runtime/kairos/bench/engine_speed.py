@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -28,7 +29,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-_STATUS = Path("/proc/self/status")
+_STATUS, _PROCESSORS = Path("/proc/self/status"), Path("/proc/cpuinfo")
 
 TILE = 512
 SHIFT = 9
@@ -36,7 +37,10 @@ SHIFT = 9
 
 TIMES = (0.2, 0.4, 0.6, 0.8)
 PAIRS = 3
-"""Pairs that are timed, after one that warms up."""
+"""Pairs that are timed, after one that warms up; fewer where they take longer than ``ENOUGH``."""
+
+ENOUGH = 20.0
+"""Seconds after which no further pair is begun."""
 
 
 def parse_size(text: str) -> Tuple[int, int]:
@@ -70,16 +74,17 @@ def made_frames(width: int, height: int, count: int) -> List[Planes]:
     return [texture[:, rows][:, :, (columns + SHIFT * index) % (2 * TILE)].copy() for index in range(count)]
 
 
-def measure_engine(id: str, width: int, height: int, device: str) -> EngineSpeed:
-    """Times one engine in this process.
+def measure_engine(id: str, width: int, height: int, device: str, weights: str = "") -> EngineSpeed:
+    """Times one engine in this process, with the weights of that name, or with those it takes unasked.
 
     Raises:
-        BadRequest: an unknown engine or device.
+        BadRequest: an unknown engine or device, or weights that are not there.
         EngineError: the engine cannot run.
     """
     where = choose_device(device)
     shot = ArrayShot(made_frames(width, height, PAIRS + 4), where)
-    session = engine(id).open(shot, EngineSettings(), lambda event: None)
+    settings = EngineSettings(options={"weights": weights} if weights else {})
+    session = engine(id).open(shot, settings, lambda event: None)
     plates = [torch.cat([shot.proxy(i), torch.ones_like(shot.proxy(i)[:1])]) for i in (1, 2)]
     if where.type == "cuda":
         torch.cuda.reset_peak_memory_stats(where)
@@ -87,6 +92,7 @@ def measure_engine(id: str, width: int, height: int, device: str) -> EngineSpeed
     with torch.inference_mode():
         with FlopCounterMode(display=False) as counter:
             next(iter(session.at(Pair(1, 2, before=0, after=3), TIMES[:1])))
+        began = _now(where)
         for first in range(2, 2 + PAIRS):
             pair = Pair(first, first + 1, before=first - 1, after=first + 2)
             stamps = [_now(where)]
@@ -98,22 +104,71 @@ def measure_engine(id: str, width: int, height: int, device: str) -> EngineSpeed
             started = _now(where)
             compose(plates[0], plates[1], last, Policy.BLEND)
             composes.append(_now(where) - started)
+            if _now(where) - began > ENOUGH:
+                break
     return EngineSpeed(
-        id,
+        f"{id} {weights}".strip(),
         width,
         height,
         statistics.median(firsts),
         statistics.median(furthers),
         statistics.median(composes),
-        _peak_memory(where),
+        peak_memory(where),
         float(counter.get_total_flops()),
     )
 
 
-def measure_engine_alone(id: str, width: int, height: int, device: str) -> EngineSpeed:
+def measure_engine_alone(id: str, width: int, height: int, device: str, weights: str = "") -> EngineSpeed:
     """:func:`measure_engine` in a fresh process, so that its peak memory is its own. Same errors."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(measure_engine, id, width, height, device).result()
+    with fresh_process() as pool:
+        return pool.submit(measure_engine, id, width, height, device, weights).result()
+
+
+def rough_seconds(id: str, width: int, height: int, device: str, weights: str = "") -> float:
+    """About how long :func:`measure_engine` will take at that size, from one in-between at a quarter of both sides.
+
+    Same errors.
+    """
+    where = choose_device(device)
+    small_width, small_height = max(64, width // 4), max(64, height // 4)
+    shot = ArrayShot(made_frames(small_width, small_height, 4), where)
+    settings = EngineSettings(options={"weights": weights} if weights else {})
+    session = engine(id).open(shot, settings, lambda event: None)
+    with torch.inference_mode():
+        next(iter(session.at(Pair(0, 1), (0.5,))))
+        started = _now(where)
+        next(iter(session.at(Pair(1, 2), (0.5,))))
+        one = (_now(where) - started) * (width * height) / (small_width * small_height)
+    each = len(TIMES) * one
+    # The warm-up, and pairs until there are enough.
+    return one + min(PAIRS, 1 + int(ENOUGH // each)) * each
+
+
+def rough_seconds_alone(id: str, width: int, height: int, device: str, weights: str = "") -> float:
+    """:func:`rough_seconds` in a fresh process. Same errors."""
+    with fresh_process() as pool:
+        return pool.submit(rough_seconds, id, width, height, device, weights).result()
+
+
+def fresh_process() -> ProcessPoolExecutor:
+    """One process that has done nothing yet."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+
+def device_name(device: torch.device) -> str:
+    """The device in words."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def _processor() -> str:
+    if _PROCESSORS.exists():
+        for line in _PROCESSORS.read_text(errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
 
 
 def measure_ceiling(device: torch.device) -> Optional[Ceiling]:
@@ -153,7 +208,8 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _peak_memory(device: torch.device) -> int:
+def peak_memory(device: torch.device) -> int:
+    """Of the card, or of this process so far; bytes, 0 where unknown."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     if _STATUS.exists():

@@ -36,6 +36,7 @@ def measure_job(
     device: str,
     retime: Callable[[RetimeJob, Listener], object],
     frames: int = 5,
+    weights: str = "",
 ) -> JobSpeed:
     """Times a job that makes three frames between two, on a made plate (EXR, RGBA, half, zip) in a temporary folder.
 
@@ -43,6 +44,7 @@ def measure_job(
         id, width, height, device: engine, size in pixels and device.
         retime: runs a job.
         frames: of the source.
+        weights: name of a published network's weights; empty for those it takes unasked.
 
     Raises:
         KairosError: whatever the job or the disk objects to.
@@ -52,7 +54,7 @@ def measure_job(
         source, result = str(folder / "in" / "a.%04d.exr"), str(folder / "out" / "a.%04d.exr")
         for index, planes in enumerate(made_frames(width, height, frames)):
             write_image(Path(source % (FIRST + index)), _plate(FIRST + index, planes))
-        job = RetimeJob(source, result, between=BETWEEN, engine=id, device=device)
+        job = RetimeJob(source, result, between=BETWEEN, engine=id, device=device, weights=weights)
         # A first job of two frames loads what loads once: kernels, colour configuration, file formats.
         warm = replace(job, output=str(folder / "warm" / "a.%04d.exr"), range=f"{FIRST}-{FIRST + 1}")
         retime(warm, _deaf)

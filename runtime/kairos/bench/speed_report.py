@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
 GIB = float(1 << 30)
+
+_BUSY = 0.5
+"""Part of the cores that may be at work on something else without a word."""
 
 COMPOSE_PLANES = 2 * 4 + 4 + 1 + 4
 """Planes that moving an RGBA plate reads and writes at least: two sources, two flows, the blend, the result."""
@@ -33,6 +37,34 @@ class EngineSpeed:
     compose: float
     memory: int
     flops: float
+
+
+@dataclass(frozen=True)
+class NetworkSpeed:
+    """One published network by itself, from two frames to the one between, on the CPU.
+
+    Attributes:
+        variant, width, height: which.
+        untrained: its numbers are random.
+        seconds: for one in-between, all included.
+        minterpolate: seconds that ffmpeg's filter takes for one, in the same run.
+        multiple: the median of the ratios of both, turn by turn.
+        memory: peak of a process that did nothing else, bytes.
+        official, official_peak: the multiple that the official code needs, and its peak, GiB; None where unknown.
+        engine: the engine around it; None where none runs it.
+    """
+
+    variant: str
+    width: int
+    height: int
+    untrained: bool
+    seconds: float
+    minterpolate: float
+    multiple: float
+    memory: int
+    official: Optional[float] = None
+    official_peak: Optional[float] = None
+    engine: Optional[EngineSpeed] = None
 
 
 @dataclass(frozen=True)
@@ -76,19 +108,31 @@ class JobSpeed:
 
 @dataclass(frozen=True)
 class Report:
-    """Everything measured; ``ceiling`` is None off an NVIDIA card, ``jobs`` is empty where no job could be run."""
+    """Everything measured; ``ceiling`` is None off an NVIDIA card, ``jobs`` is empty where no job could be run.
+
+    ``load`` is how many processes wanted to run on how many cores when it began: other people's work.
+    """
 
     device: str
     engines: Tuple[EngineSpeed, ...]
     jobs: Tuple[JobSpeed, ...]
     ceiling: Optional[Ceiling]
+    networks: Tuple[NetworkSpeed, ...] = ()
+    load: Tuple[float, int] = (0.0, 1)
 
 
 def render(report: Report) -> str:
     """The tables as text."""
-    lines = [f"On {report.device}", "", *_engine_table(report)]
+    lines = [f"On {report.device}"]
+    if report.engines:
+        lines += ["", *_engine_table(report)]
     if report.jobs:
         lines += ["", *_job_table(report)]
+    if report.networks:
+        lines += ["", *_network_lines(report)]
+    waiting, cores = report.load
+    if waiting > _BUSY * cores:
+        lines += ["", f"Other work was running ({waiting:.1f} processes on {cores} cores): these figures are doubtful."]
     return "\n".join(lines)
 
 
@@ -127,4 +171,32 @@ def _job_table(report: Report) -> List[str]:
         "EXR to EXR (RGBA, half, zip), three frames between two. Files: the same reads and writes alone. Model: the",
         "same frames from memory to memory. Gain: the time overlapping saves. Of slower: the slower of both over wall.",
     ]
+    return lines
+
+
+def network_line(row: NetworkSpeed) -> str:
+    """One network in one line."""
+    engine = row.engine
+    asked = "" if engine is None else f"first {engine.first:.2f} s  further {engine.further:.2f} s  "
+    official = "" if row.official is None else f" (official {row.official:g}x)"
+    line = f"{row.variant:<15}{asked}network {row.seconds:.2f} s  {row.multiple:.2f}x minterpolate{official}"
+    memory = row.memory if engine is None else max(row.memory, engine.memory)
+    if memory:
+        peak = "" if row.official_peak is None else f" (official {row.official_peak:g} GiB)"
+        line += f"  peak {memory / GIB:.2f} GiB{peak}"
+    return line + ("  random weights" if row.untrained else "")
+
+
+def _network_lines(report: Report) -> List[str]:
+    lines = [network_line(row) for row in report.networks]
+    lines.append("First, further: the engine's seconds per in-between. Network: alone, from two frames to one.")
+    if any(row.untrained for row in report.networks):
+        lines.append("Random weights: pictures are noise, but time and memory are those of the trained network.")
+    for size in dict.fromkeys((row.width, row.height) for row in report.networks):
+        took = statistics.median(row.minterpolate for row in report.networks if (row.width, row.height) == size)
+        lines.append(f"Minterpolate: {took:.2f} s for one in-between at {size[0]}x{size[1]}, turn by turn with these.")
+    if any(row.official is not None for row in report.networks):
+        lines.append(
+            "Official: measured with the official code, two idle cores, 1280x720, where minterpolate took 0.62 s."
+        )
     return lines

@@ -51,13 +51,34 @@ def speed(
     size: Annotated[Optional[List[str]], typer.Option("--size", help="WIDTHxHEIGHT; may be given again.")] = None,
     engine: Engines = None,
     device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
+    weights: Annotated[str, typer.Option("--weights", help="Of the engine, as kairos weights list shows them.")] = "",
+    untrained: Annotated[
+        Optional[List[str]],
+        typer.Option(
+            "--untrained",
+            metavar="NETWORK",
+            help="Published network with random weights, such as rife-4.6: time does not depend on them. all: every "
+            "one that the official code was measured on. May be given again.",
+        ),
+    ] = None,
+    jobs: Annotated[bool, typer.Option("--jobs/--no-jobs", help="Time whole jobs too, files to files.")] = True,
 ) -> None:
     """Seconds per in-between, memory, and end-to-end speed against files alone and model alone."""
     from kairos.bench.speed import render
     from kairos.bench.speed import speed as measure
     from kairos.retime import run_retime
 
-    print(render(measure(size or ["1920x1080"], engine or ["classic"], device, run_retime)))
+    engines = engine or ([] if untrained else ["classic"])
+    report = measure(
+        size or ["1920x1080"],
+        engines,
+        device,
+        run_retime if jobs else None,
+        lambda line: typer.echo(line, err=True),
+        weights,
+        untrained or (),
+    )
+    print(render(report))
 
 
 def synthetic(

@@ -14,6 +14,8 @@ from kairos_nodes.manifest import build_manifest, manifest_text
 from kairos_nodes.node_reference import nodes_text
 from kairos_nodes.reference import reference_text
 
+from .export import EngineOrCommand, export
+
 ROOT = Path(__file__).resolve().parents[3]
 MANIFEST = ROOT / "manifest.json"
 REFERENCE = ROOT / "docs" / "parameters.md"
@@ -26,7 +28,10 @@ _HERE = ("why_not", "weights")
 def add_commands(app: typer.Typer) -> None:
     """Adds the commands that only look."""
     app.command("info")(info)
-    app.command("engines")(engines)
+    group = typer.Typer(cls=EngineOrCommand, rich_markup_mode=None)
+    group.callback(invoke_without_command=True)(engines)
+    group.command("export")(export)
+    app.add_typer(group, name="engines")
     app.command("manifest")(manifest)
 
 
@@ -49,14 +54,15 @@ def info(
     raise typer.Exit(status)
 
 
-def engine_rows() -> List[Dict[str, Any]]:
-    """Every engine's card, and why it cannot run here (``why_not``, empty where it can)."""
+def engine_rows(name: Optional[str] = None) -> List[Dict[str, Any]]:
+    """Every engine's card, or that of one, and why it cannot run here (``why_not``, empty where it can)."""
+    from kairos.engines import engine as named
     from kairos.engines import engines as known
     from kairos.weights.store import Store
 
     records = Store().records()
     rows = []
-    for engine in known():
+    for engine in known() if name is None else [named(name)]:
         card = engine.card
         rows.append(
             {
@@ -80,31 +86,19 @@ def engine_rows() -> List[Dict[str, Any]]:
 
 
 def engines(
+    context: typer.Context,
     name: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="One engine, in full.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Measure memory and time at 1920x1080 here, and keep the figures.")
+    ] = False,
 ) -> None:
-    """Show what can run here, at what licence, from which weights, and why not."""
-    from kairos.engines import engine as named
-
-    rows = engine_rows()
-    if name is not None:
-        wanted = named(name).card.id
-        rows = [row for row in rows if row["id"] == wanted]
-    if as_json:
-        print(json.dumps(rows, indent=2))
+    """Show what can run here, at what licence, from which weights, how fast, and why not."""
+    if context.invoked_subcommand is not None:
         return
-    for row in rows:
-        state = "cannot run here: " + row["why_not"] if row["why_not"] else "ready"
-        print(f"{row['id']:12} {state}\n             {row['title']}")
-        print(f"             code {row['code_licence']}, weights {row['weights_licence'] or 'none needed'}")
-        if row["weights"]:
-            print(f"             has {', '.join(row['weights'])}")
-        if name is not None:
-            print(f"             {row['paper']}")
-            for key in ("any_time", "gives_motion", "paints", "clip", "commercial"):
-                print(f"             {key.replace('_', ' ')}: {'yes' if row[key] else 'no'}")
-            for option, meaning in row["parameters"].items():
-                print(f"             {option}: {meaning}")
+    from kairos.cli.engine_table import show
+
+    show(engine_rows(name), whole=name is not None, as_json=as_json, measuring=measure)
 
 
 def manifest(

@@ -33,6 +33,11 @@ def train(
     part: Annotated[
         Optional[str], typer.Option("--part", help="Of the network, to train alone: motion or meeting (swift).")
     ] = None,
+    losses: Annotated[
+        Optional[str],
+        typer.Option("--losses", help="Of the picture: own, vgg or style (FILM's; need --vgg). Default: own."),
+    ] = None,
+    vgg: Annotated[Optional[Path], typer.Option("--vgg", help="Weights of VGG-19 (vgg19-dcbb9e9d.pth).")] = None,
     size: Annotated[Optional[int], typer.Option("--size", help="Side of the crop, pixels. Default: 256.")] = None,
     lr: Annotated[Optional[float], typer.Option("--lr", help="Peak learning rate. Default: 0.0003.")] = None,
     warm_up: Annotated[Optional[int], typer.Option("--warm-up", help="Steps. Default: 500.")] = None,
@@ -55,6 +60,7 @@ def train(
     """Train a network on made scenes. Ctrl-C finishes the step and saves; --resume-from OUT goes on."""
     # The jobs of other commands must not wait for these to load.
     from kairos.training.settings import TrainSettings
+    from kairos.training.tasks import judge
     from kairos.training.tasks import task as task_of
     from kairos.training.trainer import train as run
 
@@ -79,9 +85,10 @@ def train(
         **parse_interval(validate_every),
     }
     settings = TrainSettings(**{name: value for name, value in given.items() if value is not None})
+    learned = task_of(task, batch, part, judge(losses, vgg))
     bar = TrainBar(task)
     try:
-        result = run(task_of(task, batch, part), settings, out, bar)
+        result = run(learned, settings, out, bar)
     finally:
         bar.close()
     if result.stopped and result.steps != stop_at:

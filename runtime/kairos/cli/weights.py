@@ -59,7 +59,7 @@ def list_weights(as_json: _JSON = False) -> None:
         print(json.dumps([asdict(record) for record in records], indent=2))
         return
     for record in records:
-        print(f"{record.name:16} {record.variant}, engine {record.architecture}")
+        print(f"{record.name:16} {record.variant}, for {_use(record)}")
         print(f"                 {record.licence} (accepted {record.accepted})")
         print(f"                 from {record.source}, SHA-256 {record.source_sha256}; {record.taken}")
     if not records:
@@ -140,11 +140,17 @@ def _asker(accepted: bool) -> Callable[[Architecture, str], bool]:
 
 
 def _told(record: Record) -> None:
+    print(f"{record.name}: {record.variant}, from {record.taken}. Use it with {_use(record)}.")
+
+
+def _use(record: Record) -> str:
+    """The flags that make a job use these weights."""
     from kairos.engines import engines
 
-    runs = any(engine.card.id == record.architecture for engine in engines())
-    use = f" Use it with --engine {record.architecture} --weights {record.name}." if runs else ""
-    print(f"{record.name}: {record.variant}, from {record.taken}.{use}")
+    if any(engine.card.id == record.architecture for engine in engines()):
+        return f"--engine {record.architecture} --weights {record.name}"
+    # What is no engine by itself finds motion for others.
+    return f"--flow {record.architecture}:{record.name}"
 
 
 class DownloadBar:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ class Architecture:
         spelled: any official spelling to Kairos' own: prefixes removed, keys that the network has no use for dropped.
             Identity where nothing is to be done; never raises on another network's state dict.
         build: hyper-parameters to the network, untrained.
+        variants: by name, what ``recognise`` says of each published size or version, the smallest first.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Architecture:
     recognise: Callable[[Shapes], Optional[Dict[str, Value]]]
     spelled: Callable[[Mapping[str, Tensor]], Dict[str, Tensor]]
     build: Callable[[Mapping[str, Value]], nn.Module]
+    variants: Mapping[str, Mapping[str, Value]] = field(default_factory=dict, compare=False)
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> Dict[str, Tuple[int, ...]]:

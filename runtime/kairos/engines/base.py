@@ -27,6 +27,7 @@ class EngineCard:
         clip: fits the whole clip in ``open`` instead of looking at a pair.
         multiple: frame sides are padded to a multiple of this inside the engine.
         precisions: of ``fp32``, ``fp16``, ``bf16``.
+        tiles: works in tiles that leave no trace (``EngineSettings.tile``).
         commercial: weights and code may be used commercially (``--engine auto`` takes no other).
         parameters: names and meanings of the engine's own options.
     """
@@ -42,6 +43,7 @@ class EngineCard:
     clip: bool = False
     multiple: int = 1
     precisions: Tuple[str, ...] = ("fp32",)
+    tiles: bool = False
     commercial: bool = True
     parameters: Mapping[str, str] = field(default_factory=dict)
 

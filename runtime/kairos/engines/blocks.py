@@ -6,7 +6,7 @@ point to are float32 under half precision too: at 2000 pixels a half cannot tell
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +14,26 @@ from torch import Tensor, nn
 
 from kairos.engines.published import Time
 
+_WORTH_SHARING = 1 << 16
+"""Pixels from which on fetching is shared out among threads."""
+
 
 def warp(planes: Tensor, flow: Tensor) -> Tensor:
     """Planes fetched from where a flow points, bilinear, the border repeated."""
     x, y = pixels(flow)
-    return fetched(planes, x + flow[:, 0].float(), y + flow[:, 1].float())
+    if _recorded() or flow.requires_grad:
+        return fetched(planes, x + flow[:, 0].float(), y + flow[:, 1].float())
+    # The same places, each written once: as many passes over the frame as above would take longer than the fetching.
+    height, width = planes.shape[-2:]
+    grid = torch.empty(*flow[:, 0].shape, 2, device=flow.device)
+    torch.add((2 * x + 1) / width - 1, flow[:, 0].float(), alpha=2 / width, out=grid[..., 0])
+    torch.add((2 * y + 1) / height - 1, flow[:, 1].float(), alpha=2 / height, out=grid[..., 1])
+    return _sampled(planes, grid, "border")
+
+
+def _recorded() -> bool:
+    """A graph is being recorded: it has to hold for every size, and on every device."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
 
 
 def pixels(like: Tensor) -> Tuple[Tensor, Tensor]:
@@ -44,26 +59,18 @@ def fetched(planes: Tensor, x: Tensor, y: Tensor, outside: str = "border") -> Te
     height, width = planes.shape[-2:]
     # The outer edges of pixels lie at -1 and 1: unlike their centres, these are apart on a grid of one pixel too.
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
-    return F.grid_sample(planes.float(), grid, "bilinear", outside, align_corners=False).to(planes.dtype)
+    return _sampled(planes, grid, outside)
 
 
-def warp_rows(planes: Tensor, flow: Tensor, above: int, below: int) -> Tensor:
-    """Some rows of what a flow fetches."""
-    if below - above == flow.shape[-2]:
-        return warp(planes, flow)
-    x, y = pixels(flow)
-    rows = flow[..., above:below, :].float()
-    return fetched(planes, x + rows[:, 0], y[above:below] + rows[:, 1])
-
-
-def row_strips(height: int, rows: Optional[int], halo: int) -> Iterator[Tuple[int, int, int, int]]:
-    """Rows start to stop, and with a halo inside the frame above to below."""
-    if rows is None or height <= rows:
-        yield 0, height, 0, height
-        return
-    for start in range(0, height, rows):
-        stop = min(start + rows, height)
-        yield start, stop, max(0, start - halo), min(height, stop + halo)
+def _sampled(planes: Tensor, grid: Tensor, outside: str) -> Tensor:
+    batch, rows = grid.shape[:2]
+    shares = 1 if _recorded() or grid.is_cuda or batch > 1 else torch.get_num_threads()
+    if shares == 1 or rows % shares or grid.shape[2] * rows < _WORTH_SHARING:
+        return F.grid_sample(planes.float(), grid, "bilinear", outside, align_corners=False).to(planes.dtype)
+    # On the CPU torch shares out whole frames alone among its threads: strips of rows become a batch of them.
+    seen, strips = planes.float().expand(shares, -1, -1, -1), grid[0].reshape(shares, rows // shares, -1, 2)
+    found = F.grid_sample(seen, strips, "bilinear", outside, align_corners=False)
+    return found.transpose(0, 1).flatten(1, 2)[None].to(planes.dtype)
 
 
 def scaled(planes: Tensor, factor: float) -> Tensor:
@@ -75,12 +82,15 @@ def scaled(planes: Tensor, factor: float) -> Tensor:
 
 def scaled_flow(flow: Tensor, factor: float) -> Tensor:
     """A flow at another size, its vectors in pixels of the new grid."""
-    return flow if factor == 1.0 else scaled(flow, factor) * factor
+    if factor == 1.0:
+        return flow
+    # Multiplied where there are fewer pixels.
+    return scaled(flow * factor, factor) if factor > 1 else scaled(flow, factor) * factor
 
 
 def blend(mask: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """The first where the mask is 1, the second where it is 0."""
-    return mask * first + (1 - mask) * second
+    return torch.lerp(second, first, mask)
 
 
 def time_plane(time: Time, like: Tensor) -> Tensor:
@@ -96,6 +106,23 @@ def dtype_of(module: nn.Module) -> torch.dtype:
 def channels_last(module: nn.Module) -> None:
     """Weights, and with them all planes, in the order of memory that convolutions are fastest in (10 to 30 %)."""
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def convolved(conv: nn.Conv2d, parts: Sequence[Tensor]) -> Tensor:
+    """A convolution of planes side by side, without putting them there.
+
+    On the CPU that saves more time and memory than the single convolutions cost; they want the order of memory that
+    the weights have.
+    """
+    out, start = None, 0
+    for part in parts:
+        weight = conv.weight[:, start : start + part.shape[1]]
+        bias = conv.bias if out is None else None
+        planes = part.contiguous(memory_format=torch.channels_last)
+        found = F.conv2d(planes, weight, bias, conv.stride, conv.padding)
+        out, start = found if out is None else out + found, start + part.shape[1]
+    assert out is not None
+    return out
 
 
 def conv_prelu(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
@@ -150,7 +177,12 @@ class SideBlock(nn.Module):
         return out
 
     def _sided(self, planes: Tensor, conv: nn.Module) -> Tensor:
-        return torch.cat([planes[:, : -self.side], conv(planes[:, -self.side :])], 1)
+        side = conv(planes[:, -self.side :])
+        if _recorded() or planes.requires_grad:
+            return torch.cat([planes[:, : -self.side], side], 1)
+        # The planes were made a line ago and nobody else has them.
+        planes[:, -self.side :] = side
+        return planes
 
 
 class SideDecoder(nn.Module):
@@ -187,6 +219,9 @@ class Refiner(nn.Module):
         inputs: channels at full size.
         width: of the finest answer; a level's features of both frames have 2, 4, 8 and 16 times as many channels.
     """
+
+    HALO, MULTIPLE = 80, 16
+    """Pixels around that an answer depends on (77), and of a cell of the coarsest size."""
 
     def __init__(self, inputs: int, width: int) -> None:
         super().__init__()

@@ -82,6 +82,9 @@ class PublishedNetwork(Protocol):
     """Answers at any time by its making; else it knows the middle alone."""
     scales: bool
     """Can seek motion at a part of the frame's size."""
+    tile: Optional[int]
+    """Side of the tiles, pixels, in which it works wherever an answer depends on its surroundings alone, with as much
+    of these around as it depends on: tiles leave no trace. None for the whole frame at once."""
 
     def look(self, frame: Tensor) -> Any:
         """What depends on one frame alone: kept for both pairs that the frame belongs to."""

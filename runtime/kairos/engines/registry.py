@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Tuple
 
 from kairos.engines.adapters.engine import published
 from kairos.engines.architectures import ARCHITECTURES
 from kairos.engines.base import Engine
 from kairos.engines.classic import ClassicEngine
+from kairos.engines.onnx import PREFIX, OnnxEngine
 from kairos.engines.swift import SwiftEngine
 from kairos.errors import BadRequest, EngineError
 
@@ -23,14 +25,21 @@ def engines() -> Tuple[Engine, ...]:
 
 
 def engine(id: str) -> Engine:
-    """The engine of that name; ``auto`` is :func:`best_available`. Raises BadRequest for an unknown name."""
+    """The engine of that name; ``auto`` is :func:`best_available`, ``onnx:FILE`` the network in that file.
+
+    Raises:
+        BadRequest: an unknown name, or a file that holds no network of the documented signature.
+        EngineError: the package that runs such files is missing.
+    """
     if id == "auto":
         return best_available()
+    if id.startswith(PREFIX):
+        return OnnxEngine(Path(id[len(PREFIX) :]))
     for candidate in _ENGINES:
         if candidate.card.id == id:
             return candidate
     known = ", ".join(each.card.id for each in _ENGINES)
-    raise BadRequest(f"There is no engine {id!r}.", f"Choose one of: auto, {known}.")
+    raise BadRequest(f"There is no engine {id!r}.", f"Choose one of: auto, {known}, {PREFIX}FILE.")
 
 
 def best_available() -> Engine:

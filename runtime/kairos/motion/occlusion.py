@@ -65,12 +65,12 @@ def clean_mask(mask: Tensor) -> Tensor:
     height, width = mask.shape[-2:]
     padded = F.pad(mask[None], (1, 1, 1, 1), mode="replicate")[0]
     taps = [padded[:, row : row + height, column : column + width] for row in range(3) for column in range(3)]
-    for low, high in _MEDIAN_OF_NINE:
+    for low, high in MEDIAN_OF_NINE:
         taps[low], taps[high] = torch.minimum(taps[low], taps[high]), torch.maximum(taps[low], taps[high])
     return taps[4]
 
 
-_MEDIAN_OF_NINE = (
+MEDIAN_OF_NINE = (
     *((1, 2), (4, 5), (7, 8), (0, 1), (3, 4), (6, 7), (1, 2), (4, 5), (7, 8), (0, 3)),
     *((5, 8), (4, 7), (3, 6), (1, 4), (2, 5), (4, 7), (4, 2), (6, 4), (4, 2)),
 )

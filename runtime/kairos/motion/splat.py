@@ -16,7 +16,7 @@ from kairos.motion.warp import FAR
 
 MODES = ("average", "linear", "softmax")
 
-_TINY_SHARE = 1e-3
+TINY_SHARE = 1e-3
 """Corners that get less of a pixel than this get none: rounding must not make a pixel reach further than it goes."""
 
 
@@ -46,7 +46,7 @@ def splat(
         raise ValueError(f"splatting mode {mode!r} needs an importance")
     metric = None if importance is None or mode == "average" else importance
     if fast.usable(values, flow, *(() if metric is None else (metric,))):
-        return fast.splat(values, flow, metric, mode, _TINY_SHARE)
+        return fast.splat(values, flow, metric, mode, TINY_SHARE)
     count, height, width = len(values), *flow.shape[-2:]
     flat = values.float().reshape(count, height * width)
     corners = list(_corners(flow.float()))
@@ -93,7 +93,7 @@ def _corners(flow: Tensor) -> Iterator[Tuple[Tensor, Tensor]]:
     for row, share_down in rows:
         for column, share_across in columns:
             share = (share_down * share_across).reshape(-1)
-            yield (row + column).reshape(-1), share.where(share > _TINY_SHARE, 0.0)
+            yield (row + column).reshape(-1), share.where(share > TINY_SHARE, 0.0)
 
 
 def _landing(place: Tensor, share: Tensor, size: int, step: int) -> Tuple[Tensor, Tensor]:

@@ -24,6 +24,7 @@ from kairos_nodes.jobs import RetimeJob
 from kairos_nodes.ranges import parse_frames, parse_range
 from kairos_nodes.rational import parse_rate
 
+from .fallback import Fallback, is_out_of_memory
 from .fingerprint import frame_fingerprint, settings_digest
 from .footage import Footage, Reduced
 from .hints import open_hints
@@ -115,9 +116,12 @@ def retime_shot(
     except KairosError as error:
         listener(Event("failed", {"message": error.message, "remedy": error.remedy}))
         raise
-    except torch.OutOfMemoryError as error:
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        said = (str(error).splitlines() or ["no more is to be had."])[0]
         trouble = EngineError(
-            f"Out of memory on {run.device}: {str(error).splitlines()[0]}",
+            f"Out of memory on {run.device}: {said}",
             "Use --proxy 2, a smaller --tile, or --device cpu; finished frames are kept.",
         )
         listener(Event("failed", {"message": trouble.message, "remedy": trouble.remedy}))
@@ -214,10 +218,12 @@ class _Run:
 
     def _digest(self, engine: Engine, settled: Mapping[str, EngineSettings], plate: Plate, write: WriteSettings) -> str:
         passive = {"input", "output", "range", "frames", "start", "device", "overwrite", "engine", "exposure", "json"}
+        # Tiles leave no trace; whoever finds the flow is among the weights below.
+        passive |= {"tile", "flow"}
         settings = {name: value for name, value in self._job.to_dict().items() if name not in passive}
         # Of the weights what they are counts, not where they lie.
         hashes = {engine.weights_hash(each) for each in settled.values()}
-        settings.update(engine=engine.card.id, weights=sorted(hashes), exposure=plate.exposure)
+        settings.update(engine=engine.card.id.partition(":")[0], weights=sorted(hashes), exposure=plate.exposure)
         settings.update(scale=[each.scale for each in settled.values()])
         settings.update(version=__version__, colorspace=write.colorspace, source_colorspace=self._shot.colorspace)
         return settings_digest(settings)
@@ -270,9 +276,10 @@ class _Run:
         needs = [self._positions(request) for request in todo]
         plate.want(self._read_order(needs, 0))
         paths = {}
+        fallback = Fallback(engine, self._listener, self._warn, job.tile != "off")
         for view in plate.layout.views:
             canvas = plate.layout.canvases[view]
-            session = engine.open(plate.view(view), settled[view], self._listener)
+            session = fallback.open(plate.view(view), settled[view])
             paths[view] = Paths(session, structure, (canvas.height, canvas.width), self.device)
         maker = FrameMaker(
             plate, structure, paths, Look(job.filter, job.vectors, bool(job.masks), output_rate(job, self._shot))

@@ -102,10 +102,17 @@ def settle_engine(job: RetimeJob, engine: Engine) -> EngineSettings:
     Raises:
         BadRequest: a knob that this engine does not have.
     """
-    options: Dict[str, Any] = {name: value for name, value in (("weights", job.weights), ("tta", job.tta)) if value}
+    flow = "" if job.flow == "own" else job.flow
+    knobs = (("flow", flow), ("weights", job.weights), ("tta", job.tta))
+    options: Dict[str, Any] = {name: value for name, value in knobs if value}
     for name in options:
         if name not in engine.card.parameters:
-            able = " or ".join(f"--engine {each.card.id}" for each in engines() if name in each.card.parameters)
+            ids = [each.card.id for each in engines() if name in each.card.parameters]
+            able = " or ".join(f"--engine {id}" for id in ids)
+            if name == "flow":
+                raise BadRequest(
+                    f"{engine.card.id} finds its motion itself: --flow is for {' and '.join(ids)}.", f"Use {able}."
+                )
             raise BadRequest(f"--{name}: the engine {engine.card.id} has no such knob.", f"Use {able}.")
     return EngineSettings(
         precision="fp32" if job.precision == "auto" else job.precision,

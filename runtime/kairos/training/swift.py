@@ -16,7 +16,7 @@ from kairos.engines.swift.estimator import hidden_of
 from kairos.engines.swift.meeting import Told, arrival, base_logits, evidence, halved, told_hidden
 from kairos.engines.swift.network import Decision, Estimate, Swift, levels_of
 from kairos.engines.swift.prior import classical_prior
-from kairos.training.losses import laplacian, robust
+from kairos.training.losses import FilmLoss, laplacian, robust
 from kairos.training.scenes import VERSION, SceneBatch, Scenes
 from kairos.training.task import VALIDATION_SEED
 
@@ -67,18 +67,19 @@ class SwiftTask:
     Args:
         count: scenes per step.
         part: one of :data:`PARTS`: both, the motion alone, or the meeting alone, for which the motion stays as it is.
+        film: judges the meeting's picture in place of pixels and detail in bands.
     """
 
     id = "swift"
 
-    def __init__(self, count: int = BATCH, part: str = "both") -> None:
-        self._count, self._part = count, part
+    def __init__(self, count: int = BATCH, part: str = "both", film: Optional[FilmLoss] = None) -> None:
+        self._count, self._part, self._film = count, part, film
         self._scenes: Dict[Tuple[int, int, str], Scenes] = {}
         self._last: Optional[Tuple[Tuple[int, int, int, str], SceneBatch, Tensor]] = None
 
     def __getstate__(self) -> Dict[str, Any]:
-        """Another process makes its own scenes."""
-        return {**self.__dict__, "_scenes": {}, "_last": None}
+        """Another process makes its own scenes, and judges nothing."""
+        return {**self.__dict__, "_scenes": {}, "_last": None, "_film": None}
 
     def model(self) -> nn.Module:
         """A fresh network."""
@@ -89,8 +90,13 @@ class SwiftTask:
         return len(batch.scenes.time)
 
     def provenance(self) -> Mapping[str, str]:
-        """Version of the scenes, and how many are seen at once."""
-        return {"scenes": str(VERSION), "scenes per step": str(self._count), "part": self._part}
+        """Version of the scenes, how many are seen at once, and what judges the picture where it is not Kairos' own."""
+        own = {"scenes": str(VERSION), "scenes per step": str(self._count), "part": self._part}
+        return own if self._film is None else {**own, **self._film.provenance()}
+
+    def conditions(self) -> str:
+        """See :class:`kairos.training.task.Conditioned`."""
+        return "" if self._film is None else self._film.conditions()
 
     def batch(self, seed: int, step: int, size: int, device: torch.device) -> SwiftBatch:
         """Scenes number ``step / _LOOKS * count`` and following, turned over for this step."""
@@ -111,7 +117,9 @@ class SwiftTask:
             estimates, flow = _motion(model, scenes, batch.prior)
         parts = motion_losses(scenes, estimates, flow) if learns_motion else {}
         if not learns_motion or (self._part == "both" and progress >= _MEETING_FROM):
-            parts.update(meeting_losses(model, scenes, estimates[-1], flow))
+            begun = 0.0 if self._part == "meeting" else _MEETING_FROM
+            spent = (progress - begun) / (1 - begun)
+            parts.update(meeting_losses(model, scenes, estimates[-1], flow, self._film, spent))
         total = torch.stack(list(parts.values())).sum()
         return total, {name: float(part.detach()) for name, part in parts.items()}
 
@@ -236,8 +244,19 @@ def motion_losses(scenes: SceneBatch, estimates: List[Estimate], flow: Tensor) -
     return parts
 
 
-def meeting_losses(model: nn.Module, scenes: SceneBatch, estimate: Estimate, flow: Tensor) -> Dict[str, Tensor]:
-    """Errors of the picture at the scene's time, of the paths to it, and of what is hidden there."""
+def meeting_losses(
+    model: nn.Module,
+    scenes: SceneBatch,
+    estimate: Estimate,
+    flow: Tensor,
+    film: Optional[FilmLoss] = None,
+    progress: float = 0.0,
+) -> Dict[str, Tensor]:
+    """Errors of the picture at the scene's time, of the paths to it, and of what is hidden there.
+
+    ``film`` judges the picture where it is given, after that part of the meeting's training. Its frames are what swift
+    sees: encoded proxies, about 0..1, much like a display's pictures; what is brighter than 1.5 counts as 1.5.
+    """
     answers = _meet(model, scenes, estimate, flow)
     truth = scenes.frames[:, 1].clamp(max=1.5)
     picture = torch.stack([answer.picture for answer in answers]).clamp(max=1.5)
@@ -252,9 +271,15 @@ def meeting_losses(model: nn.Module, scenes: SceneBatch, estimate: Estimate, flo
             ("to_1", scenes.flow_t1, scenes.visible_t1),
         )
     ]
+    if film is None:
+        judged = {
+            "picture": _PICTURE * ((picture - truth).square() + 1e-6).sqrt().mean(),
+            "detail": _DETAIL * laplacian(picture, truth),
+        }
+    else:
+        judged = {name: _PICTURE * part for name, part in film.parts(picture, truth, progress).items()}
     return {
-        "picture": _PICTURE * ((picture - truth).square() + 1e-6).sqrt().mean(),
-        "detail": _DETAIL * laplacian(picture, truth),
+        **judged,
         "path": _PATH * (paths_apart[0] + paths_apart[1]),
         "covered": _COVERED * wrong,
     }

@@ -55,6 +55,14 @@ class Provenanced(Protocol):
 
 
 @runtime_checkable
+class Conditioned(Protocol):
+    """A task that goes on only as it began."""
+
+    def conditions(self) -> str:
+        """What has to be given again, as on the command line; empty where nothing has to."""
+
+
+@runtime_checkable
 class Sampling(Protocol):
     """A task that says how many samples are in a batch, for the log and the record."""
 

@@ -29,7 +29,7 @@ from kairos.training.plot import draw_curve
 from kairos.training.schedule import Clock, rate
 from kairos.training.settings import TrainSettings, where_and_how
 from kairos.training.stopping import Stop
-from kairos.training.task import VALIDATION_SEED, Provenanced, Task
+from kairos.training.task import VALIDATION_SEED, Conditioned, Provenanced, Task
 
 SHORT_WARM_UP = 100
 """Steps of warm-up for weights that are trained already: AdamW has to find its scales anew."""
@@ -155,7 +155,17 @@ class _Training:
             raise BadRequest(
                 f"{path} was trained with --seed {state['seed']}.", "Leave --seed away, or start another training."
             )
+        kept, own = str(state.get("conditions", "")), self._conditions()
+        if kept != own:
+            raise BadRequest(
+                f"{path} was trained with {kept or 'the losses of the task itself'}"
+                + (f", not with {own}." if own else "."),
+                "Give the same again, or start another training from its weights.",
+            )
         self.seed = state["seed"]
+
+    def _conditions(self) -> str:
+        return self.task.conditions() if isinstance(self.task, Conditioned) else ""
 
     def _restore(self, state: Mapping[str, Any], path: Path) -> float:
         checkpoint.put_weights(self.model, state["model"], path)
@@ -330,6 +340,7 @@ class _Training:
         state = {
             "format": checkpoint.FORMAT,
             "task": self.task.id,
+            "conditions": self._conditions(),
             "step": self.step,
             "samples": self.samples,
             "skipped": self.skipped,

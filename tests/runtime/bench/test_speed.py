@@ -9,10 +9,14 @@ import pytest
 
 from kairos.bench.engine_speed import SHIFT, choose_device, made_frames, measure_engine, parse_size
 from kairos.bench.job_speed import BETWEEN, measure_job
+from kairos.bench.network_speed import OFFICIAL, measure_network
 from kairos.bench.speed import speed
-from kairos.bench.speed_report import Ceiling, EngineSpeed, JobSpeed, Report, render
+from kairos.bench.speed_report import Ceiling, EngineSpeed, JobSpeed, NetworkSpeed, Report, network_line, render
+from kairos.bench.untrained import only_untrained
+from kairos.engines.architectures import variant
 from kairos.errors import BadRequest
 from kairos.retime import run_retime
+from kairos.weights.store import Store
 
 
 def test_a_whole_job_is_measured_with_its_parts() -> None:
@@ -71,3 +75,52 @@ def test_nothing_of_the_job_stays_behind(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     measure_job("classic", 96, 64, "cpu", run_retime, frames=2)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_published_network_is_measured_without_weights_beside_minterpolate() -> None:
+    report = speed(["96x64"], [], "cpu", untrained=["ifrnet-s", "raft-small"])
+    (engine,) = report.engines
+    assert engine.engine == "ifrnet ifrnet-s" and engine.further > 0 and 0 < engine.first < 10
+    between, flow = report.networks
+    assert between.untrained and between.engine == engine and between.seconds > 0
+    assert flow.variant == "raft-small" and flow.engine is None, "no engine runs it: it finds motion for others"
+    assert between.multiple > 0 and between.official is None, "the official code was measured at 1280x720"
+    text = render(report)
+    assert "random weights" in text and "x minterpolate" in text
+
+
+def test_users_weights_are_measured_by_name() -> None:
+    with only_untrained("ifrnet-s"):
+        network = measure_network("ifrnet-s", 96, 64, "ifrnet-s")
+        with pytest.raises(BadRequest, match="weights of ifrnet"):
+            speed(["96x64"], ["rife"], "cpu", weights="ifrnet-s")
+    assert not network.untrained
+
+
+def test_untrained_weights_are_gone_when_they_have_been_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAIROS_WEIGHTS", "/nowhere")
+    with only_untrained("ifrnet-s"):
+        (record,) = Store().records()
+        assert record.variant == "ifrnet-s"
+    assert Store().root == Path("/nowhere") and Store().records() == []
+
+
+def test_a_network_is_told_in_one_line_with_what_the_official_code_takes() -> None:
+    engine = EngineSpeed("film film", 1280, 720, 20.5, 12.25, 0.1, 5 << 29, 0.0)
+    row = NetworkSpeed("film", 1280, 720, True, 20.0, 0.625, 32.0, 2 << 30, 40.0, 7.1, engine)
+    line = network_line(row)
+    assert "first 20.50 s  further 12.25 s  network 20.00 s  32.00x minterpolate (official 40x)" in line
+    assert "peak 2.50 GiB (official 7.1 GiB)  random weights" in line
+    report = Report("a machine", (engine,), (), None, (row,), (4.0, 2))
+    assert "two idle cores" in render(report) and "doubtful" in render(report)
+    assert "Minterpolate: 0.62 s for one in-between at 1280x720" in render(report)
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_every_official_figure_is_of_a_network_there_is(name: str) -> None:
+    assert variant(name)[1]["variant"] == name
+
+
+def test_an_unknown_network_is_refused_with_those_there_are() -> None:
+    with pytest.raises(BadRequest, match="rife-5"):
+        speed(["96x64"], [], "cpu", untrained=["rife-5"])

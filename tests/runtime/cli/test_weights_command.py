@@ -13,7 +13,7 @@ from PIL import Image
 
 from kairos.cli import main
 from kairos.weights.store import Store
-from support.parity import recipe_weights
+from support.parity import raft_weights, recipe_weights
 from support.shared import shared_data
 from support.untrained import keep_untrained
 
@@ -49,8 +49,27 @@ def test_an_official_file_is_added_listed_and_retimes_a_real_clip(
     assert np.asarray(Image.open(file)).std() > 10
     capsys.readouterr()
     assert main(["engines", "ifrnet"]) == 0
-    assert "ready" in (shown := capsys.readouterr().out) and "has ifrnet-s" in shown
+    assert "ready" in (shown := capsys.readouterr().out) and "ifrnet-s: not measured here" in shown
     assert main(["weights", "remove", "ifrnet-s"]) == 0 and Store().records() == []
+
+
+def test_an_official_raft_is_added_and_finds_the_motion_of_a_real_clip(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "raft-small.pth"
+    torch.save({f"module.{name}": tensor for name, tensor in raft_weights("small").items()}, path)
+    assert main(["weights", "add", str(path), "--name", "mine", "--accept-licence"]) == 0
+    assert "Use it with --flow raft:mine." in capsys.readouterr().out
+    assert main(["weights", "list"]) == 0
+    assert "mine             raft-small, for --flow raft:mine" in capsys.readouterr().out
+    clip, frames = shared_data("mobfgsr", "view") / "%04d.png", []
+    for flow in ("own", "raft:mine"):
+        out = tmp_path / flow[:3] / "out.%04d.png"
+        job = ["retime", str(clip), str(out), "--between", "1", "--frames", "11", "--engine", "classic", "--proxy", "4"]
+        assert main([*job, "--flow", flow, "--device", "cpu"]) == 0
+        (file,) = out.parent.glob("out.*.png")
+        frames.append(np.asarray(Image.open(file)))
+    assert frames[1].std() > 10 and not np.array_equal(*frames)
 
 
 def test_a_licence_has_to_be_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

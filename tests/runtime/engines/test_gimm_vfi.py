@@ -26,18 +26,6 @@ def _frames(height: int, width: int) -> Tensor:
     return torch.nn.functional.avg_pool2d(torch.rand(2, 3, height, width), 5, 1, 2)[:, None]
 
 
-def test_strips_of_rows_leave_no_trace() -> None:
-    network = _network()
-    state = network.prepare(*map(network.look, _frames(160, 128)))
-    level = network.opening(state, torch.cat(network.flows(state.motion, 0.5), 1))
-    answers = []
-    for rows in (None, 42):
-        network.rows = rows
-        answers.append(network.fields(state, level))
-    for name in ("flows_to_0", "flows_to_1", "masks", "residuals"):
-        same(getattr(answers[0], name), getattr(answers[1], name), 1e-5)
-
-
 def test_what_is_seen_of_a_frame_serves_both_of_its_pairs() -> None:
     network = _network()
     first, second, third = (network.look(frame) for frame in torch.cat([_frames(128, 128), _frames(128, 128)[:1]]))

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 from functools import lru_cache
 from itertools import islice
-from typing import Any, Dict, List
+from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from kairos.engines.architecture import shapes_of
 from kairos.engines.raft.architecture import ARCHITECTURE
-from support.parity import drawn, fixture, loaded, same
+from support.parity import fixture, loaded, raft_file, raft_weights, same
 from support.shared import shared_parity
 
 SIZES = ("large", "small")
@@ -23,39 +20,14 @@ FLOW = 1e-3
 """Largest error that the README suggests."""
 
 
-def _file(size: str, name: str) -> str:
-    return name if size == "large" else f"small_{name}"
-
-
-def _weights(size: str) -> Dict[str, Tensor]:
-    """By the recipe in the README, in words there."""
-    listed = json.loads(shared_parity("raft", _file(size, "state_dict.json")).read_text(encoding="utf-8"))
-    return {key: _weight(key, shape, dtype) for key, shape, dtype in listed}
-
-
-def _weight(key: str, shape: List[int], dtype: str) -> Tensor:
-    if dtype == "int64":
-        return torch.zeros(shape, dtype=torch.int64)
-    if key.endswith("running_mean"):
-        return torch.zeros(shape)
-    if key.endswith("running_var"):
-        return torch.ones(shape)
-    numbers = drawn(key.replace(".norm3.", ".downsample.1.") if key.startswith("cnet.layer") else key, shape)
-    if len(shape) >= 2:
-        gain = 1.0 if "gru" in key else 1.2
-        gain = {"update_block.flow_head.conv2.weight": 0.1, "update_block.mask.2.weight": 8.0}.get(key, gain)
-        return numbers * np.float32(gain / math.sqrt(math.prod(shape[1:])))
-    return 1 + 0.01 * numbers if key.endswith("weight") else 0.01 * numbers
-
-
 @lru_cache(maxsize=2)
 def _network(size: str) -> Any:
-    return loaded(ARCHITECTURE, _weights(size))
+    return loaded(ARCHITECTURE, raft_weights(size))
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_features_and_every_round_are_those_of_the_official_code(size: str) -> None:
-    network, wanted = _network(size), fixture("raft", _file(size, "fixture.npz"))
+    network, wanted = _network(size), fixture("raft", raft_file(size, "fixture.npz"))
     first, second = network.look(wanted["image1"] / 255), network.look(wanted["image2"] / 255)
     same(first.compared[:, :32], wanted["fmap1_c32"], FLOW)
     same(second.compared[:, :32], wanted["fmap2_c32"], FLOW)
@@ -74,14 +46,14 @@ def test_features_and_every_round_are_those_of_the_official_code(size: str) -> N
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_flow_to_begin_from_gives_the_official_flow(size: str) -> None:
-    network, wanted = _network(size), fixture("raft", _file(size, "fixture.npz"))
+    network, wanted = _network(size), fixture("raft", raft_file(size, "fixture.npz"))
     first, second = network.look(wanted["image1"] / 255), network.look(wanted["image2"] / 255)
     same(network.flow(first, second, 4, wanted["flow_init"]), wanted["flow_up_it4_init"], FLOW)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_both_namings_are_the_same_network(size: str) -> None:
-    tensors = _weights(size)
+    tensors = raft_weights(size)
     names = json.loads(shared_parity("raft", f"name_map_{size}.json").read_text(encoding="utf-8"))
     torchvision = {new: tensors[old] for old, new in names.items() if new is not None}
     listed = json.loads(shared_parity("raft", f"torchvision_{size}_state_dict.json").read_text(encoding="utf-8"))

@@ -95,4 +95,5 @@ def test_a_reduction_of_what_is_fetched_looks_at_four_pixels_of_each_cell_alone(
     for factor in (4.0, 8.0, 16.0):
         small = fetched_small(state, flow, factor)
         for found, frame, to in zip(small, frames, (flow[:, :2], flow[:, 2:])):
-            same(found, scaled(warp(frame, to), 1 / factor), 1e-6)
+            # Of white noise, at places that are rounded in another order.
+            same(found, scaled(warp(frame, to), 1 / factor), 1e-5)

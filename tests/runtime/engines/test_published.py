@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from kairos.engines.amt.architecture import ARCHITECTURE as AMT
-from kairos.engines.architecture import Architecture
-from kairos.engines.blocks import warp
+from kairos.engines.architecture import Architecture, shapes_of
+from kairos.engines.blocks import fetched, pixels, warp
 from kairos.engines.ema.architecture import ARCHITECTURE as EMA
 from kairos.engines.film.architecture import ARCHITECTURE as FILM
 from kairos.engines.gimm.architecture import ARCHITECTURE as GIMM
@@ -69,6 +69,17 @@ def test_what_is_recognised_can_be_written_down_and_read_again(architecture: Arc
     assert {key: tensor.shape for key, tensor in built.items()} == {
         key: tensor.shape for key, tensor in spelled.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("architecture", "name"), [(architecture, name) for architecture in ALL for name in architecture.variants]
+)
+def test_what_is_known_of_a_variant_is_what_its_own_tensors_say(architecture: Architecture, name: str) -> None:
+    values = dict(architecture.variants[name])
+    with torch.device("meta"):
+        tensors = architecture.build(values).state_dict()
+    assert values["variant"] == name
+    assert architecture.recognise(shapes_of(tensors)) == values
 
 
 @pytest.mark.parametrize("architecture", ALL, ids=lambda each: each.id)
@@ -134,3 +145,28 @@ def test_half_precision_stays_near_and_its_flows_are_float32(architecture: Archi
     # Of bfloat16's 8 bits some are lost in twenty layers; the flows here are some pixels long.
     assert (half.image - exact.image).abs().mean() < 0.02
     assert (half.flow_to_0 - exact.flow_to_0).abs().mean() < 0.2
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_fetching_is_the_same_to_the_bit_however_many_threads_share_it(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(3)
+    planes = torch.rand(1, 3, 48, 64, generator=generator)
+    flow = 5 * torch.randn(1, 2, 48, 64, generator=generator)
+    whole = warp(planes, flow)
+    monkeypatch.setattr("kairos.engines.blocks._WORTH_SHARING", 1)
+    monkeypatch.setattr("torch.get_num_threads", lambda: threads)
+    assert torch.equal(warp(planes, flow), whole)
+
+
+def test_fetching_agrees_with_places_told_in_pixels_and_learns() -> None:
+    generator = torch.Generator().manual_seed(4)
+    planes = torch.rand(2, 3, 20, 30, generator=generator)
+    flow = 3 * torch.randn(2, 2, 20, 30, generator=generator)
+    x, y = pixels(flow)
+    told = fetched(planes, x + flow[:, 0], y + flow[:, 1])
+    assert (warp(planes, flow) - told).abs().max() < 1e-5
+    flow.requires_grad_()
+    warp(planes, flow).sum().backward()
+    assert flow.grad is not None and bool(flow.grad.any())

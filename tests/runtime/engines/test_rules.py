@@ -25,7 +25,7 @@ from support.exr import read_exr
 from support.jobs import frame_at, retime
 from support.layered import DEPTHS, layered
 from support.scenes import MemoryShot, grid, plate, texture
-from support.untrained import EXAMPLES, keep_untrained
+from support.untrained import EXAMPLES, RECIPES, keep_recipe, keep_untrained
 
 ALL = [each.card.id for each in engines()]
 PUBLISHED = [each.card.id for each in engines() if isinstance(each, PublishedEngine)]
@@ -122,25 +122,58 @@ def test_what_a_painter_paints_is_not_clamped(id: str, shift: float, weights: Pa
     assert float(answer.image.min()) > 2 if shift > 0 else float(answer.image.max()) < -2
 
 
-@pytest.mark.parametrize("id", PUBLISHED, indirect=True)
-def test_tiles_leave_no_trace_or_are_refused(id: str) -> None:
-    # Darker to the left: what a tile shows is not what the frame shows. Strips need no surroundings.
+def decibels(first: Tensor, second: Tensor) -> float:
+    return float(-10 * torch.log10((first - second).square().mean().clamp(min=1e-15)))
+
+
+@pytest.mark.parametrize(
+    ("id", "trained"),
+    [*((id, "untrained") for id in PUBLISHED), *((id, "recipe") for id in RECIPES)],
+    indirect=["id"],
+)
+def test_tiles_leave_no_trace(id: str, trained: str, weights: Path, record_property: Any) -> None:
+    # Darker to the left: what a tile shows is not what the frame shows. The recipe's weights find motion of 5 to 15
+    # pixels, the untrained ones of up to 3.
     height, width, tile = (130, 150, 64) if id == "film" else (200, 420, 128)
+    if trained == "recipe":
+        keep_recipe(weights, id, RECIPES[id], name=f"{id}-recipe")
+    options = {"weights": f"{id}-recipe"} if trained == "recipe" else {}
     shot = MemoryShot([frame * torch.linspace(0.05, 2, width) for frame in scene(height, width)])
-    published = engine(id)
-    assert isinstance(published, PublishedEngine)
-    if not published.traits.tiles:
-        with pytest.raises(BadRequest, match=f"{id}.*tiles.*--scale"):
-            opened(id, shot, tile=tile)
-        return
-    whole, tiled = (next(opened(id, shot, tile=side).at(Pair(0, 1), [0.5])) for side in (None, tile))
+    whole, tiled = (
+        next(opened(id, shot, tile=side, options=options).at(Pair(0, 1), [0.4 if id == "rife" else 0.5]))
+        for side in (None, tile)
+    )
 
     def picture(answer: Inbetween) -> Tensor:
         first, second = shot.proxy(0), shot.proxy(1)
         return answer.image if answer.image is not None else compose(first, second, answer, Policy.BLEND)
 
-    error = (picture(whole) - picture(tiled)).square().mean()
-    assert float(-10 * torch.log10(error.clamp(min=1e-12))) >= 50
+    found = decibels(picture(whole), picture(tiled))
+    record_property("decibels", round(found, 1))
+    # The design asks for 50 dB; what is worked out with all that it depends on differs by rounding alone.
+    assert found >= 90
+    assert float((whole.flow_to_0 - tiled.flow_to_0).abs().max()) < 1e-3
+    assert float((whole.blend - tiled.blend).abs().max()) < 1e-3
+
+
+@pytest.mark.parametrize("id", [id for id in PUBLISHED if id != "film"])
+def test_in_tiles_no_convolution_answers_for_the_whole_frame_at_once(id: str) -> None:
+    # FILM works by strips of rows always. What is compared all with all, and attention, see the whole frame at 1/8.
+    network, made, largest = network_of(id), [], [0]
+
+    def count(module: Any, given: Any, answer: Tensor) -> None:
+        largest[0] = max(largest[0], answer.numel())
+
+    for module in network.modules():
+        if isinstance(module, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
+            module.register_forward_hook(count)
+    frames = scene(64, 704)
+    for tile in (None, 64):
+        network.tile, largest[0] = tile, 0
+        with torch.inference_mode():
+            network.at(network.prepare(*(network.look(frame[None]) for frame in frames)), 0.5)
+        made.append(largest[0])
+    assert made[1] < 0.6 * made[0]
 
 
 @pytest.mark.parametrize("id", ALL, indirect=True)
@@ -176,7 +209,7 @@ class Counted:
 
     def __init__(self, network: Any, any_time: bool = True) -> None:
         self.network, self.any_time = network, any_time
-        self.padding, self.scales = network.padding, network.scales
+        self.padding, self.scales, self.tile = network.padding, network.scales, network.tile
         self.calls = {"look": 0, "prepare": 0, "at": 0}
 
     def look(self, frame: Tensor) -> Any:

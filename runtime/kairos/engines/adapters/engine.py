@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, List, Mapping, Tuple
+from typing import List, Mapping, Tuple
 
 import torch
 
-from kairos.engines.adapters.session import NetworkSession, Way
+from kairos.engines.adapters.matted import MattedSession
+from kairos.engines.adapters.session import Way
 from kairos.engines.architecture import Architecture
 from kairos.engines.base import EngineCard, EngineSettings, Session, ShotView
-from kairos.errors import BadRequest, EngineError
+from kairos.engines.stored import DTYPES, network_of, none_yet, record_of, records_of
+from kairos.errors import BadRequest
 from kairos.events import Listener
-from kairos.weights.catalogue import CATALOGUE, first_place
-from kairos.weights.store import Record, Store
-
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+from kairos.weights.store import Record
 
 _LARGE = 1440
 """Rows or columns of the shorter side from which on ``--scale auto`` seeks motion at half the size."""
@@ -31,18 +28,15 @@ class Traits:
     Attributes:
         paints: its picture is the answer, and its motion moves the other layers; else its motion moves the plate too.
         formula: see :class:`kairos.engines.adapters.session.Way`.
-        tiles: it sees parts of a frame as it sees the whole. Means and normalised places over the frame (IFRNet, EMA),
-            or comparing all of it with all of it (AMT), forbid that: measured with tiles, they fall under 40 dB.
     """
 
     paints: bool = False
     formula: bool = False
-    tiles: bool = False
 
 
 _TRAITS: Mapping[str, Traits] = {
-    "film": Traits(paints=True, formula=True, tiles=True),
-    "rife": Traits(tiles=True),
+    "film": Traits(paints=True, formula=True),
+    "rife": Traits(),
     "ifrnet": Traits(),
     "amt": Traits(paints=True),
     "ema": Traits(),
@@ -68,26 +62,19 @@ class PublishedEngine:
             code_licence=architecture.code_licence,
             weights_licence=architecture.weights_licence,
             paints=traits.paints,
-            precisions=tuple(_DTYPES),
+            precisions=tuple(DTYPES),
+            tiles=True,
             commercial=not architecture.non_commercial,
             parameters={"weights": "name of weights of this network, as kairos weights list shows it"},
         )
 
     def records(self) -> List[Record]:
         """The weights of this network that the user has, what is taken unasked first."""
-        order = {place.name: number for number, place in enumerate(CATALOGUE)}
-        return sorted(Store().of(self.card.id), key=lambda record: (order.get(record.name, len(order)), record.name))
+        return records_of(self.card.id)
 
     def unavailable(self) -> str:
         """Why the engine cannot run: it has no weights yet."""
-        if self.records():
-            return ""
-        place = first_place(self.card.id)
-        if place is None:
-            return "it has no weights. Run kairos weights add FILE."
-        if not place.url:
-            return f"it has no weights. {place.by_hand()}."
-        return f"it has no weights. Run kairos weights fetch {place.name}, or kairos weights add FILE."
+        return "" if self.records() else none_yet(self.card.id)
 
     def weights_hash(self, settings: EngineSettings = EngineSettings()) -> str:  # noqa: B008  immutable
         """SHA-256 of the weights in use; empty where there are none. Raises BadRequest for weights not there."""
@@ -112,26 +99,18 @@ class PublishedEngine:
             EngineError: there are no weights.
             KairosError: the weights are damaged.
         """
-        if settings.precision not in _DTYPES:
+        if settings.precision not in DTYPES:
             raise BadRequest(f"{self.card.id} cannot compute in {settings.precision}.", "Use --precision auto.")
         settings = self.settle(shot, settings)
         record, scale = self._record(settings), settings.scale or 1.0
-        network = _network(
-            Store().root, record.name, record.sha256, self._architecture, str(shot.device), settings.precision
-        )
+        network = network_of(record, self._architecture, shot.device, settings.precision)
         if scale != 1.0 and not network.scales:
             raise BadRequest(f"{self.card.id} seeks motion at full size alone.", "Use --scale 1.")
-        if settings.tile is not None and not self.traits.tiles:
-            raise BadRequest(
-                f"{self.card.id} looks at a frame as a whole and cannot work in tiles.",
-                "Use --tile off, with --scale 0.5 or --proxy 2 where memory is short.",
-            )
-        way = Way(self.traits.paints, self.traits.formula, scale, settings.tile)
-        if settings.tile is not None and hasattr(network, "rows"):
-            # It works by strips of rows on its own, which leaves no trace.
+        if settings.tile is not None:
+            # Another view of the same weights.
             network = copy.copy(network)
-            network.rows, way = settings.tile, replace(way, tile=None)
-        return NetworkSession(shot, network, way)
+            network.tile = settings.tile
+        return MattedSession(shot, network, Way(self.traits.paints, self.traits.formula, scale))
 
     def _scales(self, record: Record) -> bool:
         # On this device a network is built without numbers.
@@ -140,29 +119,7 @@ class PublishedEngine:
 
     def _record(self, settings: EngineSettings) -> Record:
         """The weights that the settings name, or those that are taken unasked."""
-        records, name = self.records(), settings.options.get("weights")
-        if not name:
-            if not records:
-                raise EngineError(f"{self.card.id} cannot run: {self.unavailable()}")
-            return records[0]
-        for record in records:
-            if record.name == name:
-                return record
-        if Path(name).is_file():
-            raise BadRequest(f"{name} is no name of weights.", f"Run kairos weights add {name} first.")
-        known = ", ".join(record.name for record in records)
-        raise BadRequest(
-            f"{self.card.id} has no weights {name!r}.", f"It has {known}." if known else "Run kairos weights add FILE."
-        )
-
-
-@lru_cache(maxsize=2)
-def _network(root: Path, name: str, sha256: str, architecture: Architecture, device: str, precision: str) -> Any:
-    """Loaded once for all views of a shot; the hash tells when the weights have become others."""
-    record, tensors = Store(root).load(name)
-    network = architecture.build(record.values)
-    network.load_state_dict(tensors, strict=True)
-    return network.eval().requires_grad_(False).to(torch.device(device), _DTYPES[precision])
+        return record_of(self.card.id, settings.options.get("weights") or "")
 
 
 def published(architectures: Tuple[Architecture, ...]) -> Tuple[PublishedEngine, ...]:

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from kairos.engines.adapters.answer import Finding, answered, at_source, carried_on, nothing_moves
-from kairos.engines.adapters.tiles import Region, regions
 from kairos.engines.base import Pair, ShotView
 from kairos.engines.classic.motion import still_ground
 from kairos.engines.classic.session import ClassicSession
-from kairos.engines.published import Found, PublishedNetwork
+from kairos.engines.published import PublishedNetwork
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.vectors import chain
 
@@ -36,13 +35,11 @@ class Way:
         paints: its picture is the answer.
         formula: its flows may be taken at any part of the way, though it was trained for the middle.
         scale: motion is sought at this part of the frame's size.
-        tile: side of tiles, pixels; None for the whole frame at once.
     """
 
     paints: bool = False
     formula: bool = False
     scale: float = 1.0
-    tile: Optional[int] = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ class NetworkSession:
                 found = self._direct(first, second, float(time))
             else:
                 found = self._halved(pair, first, second, time)
-            _keep(self._found, key, found, DEEPEST + 1)
+            keep(self._found, key, found, DEEPEST + 1)
         self._found.move_to_end(key)
         return self._found[key]
 
@@ -134,15 +131,15 @@ class NetworkSession:
 
     def _direct(self, first: _Frame, second: _Frame, time: float) -> Finding:
         """What the network says of two frames."""
-        if self._way.tile is None:
-            return _whole(self._network.at(self._state(first, second), time), self._crop)
-        height, width = self._shot.size
-        parts = regions(height, width, self._way.tile, self._network.padding.multiple)
-        return _joined([(part, self._part(part, first, second, time)) for part in parts], height, width)
+        found = self._network.at(self._state(first, second), time)
+        optional = (
+            None if planes is None else self._crop(planes) for planes in (found.image, found.mask, found.residual)
+        )
+        return Finding(self._crop(found.flow_to_0), self._crop(found.flow_to_1), *optional)
 
     def _crop(self, planes: Tensor) -> Tensor:
         height, width = self._shot.size
-        return self._network.padding.crop(planes, height, width, self._way.scale)[0]
+        return self._network.padding.crop(planes, height, width, self._way.scale)[0].float()
 
     def _state(self, first: _Frame, second: _Frame) -> Any:
         if first.position is None or second.position is None:
@@ -150,7 +147,7 @@ class NetworkSession:
         key = (first.position, second.position)
         if key not in self._states:
             state = self._network.prepare(self._look(first), self._look(second), self._way.scale)
-            _keep(self._states, key, state, _KEPT_PAIRS)
+            keep(self._states, key, state, _KEPT_PAIRS)
         self._states.move_to_end(key)
         return self._states[key]
 
@@ -160,47 +157,13 @@ class NetworkSession:
             return self._network.look(padded(frame.proxy[None], self._way.scale))
         if frame.position not in self._looks:
             look = self._network.look(padded(frame.proxy[None], self._way.scale))
-            _keep(self._looks, frame.position, look, _KEPT_LOOKS)
+            keep(self._looks, frame.position, look, _KEPT_LOOKS)
         self._looks.move_to_end(frame.position)
         return self._looks[frame.position]
 
-    def _part(self, part: Region, first: _Frame, second: _Frame, time: float) -> Finding:
-        """What the network says of a tile with its surroundings; nothing is kept."""
-        network, scale = self._network, self._way.scale
-        seen = [frame.proxy[:, part.outer_rows, part.outer_columns] for frame in (first, second)]
-        looks = [network.look(network.padding.pad(proxy[None], scale)) for proxy in seen]
-        height, width = seen[0].shape[-2:]
-        found = network.at(network.prepare(looks[0], looks[1], scale), time)
-        return _whole(found, lambda planes: part.inner(network.padding.crop(planes, height, width, scale)[0]))
 
-
-def _whole(found: Found, crop: Any) -> Finding:
-    optional = (
-        None if planes is None else crop(planes).float() for planes in (found.image, found.mask, found.residual)
-    )
-    return Finding(crop(found.flow_to_0).float(), crop(found.flow_to_1).float(), *optional)
-
-
-def _joined(parts: Sequence[Tuple[Region, Finding]], height: int, width: int) -> Finding:
-    """Tiles put together."""
-
-    def put(name: str) -> Optional[Tensor]:
-        whole: Optional[Tensor] = None
-        for region, found in parts:
-            planes: Optional[Tensor] = getattr(found, name)
-            if planes is None:
-                return None
-            if whole is None:
-                whole = planes.new_empty(len(planes), height, width)
-            whole[:, region.rows, region.columns] = planes
-        return whole
-
-    to_0, to_1 = put("flow_to_0"), put("flow_to_1")
-    assert to_0 is not None and to_1 is not None
-    return Finding(to_0, to_1, put("image"), put("mask"), put("residual"))
-
-
-def _keep(memory: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+def keep(memory: OrderedDict[Any, Any], key: Any, value: Any, most: int) -> None:
+    """Remembers a value, and forgets the oldest beyond so many."""
     memory[key] = value
     while len(memory) > most:
         memory.popitem(last=False)

@@ -60,6 +60,48 @@ def build(values: Mapping[str, Value]) -> nn.Module:
     return AMT(**{name: value for name, value in values.items() if name != "variant"})
 
 
+VARIANTS: Mapping[str, Mapping[str, Value]] = {
+    "amt-s": {
+        "variant": "amt-s",
+        "bottleneck": True,
+        "compared": [32, 64, 96],
+        "outputs": 84,
+        "widths": [20, 32, 44, 56],
+        "kernel": 3,
+        "side": 20,
+        "updates": [64, None, 40, 20, 68, 76],
+        "high": False,
+        "fields": 3,
+        "mixing": 3,
+    },
+    "amt-l": {
+        "variant": "amt-l",
+        "bottleneck": False,
+        "compared": [64, 72, 128],
+        "outputs": 128,
+        "widths": [48, 64, 72, 128],
+        "kernel": 7,
+        "side": 48,
+        "updates": [256, 160, 96, 48, 124, 128],
+        "high": False,
+        "fields": 5,
+        "mixing": 7,
+    },
+    "amt-g": {
+        "variant": "amt-g",
+        "bottleneck": False,
+        "compared": [64, 112, 160, 160],
+        "outputs": 128,
+        "widths": [84, 96, 112, 128],
+        "kernel": 7,
+        "side": 84,
+        "updates": [256, 192, 128, 64, 188, 192],
+        "high": True,
+        "fields": 5,
+        "mixing": 7,
+    },
+}
+
 ARCHITECTURE = Architecture(
     id="amt",
     title="AMT: flow corrected by all pairs of features, several fields; paints",
@@ -70,4 +112,5 @@ ARCHITECTURE = Architecture(
     recognise=recognise,
     spelled=without_prefix,
     build=build,
+    variants=VARIANTS,
 )

@@ -7,6 +7,7 @@ description of the networks, not from their code; tests compare them with what t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -23,14 +24,28 @@ from kairos.engines.blocks import (
     scaled,
     scaled_flow,
     time_plane,
-    warp,
 )
-from kairos.engines.correlation import LEVELS, BasicBlock, BottleneckBlock, Correlation, CorrelationEncoder
+from kairos.engines.correlation import (
+    LEVELS,
+    LIMIT,
+    SMALL_LIMIT,
+    BasicBlock,
+    BottleneckBlock,
+    Correlation,
+    CorrelationEncoder,
+)
 from kairos.engines.published import Found, Padding, Time
+from kairos.engines.tiles import WHOLE, Part, cells, in_tiles, warp_part
 
 RADIUS = 3
 _CORRELATION = 2 * LEVELS * (2 * RADIUS + 1) ** 2
 _SLOPE = 0.1
+
+_HALO = 8
+"""Cells around that a decoder's answer depends on: six convolutions, the doubling, and the flow's own."""
+
+_UPDATE_HALO = 16
+"""Cells around that a correction depends on: nine by convolutions, and a cell of the likeness, up to four wide."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +123,15 @@ class AMT(nn.Module):
         updates: widths of the corrections (see :class:`Update`).
         high: after the decoders at 1/4 and 1/2 a second correction works at the flows' own size.
         fields: how many flows are found at last; ``mixing``: size of the convolutions that mix their pictures.
+
+    ``tile``: side of the tiles, pixels, in which all works that is local; None for the whole frame at once. Then what
+    is compared all with all is not kept either.
     """
 
     padding = Padding(16, centred=True, repeat=True, least=128)
     any_time = True
     scales = True
+    tile: Optional[int] = None
 
     def __init__(
         self,
@@ -128,7 +147,7 @@ class AMT(nn.Module):
         mixing: int,
     ) -> None:
         super().__init__()
-        self.fields, self.high = fields, high
+        self.fields, self.high, self.mixing = fields, high, mixing
         block = BottleneckBlock if bottleneck else BasicBlock
         self.feat_encoder = CorrelationEncoder(block, compared, outputs, nn.InstanceNorm2d)
         self.encoder = Pyramid(widths, kernel)
@@ -155,7 +174,8 @@ class AMT(nn.Module):
         seen = [scaled(frame, scale).to(dtype_of(self)) for frame in (first, second)]
         zero, one = (self.feat_encoder(frame) for frame in seen)
         features = [self.encoder(frame) for frame in seen]
-        both = Correlation(zero, one), Correlation(one, zero)
+        limit = LIMIT if self.tile is None else SMALL_LIMIT
+        both = Correlation(zero, one, limit), Correlation(one, zero, limit)
         return State(first, second, mean, features[0], features[1], *both, scale)
 
     def levels(self, state: State, time: Time) -> Iterator[Level]:
@@ -164,16 +184,16 @@ class AMT(nn.Module):
         told = self.decoder4(torch.cat([zero, one, time_plane(time, zero)], 1))
         level = self._corrected(state, time, told[:, :4].float(), told[:, 4:], 4)
         yield level
-        for number, decoder in ((3, self.decoder3), (2, self.decoder2)):
-            told = decoder(self._told(state, level, number))
+        for number in (3, 2):
+            told = in_tiles(partial(self._decoded, state, level, number), *self._tiles(level), _HALO, grown=2)
             flows = scaled_flow(level.flows, 2) + told[:, :4].float()
             level = self._corrected(state, time, flows, told[:, 4:], number)
             yield level
 
-    def found_fields(self, state: State, level: Level) -> Fields:
-        """All fields, from the last level of :meth:`levels`."""
-        told = self.decoder1(self._told(state, level, 1)).float()
-        flows, count, back = scaled_flow(level.flows, 2), self.fields, 1 / state.scale
+    def found_fields(self, state: State, level: Level, part: Part = WHOLE) -> Fields:
+        """All fields, from the last level of :meth:`levels` or a part of it."""
+        told = self._decoded(state, level, 1, part).float()
+        flows, count, back = scaled_flow(part.of(level.flows), 2), self.fields, 1 / state.scale
         to_0 = told[:, : 2 * count] + flows[:, :2].repeat(1, count, 1, 1)
         to_1 = told[:, 2 * count : 4 * count] + flows[:, 2:].repeat(1, count, 1, 1)
         masks, residuals = torch.sigmoid(told[:, 4 * count : 5 * count]), told[:, 5 * count :]
@@ -182,14 +202,30 @@ class AMT(nn.Module):
     def at(self, state: State, time: Time) -> Found:
         """The in-between at a time between 0 and 1; its flows and mask are the mean of the fields'."""
         *_, level = self.levels(state, time)
-        return painted(self.found_fields(state, level), state.first, state.second, state.mean, self.comb_block)
+        size, tile = self._tiles(level)
+        grown = round(2 / state.scale)
+        if grown * state.scale != 2:
+            tile = None
+        told = in_tiles(partial(self._finished, state, level), size, tile, _HALO + self.mixing, grown=grown)
+        to_0, to_1, mask, image = told.split([2, 2, 1, 3], 1)
+        return Found(to_0, to_1, image, mask)
 
-    def _told(self, state: State, level: Level, number: int) -> Tensor:
-        """What decoder 3, 2 or 1 looks at."""
+    def _finished(self, state: State, level: Level, part: Part) -> Tensor:
+        """From the last level to flows (4), mask (1) and image (3) of the frame's size."""
+        fields, there = self.found_fields(state, level, part), part.finer(round(2 / state.scale))
+        return painted(fields, state.first, state.second, state.mean, self.comb_block, there)
+
+    def _tiles(self, level: Level) -> Tuple[Tuple[int, int], Optional[int]]:
+        """Size of a level's grid, and side of its tiles: as many cells at all levels, as many as the finest takes."""
+        return (level.feature.shape[-2], level.feature.shape[-1]), cells(self.tile, 2)
+
+    def _decoded(self, state: State, level: Level, number: int, part: Part) -> Tensor:
+        """What decoder 3, 2 or 1 answers, from the level before it."""
         zero, one = state.features_0[number - 1], state.features_1[number - 1]
-        flows = level.flows
-        seen = [level.feature, warp(zero, flows[:, :2]), warp(one, flows[:, 2:]), flows.to(zero.dtype)]
-        return torch.cat(seen, 1)
+        flows = part.of(level.flows)
+        seen = [part.of(level.feature), warp_part(zero, flows[:, :2], part), warp_part(one, flows[:, 2:], part)]
+        decoder: SideDecoder = getattr(self, f"decoder{number}")
+        return decoder(torch.cat([*seen, flows.to(zero.dtype)], 1))
 
     def _corrected(self, state: State, time: Time, flows: Tensor, feature: Tensor, number: int) -> Level:
         """The answer of decoder 4, 3 or 2 after its corrections."""
@@ -202,8 +238,13 @@ class AMT(nn.Module):
         flows = flows + scaled_flow(change.float(), float(factor))
         if self.high and number < 4:
             second = self.get_submodule(f"update{number}_high")
-            feature_change, change = second(feature, flows.to(dtype), correlation, factor)
-            feature, flows = feature + feature_change, flows + change.float()
+
+            def change_of(part: Part) -> Tensor:
+                seen = part.of(feature), part.of(flows).to(dtype), part.coarser(factor).of(correlation)
+                return torch.cat(second(*seen, factor), 1)
+
+            changes = in_tiles(change_of, *self._tiles(Level(flows, feature)), _UPDATE_HALO, factor)
+            feature, flows = feature + changes[:, :-4], flows + changes[:, -4:].float()
         return Level(flows, feature)
 
 
@@ -216,20 +257,30 @@ def mixer(fields: int, size: int) -> nn.Sequential:
     )
 
 
-def painted(fields: Fields, first: Tensor, second: Tensor, mean: Union[float, Tensor], mixer: nn.Module) -> Found:
-    """The mean of the pictures along all fields, and what the mixer makes of them; flows and mask are the mean too.
+def painted(
+    fields: Fields, first: Tensor, second: Tensor, mean: Union[float, Tensor], mixer: nn.Module, part: Part
+) -> Tensor:
+    """The mean of the pictures along all fields, and what the mixer makes of them.
 
-    ``mean`` is what has been taken from both frames (B, 3, H, W).
+    Args:
+        fields: of a part of the frame.
+        first, second: (B, 3, H, W), the whole frames; ``mean``: what has been taken from both.
+        mixer: of :func:`mixer`.
+        part: which.
+
+    Returns:
+        (B, 8, h, w): the mean flow to 0 and to 1, the mean mask, and the picture.
     """
     pictures, count = [], fields.masks.shape[1]
     for number in range(count):
         pair, three = slice(2 * number, 2 * number + 2), slice(3 * number, 3 * number + 3)
-        zero, one = warp(first, fields.flows_to_0[:, pair]), warp(second, fields.flows_to_1[:, pair])
+        zero = warp_part(first, fields.flows_to_0[:, pair], part)
+        one = warp_part(second, fields.flows_to_1[:, pair], part)
         mask = fields.masks[:, number : number + 1]
         pictures.append(blend(mask, zero, one) + mean + fields.residuals[:, three])
     mixed = mixer(torch.cat(pictures, 1).to(dtype_of(mixer))).float()
-    to_0, to_1 = (flows.unflatten(1, (count, 2)).mean(1) for flows in (fields.flows_to_0, fields.flows_to_1))
-    return Found(to_0, to_1, torch.stack(pictures).mean(0) + mixed, fields.masks.mean(1, keepdim=True))
+    flows = (flows.unflatten(1, (count, 2)).mean(1) for flows in (fields.flows_to_0, fields.flows_to_1))
+    return torch.cat([*flows, fields.masks.mean(1, keepdim=True), torch.stack(pictures).mean(0) + mixed], 1)
 
 
 def _around(state: State, time: Time, flows: Tensor) -> Tensor:

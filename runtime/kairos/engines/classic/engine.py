@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kairos.engines.base import EngineCard, EngineSettings, Session, ShotView
+from kairos.engines.classic.flow import FlowEstimator
 from kairos.engines.classic.session import ClassicSession
+from kairos.engines.raft.motion import FLOW, LARGE, MEANING, flow_hash, flow_record, raft_motion
 from kairos.events import Listener
 
 
 class ClassicEngine:
-    """Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (ECCV 2016), in OpenCV, made to interpolate."""
+    """Kroeger et al., "Fast Optical Flow using Dense Inverse Search" (ECCV 2016), in OpenCV, made to interpolate.
+
+    With ``flow`` RAFT finds the motion in place of the searches; what becomes of it is the same.
+    """
 
     card = EngineCard(
         id="classic",
         title="Optical flow without learning: runs everywhere, sharp, honest where it does not know",
         paper="Kroeger, Timofte, Dai, Van Gool: Fast Optical Flow using Dense Inverse Search, ECCV 2016",
         code_licence="Apache-2.0 (OpenCV)",
+        parameters={FLOW: MEANING},
     )
 
     def unavailable(self) -> str:
@@ -22,13 +30,19 @@ class ClassicEngine:
         return ""
 
     def weights_hash(self, settings: EngineSettings = EngineSettings()) -> str:  # noqa: B008  immutable
-        """Empty: there are no weights."""
-        return ""
+        """Empty, or that of RAFT's weights where they are used. Raises KairosError for weights not there."""
+        return flow_hash(settings.options)
 
     def settle(self, shot: ShotView, settings: EngineSettings) -> EngineSettings:
-        """The settings as they are: nothing is left to be chosen."""
-        return settings
+        """The settings with RAFT's scale made certain; without RAFT nothing is left to be chosen."""
+        if flow_record(settings.options) is None or settings.scale is not None:
+            return settings
+        return replace(settings, scale=0.5 if min(shot.size) >= LARGE else 1.0)
 
     def open(self, shot: ShotView, settings: EngineSettings, listener: Listener) -> Session:
-        """A session on the shot."""
-        return ClassicSession(shot)
+        """A session on the shot. Raises KairosError where RAFT is wanted and cannot run."""
+        record = flow_record(settings.options)
+        if record is None:
+            return ClassicSession(shot)
+        scale = self.settle(shot, settings).scale or 1.0
+        return ClassicSession(shot, FlowEstimator(raft_motion(record, shot.device, settings.precision), scale))

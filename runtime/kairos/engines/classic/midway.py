@@ -18,28 +18,28 @@ from kairos.motion.splat import splat
 from kairos.motion.tiling import resize
 from kairos.motion.warp import backward_warp
 
-_REACHED = 0.25
+REACHED = 0.25
 """Part of a pixel that must arrive for its motion to count."""
 
-_IN_FRONT = 20.0
+IN_FRONT = 20.0
 """How much more a pixel says that is known to hide others."""
 
 _TRUSTED = 0.3
 """Trust over which a vector may carry something onto still ground."""
 
-_SLACK, _SHARE = 1.0, 0.05
+SLACK, SHARE = 1.0, 0.05
 """Disagreement between a pixel's motion and that of the source pixel it comes from which halves its visibility:
 pixels, and part of its speed."""
 
-_FLOOR = 0.02
+FLOOR = 0.02
 """Least say of a motion nobody vouches for, against what surrounds it."""
 
 _DOUBT = 0.05
 """Weight of a source that does not show the pixel: where neither does, both are blended."""
 
-_SOFTENING = 3.0
-"""Visibility is decided together by the pixels within this distance, at :data:`_NOMINAL` pixels' width."""
-_NOMINAL = 640
+SOFTENING = 3.0
+"""Visibility is decided together by the pixels within this distance, at :data:`NOMINAL` pixels' width."""
+NOMINAL = 640
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,10 @@ def _move(layer: Layer, time: float, several: bool) -> _Moved:
         (layer.there, layer.trust0, layer.front0, layer.share0, time, 1.0),
         (layer.back, layer.trust1, layer.front1, layer.share1, 1 - time, -1.0),
     ):
-        weight = trust * (1.0 + _IN_FRONT * front) * share.clamp(min=1e-3)
+        weight = trust * (1.0 + IN_FRONT * front) * share.clamp(min=1e-3)
         values = [flow * sign, trust, share] if several else [flow * sign, trust]
         found, area = splat(torch.cat(values), flow * part, weight, "linear")
-        sides.append((found[:2], found[2:3] * (area > _REACHED), found[3:], area))
+        sides.append((found[:2], found[2:3] * (area > REACHED), found[3:], area))
     (flow0, trust0, share0, area0), (flow1, trust1, share1, area1) = sides
     total = trust0 + trust1
     velocity = (flow0 * trust0 + flow1 * trust1) / total.clamp(min=1e-9)
@@ -153,14 +153,14 @@ def _move(layer: Layer, time: float, several: bool) -> _Moved:
     # Nearer in time knows better how much of the pixel is the layer's, if anything arrived from there.
     if not several:
         return _Moved(velocity, trust, layer.share0)
-    say0, say1 = (1 - time) * (area0 > _REACHED), time * (area1 > _REACHED)
+    say0, say1 = (1 - time) * (area0 > REACHED), time * (area1 > REACHED)
     cover = (share0 * say0 + share1 * say1) / (say0 + say1).clamp(min=1e-6)
     return _Moved(velocity, trust, cover)
 
 
 def _filled(velocity: Tensor, trust: Tensor) -> Tensor:
     """Motion nobody vouches for gives way to what surrounds it; what is trusted fully stays exactly as it is."""
-    weight = F.avg_pool2d(F.pad(trust[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0].clamp(_FLOOR, 1.0)
+    weight = F.avg_pool2d(F.pad(trust[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0].clamp(FLOOR, 1.0)
     return fill_weighted(velocity, weight)
 
 
@@ -182,18 +182,18 @@ def _visibility(layers: Tuple[Layer, ...], top: Tensor, velocity: Tensor, part: 
     """How far the source pixel a vector comes from moves the same way and belongs to the same layer, 0..1."""
     to_source = velocity * part
     seen = torch.zeros_like(top)
-    slack = _SLACK + _SHARE * velocity.square().sum(0, keepdim=True).sqrt()
+    slack = SLACK + SHARE * velocity.square().sum(0, keepdim=True).sqrt()
     for index, layer in enumerate(layers):
         flow, share = (layer.there, layer.share0) if first else (-layer.back, layer.share1)
         both = backward_warp(torch.cat([flow, share]), to_source)
         error = (both[:2] - velocity).square().sum(0, keepdim=True) / slack.square()
         own = 1.0 / (1.0 + error) * (both[2:] if len(layers) > 1 else 1.0)
         seen = torch.where(top == index, own, seen)
-    seen = seen * _inside(to_source)
+    seen = seen * inside(to_source)
     return _soften(seen)
 
 
-def _inside(flow: Tensor) -> Tensor:
+def inside(flow: Tensor) -> Tensor:
     """(1, H, W) in 0..1: the vector ends inside the frame, fading out over one pixel."""
     height, width = flow.shape[-2:]
     x = torch.arange(width, device=flow.device) + flow[0]
@@ -205,7 +205,7 @@ def _inside(flow: Tensor) -> Tensor:
 def _soften(mask: Tensor) -> Tensor:
     """A Gaussian mean, computed at half size."""
     height, width = mask.shape[-2:]
-    sigma = 0.5 * _SOFTENING * max(1.0, max(height, width) / _NOMINAL) ** 0.5
+    sigma = 0.5 * SOFTENING * max(1.0, max(height, width) / NOMINAL) ** 0.5
     small = F.avg_pool2d(mask[None], 2, ceil_mode=True)
     radius = round(3 * sigma)
     taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=mask.device) / sigma) ** 2)

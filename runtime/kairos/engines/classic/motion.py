@@ -61,9 +61,9 @@ def estimate_classic(first: Look, second: Look) -> Found:
 _STILL_REACH = 2
 """Pixels around which both frames must be identical for a pixel to be still."""
 
-_LEAST_TRUST = 1e-3
+LEAST_TRUST = 1e-3
 
-_SLACK = 0.5
+SLACK = 0.5
 """Disagreement of both ways that is let pass, pixels; see :func:`kairos.motion.occlusion.confidence`."""
 
 _ON_TOP = 200.0
@@ -138,8 +138,7 @@ def measure(shot: ShotView, first: int, second: int, estimate: Estimator = estim
     layers = []
     for is_foreground in (False, True):
         share0, share1 = ((matte if is_foreground else 1 - matte).float() for matte in (matte0, matte1))
-        limit = _FOREGROUND if is_foreground else 1 - _BACKGROUND
-        known0, known1 = share0 >= limit, share1 >= limit
+        known0, known1 = shows(matte0, is_foreground), shows(matte1, is_foreground)
         if not (bool(known0.any()) and bool(known1.any())):
             continue
         # What belongs to the other layer is replaced by what surrounds it: nothing there to follow.
@@ -150,6 +149,11 @@ def measure(shot: ShotView, first: int, second: int, estimate: Estimator = estim
     if not layers:
         return _one_layer(Look(proxy0, first), Look(proxy1, second), whole, given, still, estimate)
     return PairMotion(tuple(layers), still)
+
+
+def shows(matte: Tensor, is_foreground: bool) -> Tensor:
+    """(1, H, W) bool: where a frame shows the layer in front, or the one behind and nothing of that in front."""
+    return matte >= _FOREGROUND if is_foreground else matte <= _BACKGROUND
 
 
 def _one_layer(
@@ -195,14 +199,14 @@ def layer_of(found: Found, share0: Tensor, share1: Tensor, given: bool = False) 
     )
     if found.hidden0 is not None and found.hidden1 is not None:
         trust0, trust1 = trust0 * (1 - found.hidden0), trust1 * (1 - found.hidden1)
-    trust0, trust1 = trust0.clamp(min=_LEAST_TRUST), trust1.clamp(min=_LEAST_TRUST)
+    trust0, trust1 = trust0.clamp(min=LEAST_TRUST), trust1.clamp(min=LEAST_TRUST)
     sides = (trust0, trust1, front0 * trust0, front1 * trust1, share0, share1)
     return Layer(there, back, *sides, given, found.hidden0, found.hidden1)
 
 
 def _agreement(there: Tensor, back: Tensor, pixel: float) -> Tuple[Tensor, Tensor]:
     """(2, h, w) of either side: how far both ways agree, and what is in front. A pixel of theirs is ``pixel`` wide."""
-    slack = _SLACK / pixel
+    slack = SLACK / pixel
     sides = []
     for flow, other in ((there, back), (back, there)):
         trust = confidence(consistency(flow, other), flow, slack)

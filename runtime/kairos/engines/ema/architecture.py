@@ -37,6 +37,11 @@ def build(values: Mapping[str, Value]) -> nn.Module:
     return EMA(values["width"], (four, five))
 
 
+VARIANTS: Mapping[str, Mapping[str, Value]] = {
+    "ema-vfi-small": {"variant": "ema-vfi-small", "width": 16, "depths": [2, 2]},
+    "ema-vfi": {"variant": "ema-vfi", "width": 32, "depths": [4, 4]},
+}
+
 ARCHITECTURE = Architecture(
     id="ema",
     title="EMA-VFI: attention between the frames tells motion and appearance",
@@ -47,4 +52,5 @@ ARCHITECTURE = Architecture(
     recognise=recognise,
     spelled=spelled,
     build=build,
+    variants=VARIANTS,
 )

@@ -5,18 +5,23 @@ Maps are (B, h, w, C) here, channels last; along the batch come first all frames
 
 from __future__ import annotations
 
-from typing import List, Tuple
+from functools import partial
+from typing import List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kairos.engines.blocks import counted, dtype_of
+from kairos.engines.tiles import Part, cells, in_tiles
 
 WINDOW = 7
 SHIFT = 3
 HEAD = 32
 """Channels of a head."""
+
+_HALO = 4
+"""Cells around that the convolutions of a stage depend on: three."""
 
 _APART = -100.0
 """Added to the likeness of tokens that do not belong together."""
@@ -200,13 +205,17 @@ class Stages(nn.Module):
         self.block4, self.block5 = Blocks(8 * width, depths[0]), Blocks(16 * width, depths[1])
         self.norm4, self.norm5 = nn.LayerNorm(8 * width, 1e-6), nn.LayerNorm(16 * width, 1e-6)
 
-    def forward(self, frames: Tensor) -> Tuple[List[Tensor], List[Tensor]]:
-        """Frames (2B, 3, H, W) to appearance at five sizes and motion at 1/8 and 1/16, finest first."""
-        planes, appearance = self.block1["conv"](frames.to(dtype_of(self))), []
-        appearance.append(planes)
-        for number in (2, 3):
-            planes = self.get_submodule(f"patch_embed{number}")(planes)
-            planes = self.get_submodule(f"block{number}.conv")(planes)
+    def forward(self, frames: Tensor, tile: Optional[int] = None) -> Tuple[List[Tensor], List[Tensor]]:
+        """Frames (2B, 3, H, W) to appearance at five sizes and motion at 1/8 and 1/16, finest first.
+
+        ``tile``: side of the tiles, pixels, that the convolutions work in; None for the whole frame at once.
+        """
+        planes, appearance = frames, []
+        for number in (1, 2, 3):
+            size = (planes.shape[-2], planes.shape[-1])
+            size = size if number == 1 else (size[0] // 2, size[1] // 2)
+            work = partial(self._convolved, number, planes)
+            planes = in_tiles(work, size, cells(tile, 1 << (number - 1)), _HALO)
             appearance.append(planes)
         tokens, motion_4 = self.block4.run(self.patch_embed4(*appearance))
         tokens = self.norm4(tokens)
@@ -214,6 +223,15 @@ class Stages(nn.Module):
         tokens, motion_5 = self.block5.run(self.patch_embed5(tokens))
         appearance.append(self.norm5(tokens).permute(0, 3, 1, 2))
         return appearance, [motion_4, motion_5]
+
+    def _convolved(self, number: int, planes: Tensor, part: Part) -> Tensor:
+        """Appearance of one of the first three stages on a part of its grid, from the stage before it."""
+        if number == 1:
+            answer: Tensor = self.block1["conv"](part.of(planes).to(dtype_of(self)))
+            return answer
+        planes = self.get_submodule(f"patch_embed{number}")(part.finer(2).of(planes))
+        answer = self.get_submodule(f"block{number}.conv")(planes)
+        return answer
 
 
 def _convolutions(inputs: int, outputs: int) -> nn.ModuleDict:

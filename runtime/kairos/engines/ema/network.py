@@ -8,18 +8,23 @@ code computes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Tuple
+from functools import partial
+from typing import Iterator, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import Refiner, blend, channels_last, conv_prelu, scaled, scaled_flow, warp
+from kairos.engines.blocks import Refiner, blend, channels_last, conv_prelu, scaled, scaled_flow
 from kairos.engines.ema.attention import Stages
 from kairos.engines.published import Found, Padding, Time
+from kairos.engines.tiles import Part, cells, in_tiles, warp_part
 
 _SCALES = (16, 8)
 """By which the heads' maps are smaller than the frame, in the order they run."""
+
+_HALO = 4
+"""Cells of a head's grid around that its answer depends on: three convolutions, and the reduction."""
 
 
 @dataclass(frozen=True)
@@ -66,11 +71,15 @@ class EMA(nn.Module):
     Args:
         width: channels of the first stage.
         depths: attention blocks of the last two stages.
+
+    ``tile``: side of the tiles, pixels, in which all works but the attention, whose maps are small; None for the whole
+    frame at once.
     """
 
     padding = Padding(32, centred=True, repeat=True)
     any_time = True
     scales = True
+    tile: Optional[int] = None
 
     def __init__(self, width: int, depths: Tuple[int, int]) -> None:
         super().__init__()
@@ -88,26 +97,21 @@ class EMA(nn.Module):
         """Motion and appearance of a pair of frames (B, 3, H, W)."""
         frames = torch.cat([first, second])
         small = scaled(frames, scale)
-        seen, motion = self.feature_bone(small)
+        seen, motion = self.feature_bone(small, self.tile)
         told = [(motion[1], seen[4]), (motion[0], seen[3])]
-        appearance = seen if scale == 1.0 else self.feature_bone(frames)[0]
+        appearance = seen if scale == 1.0 else self.feature_bone(frames, self.tile)[0]
         return State(frames, appearance, small, told, scale)
 
     def steps(self, state: State, time: Time) -> Iterator[Step]:
         """The answer after each head, at the size at which motion is sought."""
-        zero, one = state.small.chunk(2)
         step = None
         for head, factor, (motion, appearance) in zip(self.block, _SCALES, state.told):
             before, after = motion.chunk(2)
             told = torch.cat([time * before, (1 - time) * after, *appearance.chunk(2)], 1).to(motion.dtype)
-            pictures, size = [zero, one], 4 / factor
-            if step is not None:
-                pictures += [warp(zero, step.flow[:, :2]), warp(one, step.flow[:, 2:]), step.logit]
-            shown = scaled(torch.cat(pictures, 1), size)
-            if step is not None:
-                shown = torch.cat([shown, scaled_flow(step.flow, size)], 1)
-            answer = head(told, shown.to(told.dtype)).float()
-            flow, logit = scaled_flow(answer[:, :4], 1 / size), scaled(answer[:, 4:], 1 / size)
+            size, multiple = (4 * told.shape[-2], 4 * told.shape[-1]), 4
+            work = partial(_answer, head, told, state.small, step, factor // 4)
+            answer = in_tiles(work, size, cells(self.tile, factor // 4), _HALO, multiple).float()
+            flow, logit = scaled_flow(answer[:, :4], factor / 4), scaled(answer[:, 4:], factor / 4)
             step = Step(flow, logit) if step is None else Step(step.flow + flow, step.logit + logit)
             yield step
 
@@ -115,21 +119,46 @@ class EMA(nn.Module):
         """The in-between at a time between 0 and 1 (some of the official weights were trained for the middle alone)."""
         *_, last = self.steps(state, time)
         flow, logit = scaled_flow(last.flow, 1 / state.scale), scaled(last.logit, 1 / state.scale)
+        flows = [flow]
+        while len(flows) < len(state.appearance):
+            flows.append(scaled_flow(flows[-1], 0.5))
+        size, multiple = (flow.shape[-2], flow.shape[-1]), Refiner.MULTIPLE
+        work = partial(self._finished, state, flows, logit)
+        residual, image = in_tiles(work, size, cells(self.tile, 1), Refiner.HALO, multiple).chunk(2, 1)
+        return Found(flow[:, :2], flow[:, 2:], image, torch.sigmoid(logit), residual)
+
+    def _finished(self, state: State, flows: List[Tensor], logit: Tensor, part: Part) -> Tensor:
+        """Residual and image (B, 6, h, w) of a part of the frame."""
         zero, one = state.frames.chunk(2)
-        frames = [warp(zero, flow[:, :2]), warp(one, flow[:, 2:])]
-        finest, *features = _carried(state.appearance, flow)
-        known = torch.cat([zero, one, *frames, logit, flow], 1).to(finest.dtype)
+        flow, logit = part.of(flows[0]), part.of(logit)
+        frames = [warp_part(zero, flow[:, :2], part), warp_part(one, flow[:, 2:], part)]
+        finest, *features = (
+            _carried(planes, each, part.coarser(1 << level))
+            for level, (planes, each) in enumerate(zip(state.appearance, flows))
+        )
+        known = torch.cat([part.of(zero), part.of(one), *frames, logit, flow], 1).to(finest.dtype)
         residual = self.unet(torch.cat([known, finest], 1), features).float()
-        mask = torch.sigmoid(logit)
-        return Found(flow[:, :2], flow[:, 2:], blend(mask, *frames) + residual, mask, residual)
+        return torch.cat([residual, blend(torch.sigmoid(logit), *frames) + residual], 1)
 
 
-def _carried(appearance: List[Tensor], flow: Tensor) -> List[Tensor]:
-    """The features of both frames, side by side, fetched by the flow; finest first."""
-    carried = []
-    for level, planes in enumerate(appearance):
-        if level:
-            flow = scaled_flow(flow, 0.5)
-        zero, one = planes.chunk(2)
-        carried.append(torch.cat([warp(zero, flow[:, :2]), warp(one, flow[:, 2:])], 1))
-    return carried
+def _answer(head: nn.Module, told: Tensor, small: Tensor, step: Optional[Step], factor: int, part: Part) -> Tensor:
+    """What a head says of a part of its grid, whose cells are ``factor`` pixels wide."""
+    there = part.finer(factor)
+    pictures = [there.of(frame) for frame in small.chunk(2)]
+    if step is not None:
+        flow = there.of(step.flow)
+        pictures += [warp_part(frame, to, there) for frame, to in zip(small.chunk(2), flow.split(2, 1))]
+        pictures.append(there.of(step.logit))
+    shown = scaled(torch.cat(pictures, 1), 1 / factor)
+    if step is not None:
+        shown = torch.cat([shown, scaled_flow(flow, 1 / factor)], 1)
+    told = part.coarser(4).of(told)
+    answer: Tensor = head(told, shown.to(told.dtype))
+    return answer
+
+
+def _carried(planes: Tensor, flow: Tensor, part: Part) -> Tensor:
+    """A level's features of both frames, side by side, fetched by its flow."""
+    zero, one = planes.chunk(2)
+    flow = part.of(flow)
+    return torch.cat([warp_part(zero, flow[:, :2], part), warp_part(one, flow[:, 2:], part)], 1)

@@ -35,6 +35,8 @@ def build(values: Mapping[str, Value]) -> nn.Module:
     return FILM()
 
 
+VARIANTS: Mapping[str, Mapping[str, Value]] = {"film": {"variant": "film"}}
+
 ARCHITECTURE = Architecture(
     id="film",
     title="FILM: one network at all scales, for large motion; paints",
@@ -45,4 +47,5 @@ ARCHITECTURE = Architecture(
     recognise=recognise,
     spelled=spelled,
     build=build,
+    variants=VARIANTS,
 )

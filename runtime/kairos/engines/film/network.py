@@ -10,13 +10,13 @@ finest levels) goes by strips of rows, so that memory does not hold hundreds of 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import channels_last, dtype_of, row_strips, warp_rows
+from kairos.engines.blocks import channels_last, convolved, dtype_of, fetched, pixels, warp
 from kairos.engines.published import Found, Padding, Time
 
 LEVELS, FUSED, OWN = 7, 5, 3
@@ -27,6 +27,8 @@ _FLOW = (32, 64, 128, 256)
 """Filters of the predictors of levels 0, 1, 2, and of all coarser ones."""
 _SLOPE = 0.2
 _FLOW_HALO, _PAINT_HALO = 3, 4
+
+_ROWS = 128
 
 
 @dataclass(frozen=True)
@@ -71,11 +73,16 @@ class Extractor(nn.Module):
             for stage, conv in enumerate(self.extract_sublevels["convs"][: len(frames) - start]):
                 planes = conv(F.avg_pool2d(planes, 2) if stage else planes)
                 parts[start + stage].insert(0, planes)
-        return [torch.cat(part, 1) for part in parts]
+        features: List[Tensor] = []
+        # One level after the other is put together and let go of: two copies of all would be the peak of memory.
+        while parts:
+            part = parts.pop(0)
+            features.append(torch.cat(part, 1) if len(part) > 1 else part[0])
+        return features
 
 
 class Predictor(nn.Module):
-    """Features of both frames (B, inputs, h, w) to a residual of the flow (B, 2, h, w)."""
+    """Features of both frames, together (B, inputs, h, w), to a residual of the flow (B, 2, h, w)."""
 
     def __init__(self, inputs: int, filters: int) -> None:
         super().__init__()
@@ -87,8 +94,12 @@ class Predictor(nn.Module):
             nn.Sequential(nn.Conv2d(filters // 2, 2, 1)),
         )
 
-    def forward(self, planes: Tensor) -> Tensor:
-        return self._convs(planes)
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        first, *others = self._convs
+        planes = _parted(first, source, target)
+        for conv in others:
+            planes = conv(planes)
+        return planes
 
 
 class Predictors(nn.Module):
@@ -126,7 +137,7 @@ class Painter(nn.Module):
     def paint(self, level: int, coarser: Tensor, stack: Tensor) -> Tensor:
         """(B, width, h, w) of a level from the coarser one at this level's size already, and from its stack."""
         down, first, second = self.convs[FUSED - 2 - level]
-        return second(first(torch.cat([stack, down(F.pad(coarser, (0, 1, 0, 1)))], 1)))
+        return second(_parted(first, stack, down(F.pad(coarser, (0, 1, 0, 1)))))
 
 
 class FILM(nn.Module):
@@ -136,13 +147,22 @@ class FILM(nn.Module):
     any_time = False
     scales = False
 
-    def __init__(self, rows: Optional[int] = 128) -> None:
+    def __init__(self, rows: Optional[int] = _ROWS) -> None:
         super().__init__()
         self.rows = rows
         self.extract = Extractor()
         self.predict_flow = Predictors()
         self.fuse = Painter()
         channels_last(self)
+
+    @property
+    def tile(self) -> Optional[int]:
+        """Rows that are worked on at once: never more than without tiles."""
+        return self.rows
+
+    @tile.setter
+    def tile(self, side: Optional[int]) -> None:
+        self.rows = _ROWS if side is None else min(side, _ROWS)
 
     def look(self, frame: Tensor) -> Seen:
         """The features of a frame (B, 3, H, W)."""
@@ -172,7 +192,7 @@ class FILM(nn.Module):
         for level in range(top - 1, -1, -1):
             height, width = flows[level][0].shape[-2:]
             strips = []
-            for start, stop, above, below in row_strips(height, self.rows, _PAINT_HALO):
+            for start, stop, above, below in _strips(height, self.rows, _PAINT_HALO):
                 stack = self._stack(state, level, *flows[level], above, below)
                 coarser = _nearest(planes, height, width, above, below)
                 painted = self.fuse.paint(level, coarser, stack)[..., start - above : stop - above, :]
@@ -195,9 +215,9 @@ class FILM(nn.Module):
 
     def _residual(self, level: int, source: Tensor, target: Tensor, flow: Optional[Tensor]) -> Tensor:
         predictor, strips = self.predict_flow.of(level), []
-        for start, stop, above, below in row_strips(source.shape[-2], self.rows, _FLOW_HALO):
-            found = target[..., above:below, :] if flow is None else warp_rows(target, flow, above, below)
-            told = predictor(torch.cat([source[..., above:below, :], found], 1))
+        for start, stop, above, below in _strips(source.shape[-2], self.rows, _FLOW_HALO):
+            found = target[..., above:below, :] if flow is None else _warp_rows(target, flow, above, below)
+            told = predictor(source[..., above:below, :], found)
             strips.append(told[..., start - above : stop - above, :].float())
         return torch.cat(strips, -2) if len(strips) > 1 else strips[0]
 
@@ -206,7 +226,7 @@ class FILM(nn.Module):
         parts = []
         for seen, flow in ((state.first, to_0), (state.second, to_1)):
             for planes in (seen.frames[level], seen.features[level]):
-                parts.append(warp_rows(planes, flow, above, below))
+                parts.append(_warp_rows(planes, flow, above, below))
         parts += [to_0[..., above:below, :], to_1[..., above:below, :]]
         return torch.cat([part.to(parts[1].dtype) for part in parts], 1)
 
@@ -220,15 +240,41 @@ def _conv(inputs: int, outputs: int, size: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, size, 1, size // 2), nn.LeakyReLU(_SLOPE, inplace=True))
 
 
+def _parted(conv: nn.Sequential, *parts: Tensor) -> Tensor:
+    """What :func:`_conv` makes of parts that lie side by side."""
+    convolution, activation = conv
+    return activation(convolved(convolution, parts))
+
+
 def _enlarged(flow: Tensor, like: Tensor) -> Tensor:
     """A coarser level's flow at a level's size."""
     return F.interpolate(2 * flow, like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _warp_rows(planes: Tensor, flow: Tensor, above: int, below: int) -> Tensor:
+    """Some rows of what a flow fetches."""
+    if below - above == flow.shape[-2]:
+        return warp(planes, flow)
+    x, y = pixels(flow)
+    rows = flow[..., above:below, :].float()
+    return fetched(planes, x + rows[:, 0], y[above:below] + rows[:, 1])
 
 
 def _nearest(planes: Tensor, height: int, width: int, above: int, below: int) -> Tensor:
     """Some rows of planes enlarged to a height and width by repeating pixels."""
     if below - above == height:
         return F.interpolate(planes, (height, width), mode="nearest")
-    rows = torch.arange(above, below, device=planes.device) * planes.shape[-2] // height
-    columns = torch.arange(width, device=planes.device) * planes.shape[-1] // width
-    return planes.index_select(-2, rows).index_select(-1, columns)
+    # Both sides of a level are twice those of the coarser one: the padding sees to that.
+    rows = planes[..., above // 2 : (below + 1) // 2, :]
+    doubled = F.interpolate(rows, scale_factor=2.0, mode="nearest")
+    return doubled[..., above % 2 : above % 2 + below - above, :]
+
+
+def _strips(height: int, rows: Optional[int], halo: int) -> Iterator[Tuple[int, int, int, int]]:
+    """Rows start to stop, and with a halo inside the frame above to below."""
+    if rows is None or height <= rows:
+        yield 0, height, 0, height
+        return
+    for start in range(0, height, rows):
+        stop = min(start + rows, height)
+        yield start, stop, max(0, start - halo), min(height, stop + halo)

@@ -14,7 +14,7 @@ from kairos.engines.spelling import without_prefix
 CODE_LICENCE = "S-Lab License 1.0: non-commercial; commercial use needs the authors' agreement"
 WEIGHTS_LICENCE = "none stated apart from the code's S-Lab License 1.0: non-commercial"
 
-_OFFICIAL = {
+OFFICIAL: Mapping[str, Value] = {
     "latent": 16,
     "widths": [16, 32],
     "blocks": 3,
@@ -49,7 +49,7 @@ def recognise(shapes: Shapes) -> Optional[Dict[str, Value]]:
         return None
     if GAIN in shapes:
         return {"variant": "gimm-anchored", "anchored": True, **values}
-    return {"variant": "gimm" if values == _OFFICIAL else "gimm-own", **values}
+    return {"variant": "gimm" if values == OFFICIAL else "gimm-own", **values}
 
 
 def sizes(shapes: Shapes) -> Optional[Dict[str, Value]]:
@@ -95,4 +95,5 @@ ARCHITECTURE = Architecture(
     recognise=recognise,
     spelled=spelled,
     build=build,
+    variants={"gimm": {"variant": "gimm", **OFFICIAL}},
 )

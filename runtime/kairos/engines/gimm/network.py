@@ -19,9 +19,12 @@ from torch import Tensor, nn
 from kairos.engines.blocks import channels_last, counted, dtype_of, ones, warp
 from kairos.engines.gimm.splatting import splat
 from kairos.engines.published import Time
+from kairos.engines.tiles import in_tiles
 
 _SLOPE = 0.1
 _LEAST_VARIANCE = 1e-9
+_HALO = 12
+"""Cells around that the answer of a row of convolutions depends on: nine of them in the encoder."""
 _CHUNK = 1 << 16
 """Places of which the coordinate network's hidden values are held at once: they outweigh everything else by far."""
 
@@ -106,7 +109,11 @@ class GIMM(nn.Module):
         refined: widths of the refiner's first convolution and of its blocks; ``refiners``: how many.
         hidden: channels of the coordinate network; ``layers``: how many.
         beside, outputs: channels that it is told beside the latent, and that it answers with.
+
+    ``tile``: side of the tiles, cells, in which the convolutions work; None for the whole frame at once.
     """
+
+    tile: Optional[int] = None
 
     def __init__(
         self,
@@ -138,7 +145,7 @@ class GIMM(nn.Module):
         # Where nothing moves there is nothing to bring to a range.
         divisor = torch.where(scale == 0, 1.0, scale)[:, None, None, None, None]
         velocities = (velocities / divisor + 1) / 2
-        latents = (self.cnn_encoder(velocities[:, :, end].to(dtype_of(self))) for end in (0, 1))
+        latents = (self._in_tiles(self.cnn_encoder, [velocities[:, :, end].to(dtype_of(self))]) for end in (0, 1))
         weights = self.importance(flow_01, flow_10), self.importance(flow_10, flow_01)
         return State(flow_01, flow_10, velocities, scale, *weights, *latents)
 
@@ -156,7 +163,7 @@ class GIMM(nn.Module):
     def refined(self, state: State, arrived: Tensor) -> Tensor:
         """What has arrived of both latents (B, 2 C, H, W), and what the refiner adds."""
         arrived = arrived.to(state.latent_0.dtype)
-        return arrived + self.res_conv(torch.cat([state.latent_0, state.latent_1, arrived], 1))
+        return arrived + self._in_tiles(self.res_conv, [state.latent_0, state.latent_1, arrived])
 
     def arrived(self, state: State, time: Time) -> Tuple[Tensor, Tensor]:
         """Both ends' latents (B, C, H, W) float32, carried forward to a time."""
@@ -182,6 +189,11 @@ class GIMM(nn.Module):
         """From the pixels of a time to frame 0 and to frame 1, (B, 2, H, W) pixels."""
         velocity = self.velocity(state, time)
         return -time * velocity, (1 - time) * velocity
+
+    def _in_tiles(self, layers: nn.Module, planes: Sequence[Tensor]) -> Tensor:
+        """What layers make of planes (B, C, H, W) side by side."""
+        size = planes[0].shape[-2], planes[0].shape[-1]
+        return in_tiles(lambda part: layers(torch.cat([part.of(each) for each in planes], 1)), size, self.tile, _HALO)
 
     def _blurred(self, planes: Tensor) -> Tensor:
         kernel = self.g_filter[0].float()

@@ -7,7 +7,7 @@ from typing import Dict, Mapping, Optional
 from torch import Tensor, nn
 
 from kairos.engines.architecture import Architecture, Shapes, Value
-from kairos.engines.gimm.architecture import CODE_LICENCE, WEIGHTS_LICENCE, sizes
+from kairos.engines.gimm.architecture import CODE_LICENCE, OFFICIAL, WEIGHTS_LICENCE, sizes
 from kairos.engines.gimm_vfi.network import GIMMVFI
 from kairos.engines.raft.architecture import ARCHITECTURE as RAFT
 from kairos.engines.spelling import without_prefix
@@ -58,6 +58,21 @@ def build(values: Mapping[str, Value]) -> nn.Module:
     return GIMMVFI(**{name: value for name, value in values.items() if name != "variant"})
 
 
+VARIANTS: Mapping[str, Mapping[str, Value]] = {
+    "gimm-vfi-r": {
+        "variant": "gimm-vfi-r",
+        "context": 128,
+        "matched": 256,
+        "inner": 64,
+        "feature": 128,
+        "fine": 64,
+        "painter": 256,
+        "side": 64,
+        "updates": [256, 192, 128, 64, 188, 192],
+        "motion": OFFICIAL,
+    },
+}
+
 ARCHITECTURE = Architecture(
     id="gimm-vfi",
     title="GIMM-VFI: implicit motion over RAFT's flows, several fields; paints",
@@ -68,4 +83,5 @@ ARCHITECTURE = Architecture(
     recognise=recognise,
     spelled=spelled,
     build=build,
+    variants=VARIANTS,
 )

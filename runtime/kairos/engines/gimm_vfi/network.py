@@ -3,13 +3,13 @@
 Guo, Li and Loy, "Generalizable Implicit Motion Modeling for Video Frame Interpolation" (NeurIPS 2024). Written from a
 description of the network, not from its code; tests compare it with what the official code computes.
 
-The last decoder is hundreds of channels wide at the frame's size: it goes by strips of rows.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Iterator, Mapping, Optional, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Iterator, List, Mapping, Optional, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -21,28 +21,29 @@ from kairos.engines.blocks import (
     conv_prelu,
     dtype_of,
     pixels,
-    row_strips,
     scaled,
     scaled_flow,
     warp,
-    warp_rows,
 )
-from kairos.engines.correlation import LEVELS, Correlation
+from kairos.engines.correlation import LEVELS, LIMIT, SMALL_LIMIT, Correlation
 from kairos.engines.gimm.network import GIMM
 from kairos.engines.gimm.network import State as Motion
 from kairos.engines.published import Found, Padding, Time
 from kairos.engines.raft.network import RAFT
 from kairos.engines.raft.network import Seen as Compared
+from kairos.engines.tiles import WHOLE, Part, cells, in_tiles, warp_part
 
 RADIUS = 4
 _QUARTER, _EIGHTH, _MATCHED = 96, 128, 256
 """Channels of RAFT's context at 1/4 and at 1/8, and of what it compares."""
 _SIDE, _BLOCKS = 64, 3
 _FIELDS, _MIXING = 3, 7
-_STEP = 4
-"""Strips begin where a row at 1/4 does."""
-_HALO = -(-(2 + 5 * _BLOCKS) // _STEP) * _STEP
-"""Rows that the painter's convolutions reach to each side."""
+_CELL = 4
+"""Pixels of the grid where motion is sought that a cell of the first decoder is wide."""
+_HALO = _CELL + 2 + 5 * _BLOCKS + 2 * (_MIXING // 2) + 1
+"""Around what is painted, pixels it depends on: by the enlarging of the flows, the convolutions, and the mixing."""
+_CONTEXT_HALO = 2
+"""Around a context, cells that its enlarging depends on: six pixels by convolutions."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,9 @@ class GIMMVFI(GIMM):
         updates: widths of the corrections (see :class:`kairos.engines.amt.network.Update`).
         motion: arguments of GIMM.
         rounds: of RAFT.
-        rows: of the frame that the painter works on at once; None for all.
+
+    ``tile``: side of the tiles, pixels, in which all works that is local at the frame's size; None for the whole frame
+    at once. Then what is compared all with all is not kept either.
     """
 
     padding = Padding(32, centred=True, repeat=True, least=128)
@@ -166,10 +169,9 @@ class GIMMVFI(GIMM):
         updates: Sequence[Optional[int]],
         motion: Mapping[str, Any],
         rounds: int = 20,
-        rows: Optional[int] = 128,
     ) -> None:
         super().__init__(**motion)
-        self.rounds, self.rows = rounds, rows
+        self.rounds = rounds
         self.amt_second_last_cproj = nn.Conv2d(_QUARTER, context, 1)
         self.amt_last_cproj = nn.Conv2d(_EIGHTH, 2 * context, 1)
         self.amt_fproj = nn.Conv2d(_MATCHED, matched, 1)
@@ -210,7 +212,8 @@ class GIMMVFI(GIMM):
         zero, one = self.seen(first, scale), self.seen(second, scale)
         there = self.flow_estimator.flow(zero.compared, one.compared, self.rounds)
         back = self.flow_estimator.flow(one.compared, zero.compared, self.rounds)
-        both = Correlation(zero.matched, one.matched), Correlation(one.matched, zero.matched)
+        limit = LIMIT if self.tile is None else SMALL_LIMIT
+        both = Correlation(zero.matched, one.matched, limit), Correlation(one.matched, zero.matched, limit)
         return State(2 * first.frame - 1, 2 * second.frame - 1, zero, one, *both, self.encode(there, back), scale)
 
     def at(self, state: State, time: Time) -> Found:
@@ -218,12 +221,14 @@ class GIMMVFI(GIMM):
         level = self.opening(state, torch.cat(self.flows(state.motion, time), 1))
         for correction in self.corrections(state, time, level):
             level = corrected(level, correction)
-        return self.picture(state, self.fields(state, level))
-
-    def picture(self, state: State, fields: Fields) -> Found:
-        """The answer along all fields."""
-        found = painted(fields, state.first, state.second, 0.0, self.amt_comb_block)
-        return replace(found, image=(found.image + 1) / 2)
+        size, tile = (state.zero.frame.shape[-2], state.zero.frame.shape[-1]), cells(self.tile, 1 / state.scale)
+        grown = round(1 / state.scale)
+        if grown * state.scale != 1:
+            tile = None
+        work = partial(self._finished, state, level, self.contexts(state))
+        told = in_tiles(work, size, tile, _HALO, _CELL, grown)
+        to_0, to_1, mask, image = told.split([2, 2, 1, 3], 1)
+        return Found(to_0, to_1, (image + 1) / 2, mask)
 
     def opening(self, state: State, flows: Tensor) -> Level:
         """What the decoder at 1/4 makes of flows (B, 4, H, W) to 0 and to 1."""
@@ -246,27 +251,38 @@ class GIMMVFI(GIMM):
         feature, flows = self.amt_update4_high(level.feature, level.flows.to(dtype), likeness, 2)
         yield Correction(feature, flows.float())
 
-    def fields(self, state: State, level: Level) -> Fields:
-        """All fields at the full frame's size, by strips of the size at which motion is sought."""
-        flows, logit = scaled_flow(level.flows, 4), scaled(level.logit, 4)
-        contexts = [self.amt_final_decoder.upsample(seen.quarter) for seen in (state.zero, state.one)]
-        rows = None if self.rows is None else max(_STEP, self.rows // _STEP * _STEP)
-        strips = []
-        for start, stop, above, below in row_strips(flows.shape[-2], rows, _HALO):
-            told = [_enlarged_rows(level.feature, above, below)]
-            ways = flows[:, :2], flows[:, 2:]
-            told += [warp_rows(context, way, above, below) for context, way in zip(contexts, ways)]
-            told += [planes[..., above:below, :] for planes in (flows, logit, state.zero.frame, state.one.frame)]
-            told += [warp_rows(seen.frame, way, above, below) for seen, way in zip((state.zero, state.one), ways)]
-            found = self.amt_final_decoder.convblock(torch.cat([planes.to(told[0].dtype) for planes in told], 1))
-            strips.append(found[..., start - above : stop - above, :].float())
-        found = torch.cat(strips, -2) if len(strips) > 1 else strips[0]
+    def contexts(self, state: State) -> List[Tensor]:
+        """The contexts of both frames at the size at which motion is sought."""
+
+        def enlarged(planes: Tensor) -> Tensor:
+            def work(part: Part) -> Tensor:
+                return self.amt_final_decoder.upsample(part.of(planes))
+
+            size, tile = (planes.shape[-2], planes.shape[-1]), cells(self.tile, _CELL / state.scale)
+            return in_tiles(work, size, tile, _CONTEXT_HALO, grown=_CELL)
+
+        return [enlarged(seen.quarter) for seen in (state.zero, state.one)]
+
+    def fields(self, state: State, level: Level, contexts: Sequence[Tensor], part: Part = WHOLE) -> Fields:
+        """All fields at the full frame's size, or at a part of it: told on the grid where motion is sought."""
+        coarse = part.coarser(_CELL)
+        flows, logit = scaled_flow(coarse.of(level.flows), _CELL), scaled(coarse.of(level.logit), _CELL)
+        ways, frames = (flows[:, :2], flows[:, 2:]), (state.zero.frame, state.one.frame)
+        told = [scaled(coarse.of(level.feature), _CELL)]
+        told += [warp_part(context, way, part) for context, way in zip(contexts, ways)]
+        told += [flows, logit, *(part.of(frame) for frame in frames)]
+        told += [warp_part(frame, way, part) for frame, way in zip(frames, ways)]
+        found = self.amt_final_decoder.convblock(torch.cat([planes.to(told[0].dtype) for planes in told], 1)).float()
         back, count = 1 / state.scale, _FIELDS
-        to_0 = flows[:, :2].repeat(1, count, 1, 1) + found[:, : 2 * count]
-        to_1 = flows[:, 2:].repeat(1, count, 1, 1) + found[:, 2 * count : 4 * count]
-        masks = torch.sigmoid(logit + found[:, 4 * count : 5 * count])
-        residuals = found[:, 5 * count :]
+        to_0 = ways[0].repeat(1, count, 1, 1) + found[:, : 2 * count]
+        to_1 = ways[1].repeat(1, count, 1, 1) + found[:, 2 * count : 4 * count]
+        masks, residuals = torch.sigmoid(logit + found[:, 4 * count : 5 * count]), found[:, 5 * count :]
         return Fields(scaled_flow(to_0, back), scaled_flow(to_1, back), scaled(masks, back), scaled(residuals, back))
+
+    def _finished(self, state: State, level: Level, contexts: Sequence[Tensor], part: Part) -> Tensor:
+        """From the level to flows (4), mask (1) and image (3) of the frame's size."""
+        fields, there = self.fields(state, level, contexts, part), part.finer(round(1 / state.scale))
+        return painted(fields, state.first, state.second, 0.0, self.amt_comb_block, there)
 
 
 def corrected(level: Level, correction: Correction) -> Level:
@@ -283,11 +299,3 @@ def around(state: State, time: Time, flows: Tensor) -> Tensor:
         state.back.around(x + back[:, 0], y + back[:, 1], RADIUS),
     )
     return torch.cat(seen, 1)
-
-
-def _enlarged_rows(planes: Tensor, above: int, below: int) -> Tensor:
-    """Rows ``above`` to ``below``, multiples of 4, of planes at four times their size."""
-    first, last = above // 4, below // 4
-    before, after = min(1, first), min(1, planes.shape[-2] - last)
-    enlarged = scaled(planes[..., first - before : last + after, :], 4)
-    return enlarged[..., 4 * before : enlarged.shape[-2] - 4 * after, :]

@@ -35,6 +35,12 @@ def build(values: Mapping[str, Value]) -> nn.Module:
     return IFRNet((one, two, three, four), values["kernel"], values["side"])
 
 
+VARIANTS: Mapping[str, Mapping[str, Value]] = {
+    "ifrnet-s": {"variant": "ifrnet-s", "widths": [24, 36, 54, 72], "kernel": 3, "side": 24},
+    "ifrnet": {"variant": "ifrnet", "widths": [32, 48, 72, 96], "kernel": 3, "side": 32},
+    "ifrnet-l": {"variant": "ifrnet-l", "widths": [64, 96, 144, 192], "kernel": 7, "side": 64},
+}
+
 ARCHITECTURE = Architecture(
     id="ifrnet",
     title="IFRNet: flow and an intermediate feature refined together",
@@ -45,4 +51,5 @@ ARCHITECTURE = Architecture(
     recognise=recognise,
     spelled=without_prefix,
     build=build,
+    variants=VARIANTS,
 )

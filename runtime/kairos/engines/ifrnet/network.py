@@ -7,7 +7,9 @@ a description of the network, not from its code; tests compare it with what the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Tuple
+from functools import partial
+from itertools import islice
+from typing import Iterator, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +23,12 @@ from kairos.engines.blocks import (
     scaled,
     scaled_flow,
     time_plane,
-    warp,
 )
 from kairos.engines.published import Found, Padding, Time
+from kairos.engines.tiles import Part, cells, in_tiles, warp_part
+
+_HALO = 8
+"""Cells around that a decoder's answer depends on: six convolutions, the doubling, and the flow's own."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Level:
 
 
 class IFRNet(nn.Module):
-    """The network, of any widths.
+    """The network, of any widths. ``tile``: side of the tiles, pixels, that its decoders work in; None for the frame.
 
     Args:
         widths: channels of the four pyramid levels, finest first.
@@ -59,6 +64,7 @@ class IFRNet(nn.Module):
     padding = Padding(16, centred=True, repeat=True)
     any_time = True
     scales = True
+    tile: Optional[int] = None
 
     def __init__(self, widths: Tuple[int, int, int, int], kernel: int, side: int) -> None:
         super().__init__()
@@ -88,22 +94,44 @@ class IFRNet(nn.Module):
         told = self.decoder4(torch.cat([zero, one, time_plane(time, zero)], 1))
         level = Level(told[:, :2].float(), told[:, 2:4].float(), told[:, 4:])
         yield level
-        for decoder, zero, one in zip(
-            (self.decoder3, self.decoder2, self.decoder1), state.features_0[2::-1], state.features_1[2::-1]
-        ):
-            flows = torch.cat([level.flow_to_0, level.flow_to_1], 1)
-            seen = [level.others, warp(zero, level.flow_to_0), warp(one, level.flow_to_1), flows.to(zero.dtype)]
-            told = decoder(torch.cat(seen, 1))
-            flows = scaled_flow(flows, 2) + told[:, :4].float()
+        for number in (3, 2, 1):
+            work = partial(self._decoded, state, level, number)
+            told = in_tiles(work, _size(level), cells(self.tile, 2), _HALO, grown=2)
+            flows = scaled_flow(torch.cat([level.flow_to_0, level.flow_to_1], 1), 2) + told[:, :4].float()
             level = Level(flows[:, :2], flows[:, 2:], told[:, 4:])
             yield level
 
     def at(self, state: State, time: Time) -> Found:
         """The in-between at a time between 0 and 1."""
-        *_, level = self.levels(state, time)
-        back = 1 / state.scale
-        to_0, to_1 = scaled_flow(level.flow_to_0, back), scaled_flow(level.flow_to_1, back)
-        mask = scaled(torch.sigmoid(level.others[:, :1].float()), back)
-        residual = scaled(level.others[:, 1:].float(), back)
-        image = blend(mask, warp(state.first, to_0), warp(state.second, to_1)) + state.mean + residual
+        *_, level = islice(self.levels(state, time), 3)
+        grown = round(2 / state.scale)
+        tile = cells(self.tile, 2) if grown * state.scale == 2 else None
+        work = partial(self._finished, state, level)
+        told = in_tiles(work, _size(level), tile, _HALO, grown=grown)
+        to_0, to_1, mask, residual, image = told.split([2, 2, 1, 3, 3], 1)
         return Found(to_0, to_1, image, mask, residual)
+
+    def _decoded(self, state: State, level: Level, number: int, part: Part) -> Tensor:
+        """What decoder 3, 2 or 1 answers, from the level before it."""
+        zero, one = state.features_0[number - 1], state.features_1[number - 1]
+        to_0, to_1 = part.of(level.flow_to_0), part.of(level.flow_to_1)
+        seen = [part.of(level.others), warp_part(zero, to_0, part), warp_part(one, to_1, part)]
+        flows = torch.cat([to_0, to_1], 1).to(zero.dtype)
+        decoder: SideDecoder = getattr(self, f"decoder{number}")
+        return decoder(torch.cat([*seen, flows], 1))
+
+    def _finished(self, state: State, level: Level, part: Part) -> Tensor:
+        """From the level before the last to flows (4), mask (1), residual (3) and image (3) of the frame's size."""
+        told = self._decoded(state, level, 1, part).float()
+        flows = torch.cat([part.of(level.flow_to_0), part.of(level.flow_to_1)], 1)
+        back = 1 / state.scale
+        flows = scaled_flow(scaled_flow(flows, 2) + told[:, :4], back)
+        mask, residual = scaled(torch.sigmoid(told[:, 4:5]), back), scaled(told[:, 5:], back)
+        there = part.finer(round(2 * back))
+        frames = warp_part(state.first, flows[:, :2], there), warp_part(state.second, flows[:, 2:], there)
+        image = blend(mask, *frames) + state.mean + residual
+        return torch.cat([flows, mask, residual, image], 1)
+
+
+def _size(level: Level) -> Tuple[int, int]:
+    return level.others.shape[-2], level.others.shape[-1]

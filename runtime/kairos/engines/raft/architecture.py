@@ -63,6 +63,11 @@ def build(values: Mapping[str, Value]) -> nn.Module:
     return RAFT(values["large"])
 
 
+VARIANTS: Mapping[str, Mapping[str, Value]] = {
+    "raft-small": {"variant": "raft-small", "large": False},
+    "raft-large": {"variant": "raft-large", "large": True},
+}
+
 ARCHITECTURE = Architecture(
     id="raft",
     title="RAFT: flow between two frames, by all pairs of their features",
@@ -73,4 +78,5 @@ ARCHITECTURE = Architecture(
     recognise=recognise,
     spelled=spelled,
     build=build,
+    variants=VARIANTS,
 )

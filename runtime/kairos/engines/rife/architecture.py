@@ -74,6 +74,28 @@ def build(values: Mapping[str, Value]) -> nn.Module:
     return RIFE(values["widths"], values["factors"], values["outputs"], values["code"], values["hidden"])
 
 
+_LATER: Tuple[Tuple[Tuple[int, ...], int], ...] = (
+    ((192, 128, 96, 64), 0),
+    ((192, 128, 96, 64, 24), 4),
+    ((192, 128, 96, 64, 32), 4),
+)
+
+VARIANTS: Mapping[str, Mapping[str, Value]] = {
+    **{
+        _VERSIONS[widths, code][0]: {
+            "variant": _VERSIONS[widths, code][0],
+            "widths": list(widths),
+            "factors": list(_VERSIONS[widths, code][1]),
+            "outputs": 13 if code else 6,
+            "code": code,
+            "hidden": 16,
+        }
+        for widths, code in _LATER
+    },
+    "rife-paper": {"variant": "rife-paper", "widths": [240, 150, 90], "timed": False},
+    "rife-paper-m": {"variant": "rife-paper-m", "widths": [240, 150, 90], "timed": True},
+}
+
 ARCHITECTURE = Architecture(
     id="rife",
     title="RIFE: flow straight to the in-between frame",
@@ -84,4 +106,5 @@ ARCHITECTURE = Architecture(
     recognise=recognise,
     spelled=spelled,
     build=build,
+    variants=VARIANTS,
 )

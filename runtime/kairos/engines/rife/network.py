@@ -11,6 +11,7 @@ looks at four pixels of each cell alone, so only those are fetched.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Iterator, Optional, Sequence, Tuple
 
 import torch
@@ -27,11 +28,14 @@ from kairos.engines.blocks import (
     scaled,
     scaled_flow,
     time_plane,
-    warp,
 )
 from kairos.engines.published import Found, Padding, Time
+from kairos.engines.tiles import WHOLE, Part, cells, in_tiles, warp_part
 
 _SLOPE = 0.2
+
+_HALO, _MULTIPLE = 48, 4
+"""Cells around that a stage's answer depends on (ten convolutions at a quarter of its size), and its coarsest cell."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Unit(nn.Module):
         self.beta = nn.Parameter(torch.ones(1, width, 1, 1))
 
     def forward(self, planes: Tensor) -> Tensor:
-        return F.leaky_relu(torch.addcmul(planes, self.conv(planes), self.beta), _SLOPE)
+        return F.leaky_relu(torch.addcmul(planes, self.conv(planes), self.beta), _SLOPE, inplace=True)
 
 
 class Stage(nn.Module):
@@ -73,8 +77,14 @@ class Stage(nn.Module):
         self.convblock = nn.Sequential(*(Unit(width) for _ in range(8)))
         self.lastconv = nn.Sequential(enlarging(width, 4 * outputs), nn.PixelShuffle(2))
 
-    def forward(self, planes: Tensor) -> Tensor:
-        return self.lastconv(self.convblock(self.conv0(planes)))
+    def forward(self, planes: Tensor, wanted: Optional[int] = None) -> Tensor:
+        """``wanted``: how many of the outputs are to be computed, from the first on; None for all."""
+        planes = self.convblock(self.conv0(planes))
+        last, shuffle = self.lastconv
+        if wanted is None:
+            return shuffle(last(planes))
+        weight, bias = last.weight[:, : 4 * wanted], last.bias[: 4 * wanted]
+        return shuffle(F.conv_transpose2d(planes, weight, bias, last.stride, last.padding))
 
 
 class Encoder(nn.Module):
@@ -90,7 +100,7 @@ class Encoder(nn.Module):
     def forward(self, frame: Tensor) -> Tensor:
         planes = frame
         for conv in (self.cnn0, self.cnn1, self.cnn2):
-            planes = F.leaky_relu(conv(planes), _SLOPE)
+            planes = F.leaky_relu(conv(planes), _SLOPE, inplace=True)
         return self.cnn3(planes)
 
 
@@ -105,10 +115,14 @@ class RIFE(nn.Module):
         code: channels of the frames' code, 0 where the version has none. With one, a stage's logit takes the place of
             the one before; without, it is added.
         hidden: channels of the code's encoder.
+
+    ``tile``: side of the tiles, pixels, in which a stage at the frame's size works (one at half the size takes as many
+    of its own cells); None for all at once.
     """
 
     any_time = True
     scales = True
+    tile: Optional[int] = None
 
     def __init__(
         self, widths: Sequence[int], factors: Sequence[float], outputs: int, code: int = 0, hidden: int = 16
@@ -131,7 +145,7 @@ class RIFE(nn.Module):
     def prepare(self, first: Tensor, second: Tensor, scale: float = 1.0) -> State:
         """A pair of what :meth:`look` answered."""
         factors = tuple(factor / scale for factor in self.factors)
-        coarse = scaled(_paired(first, second), 1 / factors[0])
+        coarse = _paired(*(scaled(seen, 1 / factors[0]) for seen in (first, second)))
         return State(first, second, coarse.to(dtype_of(self)), factors)
 
     def steps(self, state: State, time: Time) -> Iterator[Step]:
@@ -141,10 +155,11 @@ class RIFE(nn.Module):
         yield step
         for number, (before, factor) in enumerate(zip(state.factors, state.factors[1:]), 1):
             flow = scaled_flow(step.flow, 1 / factor)
-            frames = _paired(*fetched_small(state, step.flow, factor)).to(told.dtype)
             more = _resized(told[:, 4:], before, factor) if self.code else scaled(step.logit, 1 / factor)
-            seen = [frames, time_plane(time, frames), more.to(told.dtype), flow.to(told.dtype)]
-            told = self.get_submodule(f"block{number}")(torch.cat(seen, 1))
+            # Finer than the frame, or not by a whole number: such stages are worked out at once.
+            tile = cells(self.tile, 1) if factor == int(factor) else None
+            work = partial(self._told, state, step.flow, flow, more, time, number)
+            told = in_tiles(work, (flow.shape[-2], flow.shape[-1]), tile, _HALO, _MULTIPLE)
             step = self._step(step, told, factor)
             yield step
 
@@ -153,8 +168,28 @@ class RIFE(nn.Module):
         *_, last = self.steps(state, time)
         to_0, to_1 = last.flow[:, :2], last.flow[:, 2:]
         mask = torch.sigmoid(last.logit)
-        image = blend(mask, warp(state.first[:, :3], to_0), warp(state.second[:, :3], to_1))
+
+        def picture(part: Part) -> Tensor:
+            frames = (
+                warp_part(frame[:, :3], part.of(flow), part)
+                for frame, flow in ((state.first, to_0), (state.second, to_1))
+            )
+            return blend(part.of(mask), *frames)
+
+        image = in_tiles(picture, (mask.shape[-2], mask.shape[-1]), cells(self.tile, 1), 0)
         return Found(to_0, to_1, image, mask)
+
+    def _told(
+        self, state: State, full: Tensor, flow: Tensor, more: Tensor, time: Time, number: int, part: Part
+    ) -> Tensor:
+        """What a later stage answers, from the flow so far at the frame's size and at its own."""
+        dtype, factor = state.coarse.dtype, state.factors[number]
+        frames = _paired(*fetched_small(state, full, factor, part)).to(dtype)
+        seen = [frames, time_plane(time, frames), part.of(more).to(dtype), part.of(flow).to(dtype)]
+        # What the last stage would tell the next one is not asked for.
+        wanted = 5 if self.code and number + 1 == len(state.factors) else None
+        answer: Tensor = self.get_submodule(f"block{number}")(torch.cat(seen, 1), wanted)
+        return answer
 
     def _step(self, before: Optional[Step], told: Tensor, factor: float) -> Step:
         flow, logit = scaled_flow(told[:, :4].float(), factor), scaled(told[:, 4:5].float(), factor)
@@ -182,14 +217,18 @@ def _resized(planes: Tensor, before: float, factor: float) -> Tensor:
     return scaled(scaled(planes, before), 1 / factor)
 
 
-def fetched_small(state: State, flow: Tensor, factor: float) -> Tuple[Tensor, Tensor]:
-    """Both frames fetched by a flow (B, 4, H, W) and reduced by a factor."""
+def fetched_small(state: State, flow: Tensor, factor: float, part: Part = WHOLE) -> Tuple[Tensor, Tensor]:
+    """Both frames fetched by a flow (B, 4, H, W) and reduced by a factor; ``part`` is of the reduced."""
+    there = WHOLE if part is WHOLE else part.finer(int(factor))
+    flow = there.of(flow)
     if factor < 4 or factor % 2:
         return (
-            scaled(warp(state.first, flow[:, :2]), 1 / factor),
-            scaled(warp(state.second, flow[:, 2:]), 1 / factor),
+            scaled(warp_part(state.first, flow[:, :2], there), 1 / factor),
+            scaled(warp_part(state.second, flow[:, 2:], there), 1 / factor),
         )
-    x, y = pixels(flow)
+    x, y = pixels(state.first)
+    if there.rows is not None and there.columns is not None:
+        x, y = x[there.columns], y[there.rows]
     x, y = _middles(x, factor, -1), _middles(y, factor, -2)
     flow = _middles(_middles(flow, factor, -1), factor, -2)
     frames = ((state.first, flow[:, :2]), (state.second, flow[:, 2:]))

@@ -7,7 +7,8 @@ and RIFE_m for any time. Written from a description, as the later versions are.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, List, Sequence, Tuple
+from functools import partial
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +27,13 @@ from kairos.engines.blocks import (
     warp,
 )
 from kairos.engines.published import Found, Padding, Time
+from kairos.engines.tiles import Part, cells, in_tiles, warp_part
 
 _FACTORS = (4.0, 2.0, 1.0)
 _CONTEXT = 16
+
+_HALO, _MULTIPLE = 24, 2
+"""Cells of its answer around that a stage's answer depends on (ten convolutions at half of it), and its coarsest."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,15 @@ class Context(nn.Module):
 
 
 class PaperRIFE(nn.Module):
-    """A paper model; ``timed``: it is told the time, else it knows the middle alone."""
+    """A paper model; ``timed``: it is told the time, else it knows the middle alone.
+
+    ``tile``: side of the tiles, pixels, in which the last stage and the painter work (coarser stages take as many of
+    their own cells); None for all at once.
+    """
 
     padding = Padding(32)
     scales = True
+    tile: Optional[int] = None
 
     def __init__(self, widths: Sequence[int], timed: bool) -> None:
         super().__init__()
@@ -123,11 +133,13 @@ class PaperRIFE(nn.Module):
         zero, one = state.first.frame, state.second.frame
         step = None
         for number, (frames, factor) in enumerate(zip(state.frames, state.factors)):
-            seen = [frames, time_plane(time, frames)] if self.timed else [frames]
+            shown: List[Tensor] = []
             if step is not None:
-                found = scaled(torch.cat([step.fetched_0, step.fetched_1, step.logit], 1), 1 / factor)
-                seen += [found.to(frames.dtype), scaled_flow(step.flow, 1 / factor).to(frames.dtype)]
-            told = self.get_submodule(f"block{number}")(torch.cat(seen, 1)).float()
+                shown = [scaled(each, 1 / factor) for each in (step.fetched_0, step.fetched_1, step.logit)]
+                shown.append(scaled_flow(step.flow, 1 / factor))
+            work = partial(self._told, number, [frames, *shown], time)
+            size = (frames.shape[-2] // 2, frames.shape[-1] // 2)
+            told = in_tiles(work, size, cells(self.tile, 2), _HALO, _MULTIPLE).float()
             flow, logit = scaled_flow(told[:, :4], 2 * factor), scaled(told[:, 4:], 2 * factor)
             if step is not None:
                 flow, logit = step.flow + flow, step.logit + logit
@@ -137,17 +149,37 @@ class PaperRIFE(nn.Module):
     def at(self, state: State, time: Time) -> Found:
         """The in-between: at any time where the model is told it, else in the middle."""
         *_, last = self.steps(state, time)
-        known = [state.first.frame, state.second.frame, last.fetched_0, last.fetched_1, last.logit, last.flow]
-        residual = self.unet(torch.cat(known, 1).to(dtype_of(self)), _carried(state, last.flow)).float()
+        flows = [last.flow]
+        while len(flows) <= len(state.first.features):
+            flows.append(scaled_flow(flows[-1], 0.5))
+        size, multiple = (last.flow.shape[-2], last.flow.shape[-1]), Refiner.MULTIPLE
+        work = partial(self._residual, state, last, flows)
+        residual = in_tiles(work, size, cells(self.tile, 1), Refiner.HALO, multiple)
         mask = torch.sigmoid(last.logit)
         image = blend(mask, last.fetched_0, last.fetched_1) + residual
         return Found(last.flow[:, :2], last.flow[:, 2:], image, mask, residual)
 
+    def _told(self, number: int, shown: Sequence[Tensor], time: Time, part: Part) -> Tensor:
+        """What a stage answers on a part of its answer's grid, half as fine as what it is shown: frames first."""
+        frames, *others = (part.finer(2).of(each) for each in shown)
+        seen = [frames, time_plane(time, frames)] if self.timed else [frames]
+        seen += [each.to(frames.dtype) for each in others]
+        answer: Tensor = self.get_submodule(f"block{number}")(torch.cat(seen, 1))
+        return answer
 
-def _carried(state: State, flow: Tensor) -> List[Tensor]:
-    """The features of both frames, level by level, fetched by the flow."""
+    def _residual(self, state: State, last: Step, flows: Sequence[Tensor], part: Part) -> Tensor:
+        """What a part of the frame lacks."""
+        known = [state.first.frame, state.second.frame, last.fetched_0, last.fetched_1, last.logit, last.flow]
+        planes = torch.cat([part.of(each) for each in known], 1).to(dtype_of(self))
+        residual: Tensor = self.unet(planes, _carried(state, flows, part)).float()
+        return residual
+
+
+def _carried(state: State, flows: Sequence[Tensor], part: Part) -> List[Tensor]:
+    """The features of both frames on a part of the frame, level by level, fetched by the flow of that size."""
     features = []
-    for zero, one in zip(state.first.features, state.second.features):
-        flow = scaled_flow(flow, 0.5)
-        features.append(torch.cat([warp(zero, flow[:, :2]), warp(one, flow[:, 2:])], 1))
+    for level, (zero, one) in enumerate(zip(state.first.features, state.second.features), 1):
+        there = part.coarser(1 << level)
+        flow = there.of(flows[level])
+        features.append(torch.cat([warp_part(zero, flow[:, :2], there), warp_part(one, flow[:, 2:], there)], 1))
     return features

@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 
 from kairos.engines.base import EngineCard, EngineSettings, Session, ShotView
+from kairos.engines.raft.motion import FLOW, MEANING, flow_hash, flow_record, raft_motion
 from kairos.engines.swift.ensemble import TURNS
+from kairos.engines.swift.estimator import classical
 from kairos.engines.swift.loading import SHIPPED, file_hash, load_network
 from kairos.engines.swift.network import MULTIPLE, Swift
 from kairos.engines.swift.scale import automatic_scale
@@ -25,7 +27,8 @@ class SwiftEngine:
 
     Motion is found at full size, or at a part of it (``scale``; :mod:`kairos.engines.swift.scale` says what ``auto``
     takes); what becomes of it at a time is decided at full size. With ``tta`` both are the mean of the answers on the
-    picture as it is and turned over left to right, top to bottom and both ways.
+    picture as it is and turned over left to right, top to bottom and both ways. With ``flow`` RAFT takes the search's
+    place, at the size at which the network looks.
     """
 
     card = EngineCard(
@@ -36,10 +39,12 @@ class SwiftEngine:
         weights_licence="Apache-2.0",
         multiple=MULTIPLE,
         precisions=("fp32", "fp16", "bf16"),
+        tiles=True,
         parameters={
             "prior": "classical (default) or none: what the network begins from",
             "weights": "file of weights in place of those that come with Kairos",
             "tta": "true: average over the flipped picture too",
+            FLOW: MEANING,
         },
     )
 
@@ -50,14 +55,19 @@ class SwiftEngine:
     def weights_hash(self, settings: EngineSettings = EngineSettings()) -> str:  # noqa: B008  immutable
         """SHA-256 of the file of weights: those that come with Kairos, or those that the settings name.
 
+        Behind it stands that of RAFT's weights where they are used.
+
         Raises:
-            BadRequest: the file that the settings name is missing.
+            BadRequest: weights that the settings name are missing.
+            EngineError: RAFT is wanted and has no weights.
         """
         path = _weights(settings)
-        return file_hash(path) if path.is_file() or path != SHIPPED else ""
+        own = file_hash(path) if path.is_file() or path != SHIPPED else ""
+        return " ".join(filter(None, (own, flow_hash(settings.options))))
 
     def settle(self, shot: ShotView, settings: EngineSettings) -> EngineSettings:
-        """The settings with the scale made certain."""
+        """The settings with the scale made certain. Raises KairosError where RAFT is wanted and has no weights."""
+        flow_record(settings.options)
         return settings if settings.scale is not None else replace(settings, scale=automatic_scale(shot))
 
     def open(self, shot: ShotView, settings: EngineSettings, listener: Listener) -> Session:
@@ -65,17 +75,21 @@ class SwiftEngine:
 
         Raises:
             BadRequest: a precision or an option that the engine does not know, or weights that do not fit.
+            KairosError: RAFT is wanted and cannot run.
         """
         if settings.precision not in _DTYPES:
             raise BadRequest(f"swift cannot compute in {settings.precision}.", "Use --precision auto.")
-        prior = settings.options.get("prior", "classical")
+        prior, record = settings.options.get("prior", "classical"), flow_record(settings.options)
         if prior not in ("classical", "none"):
             raise BadRequest(f"swift knows no prior {prior!r}.", "Use classical or none.")
+        if prior == "none" and record is not None:
+            raise BadRequest("swift cannot begin from RAFT and from nothing.", "Leave out prior, or --flow.")
         dtype, path = _DTYPES[settings.precision], _weights(settings)
         network = _network(path, file_hash(path), shot.device, dtype)
         scale = self.settle(shot, settings).scale or 1.0
         turns = TURNS if settings.options.get("tta") else TURNS[:1]
-        return SwiftSession(shot, network, dtype, prior == "classical", scale, turns, settings.tile)
+        find = classical if record is None else raft_motion(record, shot.device, settings.precision, len(turns))
+        return SwiftSession(shot, network, dtype, prior == "classical", scale, turns, settings.tile, find)
 
 
 def _weights(settings: EngineSettings) -> Path:

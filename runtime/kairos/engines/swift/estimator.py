@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Optional, Tuple
+from typing import Hashable, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kairos.engines.classic.flow import Finder
 from kairos.engines.classic.motion import Found, Look
 from kairos.engines.swift.ensemble import TURNS, Turn, mean
 from kairos.engines.swift.meeting import padded
@@ -19,10 +20,15 @@ from kairos.motion.tiling import resize, resize_flow
 _KEPT = 4
 """Frames whose features are kept."""
 
-_LEAST = 64
+LEAST = 64
 """Sides of the smallest picture that is searched, pixels: the classical search fails on smaller ones. What a frame
 lacks repeats its border.
 """
+
+
+def classical(first: Tensor, second: Tensor, keys: Tuple[Hashable, Hashable] = (None, None)) -> Tensor:
+    """The quick classical search as a :class:`kairos.engines.classic.flow.Finder`; it keeps nothing."""
+    return classical_prior(first, second)
 
 
 class SwiftEstimator:
@@ -31,10 +37,11 @@ class SwiftEstimator:
     Args:
         network: in evaluation mode, on the device of the shot.
         dtype: of the network's arithmetic; places are float32 throughout.
-        use_prior: begin from a quick classical search.
+        use_prior: begin from a prior.
         scale: size at which motion is found, part of the frame's.
         turns: ways of turning the picture over whose answers are averaged.
         tile: side of the tiles that a picture is worked on in, pixels, or None.
+        prior: finds that prior.
     """
 
     def __init__(
@@ -45,8 +52,9 @@ class SwiftEstimator:
         scale: float = 1.0,
         turns: Tuple[Turn, ...] = TURNS[:1],
         tile: Optional[int] = None,
+        prior: Finder = classical,
     ) -> None:
-        self._network, self._dtype = network, dtype
+        self._network, self._dtype, self._prior = network, dtype, prior
         self._use_prior, self._scale, self._turns, self._tile = use_prior, scale, turns, tile
         self._features: OrderedDict[Tuple[int, Turn], Features] = OrderedDict()
 
@@ -66,14 +74,17 @@ class SwiftEstimator:
         """(2, 2, H, W) flows and (2, 1, H, W) hidden of both ways, found on pictures turned over, turned back."""
         one, two = (turn.planes(picture).contiguous() for _, picture in (first, second))
         height, width = one.shape[-2:]
-        prior = padded(classical_prior(one, two).to(one.device)) if self._use_prior else None
+        prior = None
+        if self._use_prior:
+            keys = _key(first[0], turn), _key(second[0], turn)
+            prior = padded(self._prior(one, two, keys).to(one.device))
         features = self._features_of(first[0], turn, one), self._features_of(second[0], turn, two)
         estimates, flow = self._network.motion(*features, prior, self._tile)
         hidden = hidden_of(estimates[-1])[..., :height, :width]
         return turn.vectors(flow[..., :height, :width], 1), turn.planes(hidden)
 
     def _features_of(self, look: Look, turn: Turn, picture: Tensor) -> Features:
-        key = None if look.position is None else (look.position, turn)
+        key = _key(look, turn)
         if key is not None and key in self._features:
             self._features.move_to_end(key)
             return self._features[key]
@@ -86,9 +97,14 @@ class SwiftEstimator:
         return found
 
 
+def _key(look: Look, turn: Turn) -> Optional[Tuple[int, Turn]]:
+    """What a picture is known by: the frame and its turning."""
+    return None if look.position is None else (look.position, turn)
+
+
 def _grown(picture: Tensor) -> Tensor:
-    """A picture (3, H, W) with sides of at least :data:`_LEAST`, border repeated."""
-    down, across = (max(0, _LEAST - side) for side in picture.shape[-2:])
+    """A picture (3, H, W) with sides of at least :data:`LEAST`, border repeated."""
+    down, across = (max(0, LEAST - side) for side in picture.shape[-2:])
     return F.pad(picture[None], (0, across, 0, down), mode="replicate")[0] if down or across else picture
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Tuple
+from typing import Callable, NamedTuple, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from kairos.motion.inbetween import Inbetween
 from kairos.motion.tiling import resize
 from kairos.motion.warp import backward_warp
 
-_SPEED = 32.0
+SPEED = 32.0
 """Pixels per interval that count as 1."""
 
 _WHITE, _FADE = 1.02, 0.1
@@ -69,7 +69,13 @@ def _half(planes: Tensor) -> Tensor:
 
 
 def evidence(
-    here: Moment, layer: Layer, to_0: Tensor, to_1: Tensor, first: Tensor, second: Tensor
+    here: Moment,
+    layer: Layer,
+    to_0: Tensor,
+    to_1: Tensor,
+    first: Tensor,
+    second: Tensor,
+    fetch: Callable[[Tensor, Tensor], Tensor] = backward_warp,
 ) -> Tuple[Tensor, Tensor]:
     """Inputs of :class:`kairos.engines.swift.network.Meeting` for one time.
 
@@ -78,11 +84,12 @@ def evidence(
         layer: the motion it came from, all layers put together.
         to_0, to_1: (2, H, W) pixels, flows to both sources.
         first, second: (3, H, W) proxies.
+        fetch: moves planes along a flow.
 
     Returns:
         (1, 6, H', W') both proxies moved, and (1, INPUTS, H' / 4, W' / 4), sides padded to MULTIPLE.
     """
-    moved = torch.cat([backward_warp(first, to_0), backward_warp(second, to_1)])[None]
+    moved = torch.cat([fetch(first, to_0), fetch(second, to_1)])[None]
     seen = torch.cat([here.seen0, here.seen1, here.trust])
     small = F.avg_pool2d(padded(torch.cat([to_0, to_1, seen, here.velocity])[None]), Meeting.SCALE)
     to_0, to_1, seen, velocity = small[:, :2], small[:, 2:4], small[:, 4:7], small[:, 7:]
@@ -92,9 +99,9 @@ def evidence(
     fetched0, fetched1 = fetch_small(at_0, to_0), fetch_small(at_1, to_1)
     apart0, apart1 = ((each[:, :2] - velocity).square().sum(1, keepdim=True).sqrt() for each in (fetched0, fetched1))
     known = [
-        velocity / _SPEED,
+        velocity / SPEED,
         seen,
-        torch.full_like(seen[:, :1], here.time),
+        torch.zeros_like(seen[:, :1]) + here.time,
         fetched0[:, 2:],
         fetched1[:, 2:],
         torch.log1p(apart0),

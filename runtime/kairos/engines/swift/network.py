@@ -34,12 +34,12 @@ _FAITH = 1.5
 """Logit of the prior among the decoder's guesses before it is trained."""
 
 _FEATURES = (24, 48)
-_HIDDEN = 24
+HIDDEN = 24
 _KIND = 8
 """Planes of fine features by which the prior is checked."""
-_CELLS = 4
+CELLS = 4
 """The coarsest level has at least this many cells on the shorter side."""
-_MOST_LEVELS = 7
+MOST_LEVELS = 7
 _ROUNDS = 2
 """Decodings at the coarsest level, where nothing is known yet."""
 _STEP = 4
@@ -54,7 +54,7 @@ MULTIPLE = 16
 def levels_of(height: int, width: int) -> int:
     """How many scales a picture is looked at in."""
     levels = 1
-    while levels < _MOST_LEVELS and min(height, width) // (COARSE << levels) >= _CELLS:
+    while levels < MOST_LEVELS and min(height, width) // (COARSE << levels) >= CELLS:
         levels += 1
     return levels
 
@@ -80,15 +80,19 @@ def correlate(first: Tensor, second: Tensor, reach: int) -> Tensor:
     wide = _STRIP + 2 * reach
     one = F.pad(first, (0, beyond)).permute(0, 2, 3, 1)
     one = one.reshape(len(first), height, -1, _STRIP, first.shape[1])
-    two = F.pad(second, (reach, reach + beyond, reach, reach)).permute(0, 2, 3, 1).contiguous()
-    two = two.unfold(2, wide, _STRIP)
+    two = F.pad(second, (reach, beyond + _STRIP - reach, reach, reach)).permute(0, 2, 3, 1)
+    two = two.reshape(len(second), height + 2 * reach, -1, _STRIP, second.shape[1])
+    two = torch.cat([two[:, :, :-1], two[:, :, 1:, : 2 * reach]], 3).transpose(-1, -2)
     found = []
-    for row in range(size):
-        band = torch.matmul(one, two[:, row : row + height])
+    # A recorded graph is worked on at once: what is written once for each row is slow to open.
+    recorded = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    for rows in [range(size)] if recorded else [[row] for row in range(size)]:
+        near = torch.stack([two[:, row : row + height] for row in rows], 2)
+        band = torch.matmul(one[:, :, None], near)
         # Rows one longer than they are: every next one begins one further on, so the band stands upright.
         flat = F.pad(band.flatten(-2), (0, _STRIP))
         upright = flat.unflatten(-1, (_STRIP, wide + 1))[..., :size]
-        found.append(upright.flatten(2, 3)[:, :, :width])
+        found.append(upright.permute(0, 1, 3, 4, 2, 5).flatten(4).flatten(2, 3)[:, :, :width])
     return torch.cat(found, -1).permute(0, 3, 1, 2)
 
 
@@ -168,11 +172,11 @@ class Decoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        inputs = _FEATURES[1] + _HIDDEN + (2 * REACH + 1) ** 2 + 3 + 9 + 3 + 2 + 2
+        inputs = _FEATURES[1] + HIDDEN + (2 * REACH + 1) ** 2 + 3 + 9 + 3 + 2 + 2
         self.sharpness = nn.Parameter(torch.tensor(2.0).log())
         self.belief = nn.Parameter(torch.tensor(1.5).log())
         self.body = nn.Sequential(conv(inputs, 80), conv(80, 80), conv(80, 56))
-        self.keep = conv(56, _HIDDEN)
+        self.keep = conv(56, HIDDEN)
         self.answer = head(56, 7)
         self.answer.bias.data[4] = _FAITH
 
@@ -212,7 +216,7 @@ class Refiner(nn.Module):
         two, width = _FEATURES[0], 48
         self.kind = nn.Conv2d(two, _KIND, 1)
         self.belief = nn.Parameter(torch.tensor(2.0).log())
-        self.body = nn.Sequential(conv(2 * two + _HIDDEN + _KIND + 3 + 2 + 2, width), conv(width, width))
+        self.body = nn.Sequential(conv(2 * two + HIDDEN + _KIND + 3 + 2 + 2, width), conv(width, width))
         self.answer = head(width, 5)
         self.answer.bias.data[2] = 2.0
         self.share = head(width, 9 * FINER * FINER, 1)
@@ -288,7 +292,7 @@ class Motion(nn.Module):
             size = (one.shape[-2], one.shape[-1])
             if flow is None:
                 flow = one.new_zeros(len(one), 2, *size, dtype=torch.float32)
-                memory, told = one.new_zeros(len(one), _HIDDEN, *size), one.new_zeros(len(one), 2, *size)
+                memory, told = one.new_zeros(len(one), HIDDEN, *size), one.new_zeros(len(one), 2, *size)
                 rounds = _ROUNDS
             else:
                 flow = enlarge_flow(flow, size)
@@ -388,6 +392,8 @@ def in_tiles(fn: Callable[[Tensor], Tensor], planes: Tensor, tile: Optional[int]
 
 def _grown(planes: Tensor, size: Tuple[int, int]) -> Tensor:
     """Bilinear, as :func:`kairos.motion.tiling.resize` does it fast where nothing is learned."""
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        return F.interpolate(planes, size, mode="bilinear")
     return torch.stack([resize(each, *size) for each in planes])
 
 

@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from kairos.engines.base import Pair, ShotView
+from kairos.engines.classic.flow import Finder
 from kairos.engines.classic.midway import between, paths
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.path import Bend
 from kairos.engines.classic.session import ClassicSession, whole
 from kairos.engines.swift.ensemble import TURNS, Turn, mean_decision
-from kairos.engines.swift.estimator import SwiftEstimator
+from kairos.engines.swift.estimator import SwiftEstimator, classical
 from kairos.engines.swift.meeting import Told, arrival, decided, evidence, halved, told_hidden
 from kairos.engines.swift.network import Decision, Swift
 from kairos.motion.inbetween import Inbetween
@@ -35,8 +36,9 @@ class SwiftSession(ClassicSession):
         scale: float,
         turns: Tuple[Turn, ...] = TURNS[:1],
         tile: Optional[int] = None,
+        prior: Finder = classical,
     ) -> None:
-        super().__init__(shot, SwiftEstimator(network, dtype, use_prior, scale, turns, tile))
+        super().__init__(shot, SwiftEstimator(network, dtype, use_prior, scale, turns, tile, prior))
         self._network, self._dtype, self._turns, self._tile = network, dtype, turns, tile
         self._halved: Optional[Tuple[PairMotion, PairMotion]] = None
 

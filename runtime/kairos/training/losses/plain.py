@@ -1,4 +1,4 @@
-"""How wrong an answer is."""
+"""Differences of flows and of pictures, which need no weights."""
 
 from __future__ import annotations
 
