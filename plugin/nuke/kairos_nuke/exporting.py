@@ -16,7 +16,7 @@ from kairos_nuke.panel import guarded, tell
 
 TITLE = "Export Network for Inference Node..."
 
-NETWORKS = ("swift", "film", "rife", "ifrnet", "amt", "ema", "raft")
+NETWORKS = ("swift", "film", "rife", "ifrnet", "amt", "ema", "gimm-vfi", "raft")
 """What kairos engines export can write."""
 
 _SUFFIX = ".pt"

@@ -101,9 +101,10 @@ def found(name: str, weights: Optional[str]) -> Tuple[nn.Module, Dict[str, str]]
 
 def exportable() -> Tuple[str, ...]:
     """What has a network that can be written to a file."""
-    from kairos.engines.architectures import ARCHITECTURES
+    from kairos.engines import engines
+    from kairos.engines.adapters.engine import PublishedEngine
 
-    return ("swift", *(each.id for each in ARCHITECTURES))
+    return ("swift", *(each.card.id for each in engines() if isinstance(each, PublishedEngine)), "raft")
 
 
 def _swift(weights: Optional[str]) -> Tuple[nn.Module, Dict[str, str]]:

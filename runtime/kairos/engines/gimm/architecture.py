@@ -14,6 +14,7 @@ from kairos.engines.spelling import without_prefix
 CODE_LICENCE = "S-Lab License 1.0: non-commercial; commercial use needs the authors' agreement"
 WEIGHTS_LICENCE = "none stated apart from the code's S-Lab License 1.0: non-commercial"
 
+# No variants: alone it goes between no frames, so that nothing can be measured.
 OFFICIAL: Mapping[str, Value] = {
     "latent": 16,
     "widths": [16, 32],
@@ -56,7 +57,7 @@ def sizes(shapes: Shapes) -> Optional[Dict[str, Value]]:
     """The arguments of :class:`GIMM`, from its shapes among others'; None where it is not there."""
     blocks, refiners = (_blocks(shapes, part) for part in ("cnn_encoder", "res_conv"))
     layers = sum(name.startswith(_TABLE) for name in shapes)
-    outputs = shapes.get(GAIN, (2,))[0]
+    outputs = (shapes.get(GAIN) or (2,))[0]
     wanted = ("cnn_encoder.0", "cnn_encoder.1", f"cnn_encoder.{blocks + 4}", "res_conv.0", "res_conv.1")
     firsts = [shapes.get(f"{name}.weight", ()) for name in wanted]
     table, last = (shapes.get(f"{_TABLE}{number}", ()) for number in (0, layers - 1))
@@ -95,5 +96,4 @@ ARCHITECTURE = Architecture(
     recognise=recognise,
     spelled=spelled,
     build=build,
-    variants={"gimm": {"variant": "gimm", **OFFICIAL}},
 )
