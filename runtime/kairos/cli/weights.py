@@ -25,6 +25,11 @@ _ACCEPT = Annotated[bool, typer.Option("--accept-licence", help="Accept the weig
 _JSON = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
+_FLOWS = ("raft",)
+"""Networks that are no engines and find the motion for some."""
+_UNUSED = "kept; no job uses it by itself"
+
+
 def add_commands(app: typer.Typer) -> None:
     """Adds ``weights`` with its own commands."""
     weights = typer.Typer(help="Keep the weights of published networks.", no_args_is_help=True, rich_markup_mode=None)
@@ -59,7 +64,8 @@ def list_weights(as_json: _JSON = False) -> None:
         print(json.dumps([asdict(record) for record in records], indent=2))
         return
     for record in records:
-        print(f"{record.name:16} {record.variant}, for {_use(record)}")
+        use = _use(record)
+        print(f"{record.name:16} {record.variant}, {f'for {use}' if use else _UNUSED}")
         print(f"                 {record.licence} (accepted {record.accepted})")
         print(f"                 from {record.source}, SHA-256 {record.source_sha256}; {record.taken}")
     if not records:
@@ -140,17 +146,19 @@ def _asker(accepted: bool) -> Callable[[Architecture, str], bool]:
 
 
 def _told(record: Record) -> None:
-    print(f"{record.name}: {record.variant}, from {record.taken}. Use it with {_use(record)}.")
+    use = _use(record)
+    then = f"Use it with {use}" if use else f"It is {_UNUSED}"
+    print(f"{record.name}: {record.variant}, from {record.taken}. {then}.")
 
 
 def _use(record: Record) -> str:
-    """The flags that make a job use these weights."""
+    """The flags that make a job use these weights; empty where no job can."""
     from kairos.engines import engines
 
     if any(engine.card.id == record.architecture for engine in engines()):
         return f"--engine {record.architecture} --weights {record.name}"
-    # What is no engine by itself finds motion for others.
-    return f"--flow {record.architecture}:{record.name}"
+    # These find motion for other engines.
+    return "" if record.architecture not in _FLOWS else f"--flow {record.architecture}:{record.name}"
 
 
 class DownloadBar:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from kairos.cli import main
+from kairos.engines.gimm.architecture import ARCHITECTURE as GIMM
 from kairos.weights.store import Store
 from support.parity import raft_weights, recipe_weights
 from support.shared import shared_data
@@ -51,6 +52,18 @@ def test_an_official_file_is_added_listed_and_retimes_a_real_clip(
     assert main(["engines", "ifrnet"]) == 0
     assert "ready" in (shown := capsys.readouterr().out) and "ifrnet-s: not measured here" in shown
     assert main(["weights", "remove", "ifrnet-s"]) == 0 and Store().records() == []
+
+
+def test_a_model_of_motion_alone_is_kept_and_said_to_serve_no_job(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "gimm.pt"
+    sizes = {"latent": 4, "widths": [8, 8], "blocks": 1, "refined": [8, 8], "refiners": 1, "hidden": 8, "layers": 3}
+    torch.save({"state_dict": GIMM.build(sizes).state_dict(), "epoch": 3}, path)
+    assert main(["weights", "add", str(path), "--accept-licence"]) == 0
+    assert "It is kept; no job uses it by itself." in (told := capsys.readouterr()).out and "S-Lab" in told.err
+    assert main(["weights", "list"]) == 0
+    assert "gimm-own, kept; no job uses it by itself" in capsys.readouterr().out
 
 
 def test_an_official_raft_is_added_and_finds_the_motion_of_a_real_clip(
