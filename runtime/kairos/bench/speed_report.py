@@ -197,8 +197,8 @@ def _network_lines(report: Report) -> List[str]:
         rows = [row.minterpolate for row in report.networks if (row.width, row.height) == size]
         whole, more = (statistics.median(row[way] for row in rows) for way in (0, 1))
         lines.append(
-            f"Minterpolate, turn by turn with these: {whole:.2f} s for one in-between of a call at {size[0]}x{size[1]}, "
-            f"{more:.2f} s for one more; so each network's two multiples."
+            f"Minterpolate, turn by turn with these: {whole:.2f} s for one in-between of a call "
+            f"at {size[0]}x{size[1]}, {more:.2f} s for one more; so each network's two multiples."
         )
     if any(row.official is not None for row in report.networks):
         lines.append(
