@@ -14,6 +14,7 @@ import pytest
 from support.shared import ROOT
 
 FLOORS = {
+    "allocator": 1,
     "frame": 1,
     "errors": 1,
     "events": 1,

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from kairos.allocator import keep_memory
 from kairos.bench.arrays import ArrayShot
 from kairos.bench.speed_report import Ceiling, EngineSpeed
 from kairos.bench.texture import Texture, grid
@@ -151,8 +152,8 @@ def rough_seconds_alone(id: str, width: int, height: int, device: str, weights: 
 
 
 def fresh_process() -> ProcessPoolExecutor:
-    """One process that has done nothing yet."""
-    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+    """One process that has done nothing yet, and gets its memory as the runtime does."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=keep_memory)
 
 
 def device_name(device: torch.device) -> str:

@@ -47,8 +47,8 @@ class NetworkSpeed:
         variant, width, height: which.
         untrained: its numbers are random.
         seconds: for one in-between, all included.
-        minterpolate: seconds that ffmpeg's filter takes for one, in the same run.
-        multiple: the median of the ratios of both, turn by turn.
+        minterpolate: seconds that ffmpeg's filter takes for one in the same run: of a whole call, and for one more.
+        multiple: the medians of the ratios to both, turn by turn.
         memory: peak of a process that did nothing else, bytes.
         official, official_peak: the multiple that the official code needs, and its peak, GiB; None where unknown.
         engine: the engine around it; None where none runs it.
@@ -59,8 +59,8 @@ class NetworkSpeed:
     height: int
     untrained: bool
     seconds: float
-    minterpolate: float
-    multiple: float
+    minterpolate: Tuple[float, float]
+    multiple: Tuple[float, float]
     memory: int
     official: Optional[float] = None
     official_peak: Optional[float] = None
@@ -179,7 +179,8 @@ def network_line(row: NetworkSpeed) -> str:
     engine = row.engine
     asked = "" if engine is None else f"first {engine.first:.2f} s  further {engine.further:.2f} s  "
     official = "" if row.official is None else f" (official {row.official:g}x)"
-    line = f"{row.variant:<15}{asked}network {row.seconds:.2f} s  {row.multiple:.2f}x minterpolate{official}"
+    whole, more = row.multiple
+    line = f"{row.variant:<15}{asked}network {row.seconds:.2f} s  {whole:.2f} to {more:.2f}x minterpolate{official}"
     memory = row.memory if engine is None else max(row.memory, engine.memory)
     if memory:
         peak = "" if row.official_peak is None else f" (official {row.official_peak:g} GiB)"
@@ -193,8 +194,12 @@ def _network_lines(report: Report) -> List[str]:
     if any(row.untrained for row in report.networks):
         lines.append("Random weights: pictures are noise, but time and memory are those of the trained network.")
     for size in dict.fromkeys((row.width, row.height) for row in report.networks):
-        took = statistics.median(row.minterpolate for row in report.networks if (row.width, row.height) == size)
-        lines.append(f"Minterpolate: {took:.2f} s for one in-between at {size[0]}x{size[1]}, turn by turn with these.")
+        rows = [row.minterpolate for row in report.networks if (row.width, row.height) == size]
+        whole, more = (statistics.median(row[way] for row in rows) for way in (0, 1))
+        lines.append(
+            f"Minterpolate, turn by turn with these: {whole:.2f} s for one in-between of a call "
+            f"at {size[0]}x{size[1]}, {more:.2f} s for one more; so each network's two multiples."
+        )
     if any(row.official is not None for row in report.networks):
         lines.append(
             "Official: measured with the official code, two idle cores, 1280x720, where minterpolate took 0.62 s."

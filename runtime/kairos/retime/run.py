@@ -13,6 +13,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 import torch
 
 from kairos import __version__
+from kairos.allocator import give_back
 from kairos.color import ColorConfig
 from kairos.engines import engine as engine_named
 from kairos.engines.base import Engine, EngineSettings
@@ -128,6 +129,7 @@ def retime_shot(
         raise trouble from error
     finally:
         run.close()
+        give_back()
 
 
 class _Run:
