@@ -84,6 +84,7 @@ class RetimeJob(Job):
     scale: str = "auto"
     weights: str = ""
     flow: str = "own"
+    motion: str = "own"
     tta: bool = False
     tile: str = "auto"
     proxy: str = "1"
@@ -176,6 +177,7 @@ class InbetweenJob(Job):
     scale: str = "auto"
     weights: str = ""
     flow: str = "own"
+    motion: str = "own"
     tta: bool = False
     tile: str = "auto"
     proxy: str = "1"

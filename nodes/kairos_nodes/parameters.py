@@ -230,6 +230,19 @@ _TABLE = (
         jobs=JOBS,
     ),
     Parameter(
+        "motion",
+        "choice",
+        "Motion",
+        "What tells the paths between two frames: the engine itself, or GIMM from the engine's motion, with weights "
+        "that come with Kairos or that you have added.",
+        "--motion",
+        "own",
+        choices=("own", "gimm"),
+        accepts=r"gimm:[a-z0-9][a-z0-9._-]{0,63}",
+        form="gimm:NAME",
+        jobs=("retime", "inbetween"),
+    ),
+    Parameter(
         "tta",
         "bool",
         "Average flipped",

@@ -32,6 +32,7 @@ SECTIONS: Mapping[str, Tuple[str, ...]] = {
         "scale",
         "weights",
         "flow",
+        "motion",
         "tta",
         "tile",
         "proxy",

@@ -30,7 +30,10 @@ EXAMPLES: Mapping[str, Dict[str, Any]] = {
 }
 """Hyper-parameters of one network of each architecture that an engine runs, the smallest where there are several."""
 
-FLOWS: Mapping[str, Dict[str, Any]] = {"raft": {"variant": "raft-small", "large": False}}
+FLOWS: Mapping[str, Dict[str, Any]] = {
+    "raft": {"variant": "raft-small", "large": False},
+    "gimm": {"variant": "gimm-own", **_NARROW["gimm-vfi"]["motion"]},
+}
 """Of those that serve these."""
 
 

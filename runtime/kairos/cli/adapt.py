@@ -175,7 +175,7 @@ def _may_write(path: Path, shipped: Path, base: Path) -> None:
 
 
 def _write(path: Path, result: Adapted, shot: Shot, base: Path, device: Any) -> None:
-    from kairos.engines.swift.loading import file_hash
+    from kairos.engines.files import file_hash
     from kairos.training import checkpoint
 
     identities = "\n".join(shot.identity(position) for position in range(len(shot)))

@@ -220,8 +220,8 @@ class _Run:
 
     def _digest(self, engine: Engine, settled: Mapping[str, EngineSettings], plate: Plate, write: WriteSettings) -> str:
         passive = {"input", "output", "range", "frames", "start", "device", "overwrite", "engine", "exposure", "json"}
-        # Tiles leave no trace; whoever finds the flow is among the weights below.
-        passive |= {"tile", "flow"}
+        # Tiles leave no trace; whoever finds the flow, and whoever bends the paths, is among the weights below.
+        passive |= {"tile", "flow", "motion"}
         settings = {name: value for name, value in self._job.to_dict().items() if name not in passive}
         # Of the weights what they are counts, not where they lie.
         hashes = {engine.weights_hash(each) for each in settled.values()}

@@ -102,8 +102,8 @@ def settle_engine(job: RetimeJob, engine: Engine) -> EngineSettings:
     Raises:
         BadRequest: a knob that this engine does not have.
     """
-    flow = "" if job.flow == "own" else job.flow
-    knobs = (("flow", flow), ("weights", job.weights), ("tta", job.tta))
+    flow, motion = ("" if told == "own" else told for told in (job.flow, job.motion))
+    knobs = (("flow", flow), ("motion", motion), ("weights", job.weights), ("tta", job.tta))
     options: Dict[str, Any] = {name: value for name, value in knobs if value}
     for name in options:
         if name not in engine.card.parameters:
@@ -112,6 +112,11 @@ def settle_engine(job: RetimeJob, engine: Engine) -> EngineSettings:
             if name == "flow":
                 raise BadRequest(
                     f"{engine.card.id} finds its motion itself: --flow is for {' and '.join(ids)}.", f"Use {able}."
+                )
+            if name == "motion":
+                known = f"{', '.join(ids[:-1])} and {ids[-1]}"
+                raise BadRequest(
+                    f"{engine.card.id} decides on its paths itself: --motion is for {known}.", f"Use {able}."
                 )
             raise BadRequest(f"--{name}: the engine {engine.card.id} has no such knob.", f"Use {able}.")
     return EngineSettings(

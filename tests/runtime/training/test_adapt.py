@@ -15,7 +15,7 @@ from kairos.bench.arrays import ArrayShot
 from kairos.cli.adapt import ENDING, TASK, Request, run_adapt, shot_name
 from kairos.cli.adapt import adapt as command
 from kairos.engines.base import Pair
-from kairos.engines.swift.loading import file_hash
+from kairos.engines.files import file_hash
 from kairos.engines.swift.meeting import decided
 from kairos.engines.swift.network import Swift
 from kairos.engines.swift.session import SwiftSession

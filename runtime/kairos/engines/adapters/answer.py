@@ -48,7 +48,15 @@ class Finding:
     residual: Optional[Tensor] = None
 
 
-def answered(found: Finding, proxy0: Tensor, proxy1: Tensor, still: Tensor, time: float, paints: bool) -> Inbetween:
+def answered(
+    found: Finding,
+    proxy0: Tensor,
+    proxy1: Tensor,
+    still: Tensor,
+    time: float,
+    paints: bool,
+    bent: Optional[Tuple[Tensor, Tensor]] = None,
+) -> Inbetween:
     """The in-between at a time strictly between 0 and 1.
 
     Args:
@@ -57,9 +65,11 @@ def answered(found: Finding, proxy0: Tensor, proxy1: Tensor, still: Tensor, time
         still: (1, H, W) bool, ground that both frames share.
         time: 0..1.
         paints: the network's picture is the answer; else its residual is, where neither source is trusted.
+        bent: (2, H, W) pixels each, the flows to both sources in place of the network's. Whether ground stands still,
+            and how far motion is to be trusted, its own tell still.
     """
     quiet = still & (_length(found.flow_to_0) < _STILL_SPEED) & (_length(found.flow_to_1) < _STILL_SPEED)
-    to_0, to_1 = (torch.where(quiet, 0.0, flow) for flow in (found.flow_to_0, found.flow_to_1))
+    to_0, to_1 = (torch.where(quiet, 0.0, flow) for flow in bent or (found.flow_to_0, found.flow_to_1))
     fetched0, fetched1 = backward_warp(proxy0, to_0), backward_warp(proxy1, to_1)
     mask = found.mask if found.mask is not None else _resemblance(found.image, fetched0, fetched1, time)
     inside0, inside1 = _inside(to_0), _inside(to_1)
@@ -79,6 +89,7 @@ def answered(found: Finding, proxy0: Tensor, proxy1: Tensor, still: Tensor, time
     residual = found.residual
     if residual is None and found.image is not None and not paints:
         residual = found.image - torch.lerp(fetched1, fetched0, blend)
+    sure = _confidence(found.flow_to_0, found.flow_to_1, time)
     return Inbetween(
         time=time,
         flow_to_0=to_0,
@@ -86,7 +97,7 @@ def answered(found: Finding, proxy0: Tensor, proxy1: Tensor, still: Tensor, time
         blend=blend,
         occlusion_0=hidden0,
         occlusion_1=hidden1,
-        confidence=torch.where(quiet, 1.0, _confidence(to_0, to_1, time) * (1 - torch.minimum(hidden0, hidden1))),
+        confidence=torch.where(quiet, 1.0, sure * (1 - torch.minimum(hidden0, hidden1))),
         residual=None if paints else residual,
         image=found.image if paints else None,
     )

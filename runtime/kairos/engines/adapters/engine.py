@@ -12,6 +12,7 @@ from kairos.engines.adapters.matted import MattedSession
 from kairos.engines.adapters.session import Way
 from kairos.engines.architecture import Architecture
 from kairos.engines.base import EngineCard, EngineSettings, Session, ShotView
+from kairos.engines.gimm.option import MEANING, MOTION, gimm_motion, motion_hash, motion_source
 from kairos.engines.stored import DTYPES, network_of, none_yet, record_of, records_of
 from kairos.errors import BadRequest
 from kairos.events import Listener
@@ -55,6 +56,9 @@ class PublishedEngine:
 
     def __init__(self, architecture: Architecture, traits: Traits) -> None:
         self._architecture, self.traits = architecture, traits
+        parameters = {"weights": "name of weights of this network, as kairos weights list shows it"}
+        if not traits.paints:
+            parameters[MOTION] = MEANING
         self.card = EngineCard(
             id=architecture.id,
             title=architecture.title,
@@ -65,7 +69,7 @@ class PublishedEngine:
             precisions=tuple(DTYPES),
             tiles=True,
             commercial=not architecture.non_commercial,
-            parameters={"weights": "name of weights of this network, as kairos weights list shows it"},
+            parameters=parameters,
         )
 
     def records(self) -> List[Record]:
@@ -77,14 +81,19 @@ class PublishedEngine:
         return "" if self.records() else none_yet(self.card.id)
 
     def weights_hash(self, settings: EngineSettings = EngineSettings()) -> str:  # noqa: B008  immutable
-        """SHA-256 of the weights in use; empty where there are none. Raises BadRequest for weights not there."""
+        """SHA-256 of the weights in use; empty where there are none. Raises KairosError for weights not there.
+
+        Behind it stands that of GIMM's weights where they are used.
+        """
+        moved = motion_hash(settings.options)
         if not settings.options.get("weights") and not self.records():
-            return ""
-        return self._record(settings).sha256
+            return moved
+        return " ".join(filter(None, (self._record(settings).sha256, moved)))
 
     def settle(self, shot: ShotView, settings: EngineSettings) -> EngineSettings:
-        """The settings with the scale and the weights made certain."""
+        """The settings with the scale and the weights made certain. Raises KairosError for weights not there."""
         record = self._record(settings)
+        motion_source(settings.options)
         options = {**settings.options, "weights": record.name}
         scale = settings.scale
         if scale is None:
@@ -96,7 +105,7 @@ class PublishedEngine:
 
         Raises:
             BadRequest: a precision, a scale or weights that this network does not have.
-            EngineError: there are no weights.
+            EngineError: there are no weights, or GIMM is wanted and has none.
             KairosError: the weights are damaged.
         """
         if settings.precision not in DTYPES:
@@ -110,7 +119,8 @@ class PublishedEngine:
             # Another view of the same weights.
             network = copy.copy(network)
             network.tile = settings.tile
-        return MattedSession(shot, network, Way(self.traits.paints, self.traits.formula, scale))
+        mover = gimm_motion(settings.options, shot.device, settings.precision)
+        return MattedSession(shot, network, Way(self.traits.paints, self.traits.formula, scale, mover))
 
     def _scales(self, record: Record) -> bool:
         # On this device a network is built without numbers.

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Any, Iterator, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from kairos.engines.adapters.answer import Finding, answered, at_source, carried_on, nothing_moves
 from kairos.engines.base import Pair, ShotView
-from kairos.engines.classic.motion import still_ground
+from kairos.engines.classic.course import Mover, beyond
+from kairos.engines.classic.motion import estimate_classic, still_ground
 from kairos.engines.classic.session import ClassicSession
 from kairos.engines.published import PublishedNetwork
 from kairos.motion.inbetween import Inbetween
@@ -23,6 +24,9 @@ _KEPT_LOOKS, _KEPT_PAIRS = 2, 2
 
 DEEPEST = 4
 """Halvings of the interval for networks that know the middle alone: sixteenths. Between them motion is carried on."""
+
+_BESIDE = 2
+"""So many frames, and half as many pairs, are kept besides where the neighbours bend a pair's paths."""
 
 _MIDDLE = 0.5
 
@@ -35,11 +39,13 @@ class Way:
         paints: its picture is the answer.
         formula: its flows may be taken at any part of the way, though it was trained for the middle.
         scale: motion is sought at this part of the frame's size.
+        mover: tells the paths, from the network's motion at the sources; None: the network itself does.
     """
 
     paints: bool = False
     formula: bool = False
     scale: float = 1.0
+    mover: Optional[Mover] = None
 
 
 @dataclass(frozen=True)
@@ -58,10 +64,12 @@ class NetworkSession:
 
     def __init__(self, shot: ShotView, network: PublishedNetwork, way: Way) -> None:
         self._shot, self._network, self._way = shot, network, way
-        self._given = ClassicSession(shot)
+        self._given = ClassicSession(shot, estimate_classic, way.mover)
+        self._beside = 0 if way.mover is None else _BESIDE
         self._looks: OrderedDict[int, Any] = OrderedDict()
         self._states: OrderedDict[Tuple[int, int], Any] = OrderedDict()
         self._found: OrderedDict[Tuple[int, int, Fraction], Finding] = OrderedDict()
+        self._courses: OrderedDict[Pair, Any] = OrderedDict()
 
     def at(self, pair: Pair, times: Sequence[float]) -> Iterator[Inbetween]:
         """Yields one in-between per time."""
@@ -81,7 +89,42 @@ class NetworkSession:
             return replace(told, image=self._finding(pair, time).image)
         if time in (0.0, 1.0):
             return at_source(self._remembered(pair, Fraction(1, 2)), _MIDDLE, time, still)
-        return answered(self._finding(pair, time), first, second, still, time, self._way.paints)
+        mover = self._way.mover
+        course = None if mover is None else self._course(mover, pair)
+        found = self._finding(pair, time)
+        bent = None if mover is None else mover.at(course, time, found.flow_to_1 - found.flow_to_0)
+        return answered(found, first, second, still, time, self._way.paints, bent)
+
+    def _course(self, mover: Mover, pair: Pair) -> Any:
+        """What the mover keeps of a pair, from the network's motion at the sources, to each other and to the frames
+        around them.
+        """
+        if pair not in self._courses:
+            ends = (
+                (pair.first, pair.second, pair.before, -pair.before_time),
+                (pair.second, pair.first, pair.after, pair.after_time - 1.0),
+            )
+            # These first: of the network's features, those of the pair at work are to stay.
+            around = [
+                None if far is None or ratio <= 0 else self._leaving(source, far) for source, _, far, ratio in ends
+            ]
+            flows: List[Tensor] = []
+            sides: List[Optional[Tensor]] = []
+            for (source, target, _, ratio), other in zip(ends, around):
+                onward, sure = self._leaving(source, target)
+                flows.append(onward)
+                sides.append(None if other is None else beyond(onward, other[0], ratio, sure * other[1]))
+            keep(self._courses, pair, mover.know(flows[0], flows[1], sides[0], sides[1]), _KEPT_PAIRS)
+        self._courses.move_to_end(pair)
+        return self._courses[pair]
+
+    def _leaving(self, source: int, target: int) -> Tuple[Tensor, Tensor]:
+        """The network's motion (2, H, W) from a frame's own pixels to another frame, and its confidence (1, H, W)."""
+        pair = Pair(min(source, target), max(source, target))
+        still = still_ground(self._shot.proxy(pair.first), self._shot.proxy(pair.second))
+        time = 0.0 if source == pair.first else 1.0
+        answer = at_source(self._remembered(pair, Fraction(1, 2)), _MIDDLE, time, still)
+        return (answer.flow_to_0 if time else answer.flow_to_1), answer.confidence
 
     def _finding(self, pair: Pair, time: float) -> Finding:
         exact = Fraction(time)
@@ -147,7 +190,7 @@ class NetworkSession:
         key = (first.position, second.position)
         if key not in self._states:
             state = self._network.prepare(self._look(first), self._look(second), self._way.scale)
-            keep(self._states, key, state, _KEPT_PAIRS)
+            keep(self._states, key, state, _KEPT_PAIRS + self._beside // 2)
         self._states.move_to_end(key)
         return self._states[key]
 
@@ -157,7 +200,7 @@ class NetworkSession:
             return self._network.look(padded(frame.proxy[None], self._way.scale))
         if frame.position not in self._looks:
             look = self._network.look(padded(frame.proxy[None], self._way.scale))
-            keep(self._looks, frame.position, look, _KEPT_LOOKS)
+            keep(self._looks, frame.position, look, _KEPT_LOOKS + self._beside)
         self._looks.move_to_end(frame.position)
         return self._looks[frame.position]
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kairos.engines.classic.course import Course, Curve
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.path import Bend, bend_at
 from kairos.motion.fill import fill_holes, fill_weighted
@@ -49,6 +50,7 @@ class _Moved:
     velocity: Tensor
     trust: Tensor
     cover: Tensor
+    away: Optional[Tensor] = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Moment:
         top: (1, H, W), index of the layer seen.
         quiet: (1, H, W) bool, both frames are the same there and nothing passes.
         seen0, seen1: (1, H, W) in 0..1, how far either source shows the point.
+        away: (2, H, W) pixels, how far the point lies from the straight line between both ends of its path, where
+            something else tells the paths (:class:`kairos.engines.classic.course.Course`); else None.
     """
 
     time: float
@@ -71,18 +75,19 @@ class Moment:
     quiet: Tensor
     seen0: Tensor
     seen1: Tensor
+    away: Optional[Tensor] = None
 
 
-def between(motion: PairMotion, bend: Optional[Bend], time: float) -> Inbetween:
+def between(motion: PairMotion, curve: Optional[Curve], time: float) -> Inbetween:
     """The in-between at a time.
 
     Args:
         motion: of the pair.
-        bend: what the neighbouring frames tell of its acceleration, or None.
+        curve: what the neighbouring frames tell of its acceleration, or what tells its paths; None: they are straight.
         time: 0..1.
     """
-    here = moment(motion, time)
-    to_0, to_1 = paths(here, bend)
+    here = moment(motion, time, curve)
+    to_0, to_1 = paths(here, curve)
     weight0, weight1 = weights(here)
     seen0, seen1 = here.seen0, here.seen1
     return Inbetween(
@@ -96,31 +101,41 @@ def between(motion: PairMotion, bend: Optional[Bend], time: float) -> Inbetween:
     )
 
 
-def moment(motion: PairMotion, time: float) -> Moment:
+def moment(motion: PairMotion, time: float, curve: Optional[Curve] = None) -> Moment:
     """What arrives at a time, and which source shows it."""
     moved = [_move(layer, time, len(motion.layers) > 1) for layer in motion.layers]
-    velocity, trust = moved[0].velocity, moved[0].trust
+    if isinstance(curve, Course) and 0 < time < 1:
+        moved = [_led(curve, index, *each, time) for index, each in enumerate(zip(motion.layers, moved))]
+    velocity, trust, away = moved[0].velocity, moved[0].trust, moved[0].away
     top = torch.zeros_like(trust)
     for index, upper in enumerate(moved[1:], start=1):
         above = upper.cover > 0.5
         velocity, trust = torch.where(above, upper.velocity, velocity), torch.where(above, upper.trust, trust)
         top = torch.where(above, float(index), top)
+        if away is not None and upper.away is not None:
+            away = torch.where(above, upper.away, away)
     quiet = motion.still & ~_reached(motion, time)
     velocity = torch.where(quiet, 0.0, velocity)
-    seen0 = _visibility(motion.layers, top, velocity, -time, first=True)
-    seen1 = _visibility(motion.layers, top, velocity, 1 - time, first=False)
+    away = None if away is None else torch.where(quiet, 0.0, away)
+    to_0, to_1 = _ways(velocity, away, time)
+    seen0 = _visibility(motion.layers, top, velocity, to_0, first=True)
+    seen1 = _visibility(motion.layers, top, velocity, to_1, first=False)
     seen0, seen1 = torch.where(quiet, 1.0, seen0), torch.where(quiet, 1.0, seen1)
-    return Moment(time, velocity, trust, top, quiet, seen0, seen1)
+    return Moment(time, velocity, trust, top, quiet, seen0, seen1, away)
 
 
-def paths(here: Moment, bend: Optional[Bend]) -> Tuple[Tensor, Tensor]:
-    """The flows to both sources, (2, H, W) pixels: straight, or bent as the neighbouring frames tell."""
-    to_0, to_1 = here.velocity * -here.time, here.velocity * (1 - here.time)
-    if bend is not None and 0 < here.time < 1:
-        away = bend_at(bend, here.velocity, (here.seen0, here.seen1), here.time)
+def paths(here: Moment, curve: Optional[Curve]) -> Tuple[Tensor, Tensor]:
+    """The flows to both sources, (2, H, W) pixels: straight, or bent as the neighbouring frames or a course tell."""
+    away = here.away
+    if isinstance(curve, Bend) and 0 < here.time < 1:
+        away = bend_at(curve, here.velocity, (here.seen0, here.seen1), here.time)
         away = torch.where(here.quiet, 0.0, away)
-        to_0, to_1 = to_0 - away, to_1 - away
-    return to_0, to_1
+    return _ways(here.velocity, away, here.time)
+
+
+def _ways(velocity: Tensor, away: Optional[Tensor], time: float) -> Tuple[Tensor, Tensor]:
+    to_0, to_1 = velocity * -time, velocity * (1 - time)
+    return (to_0, to_1) if away is None else (to_0 - away, to_1 - away)
 
 
 def weights(here: Moment) -> Tuple[Tensor, Tensor]:
@@ -158,6 +173,16 @@ def _move(layer: Layer, time: float, several: bool) -> _Moved:
     return _Moved(velocity, trust, cover)
 
 
+def _led(course: Course, index: int, layer: Layer, moved: _Moved, time: float) -> _Moved:
+    """A layer on its course: its motion, and the part of each pixel that is the layer's, told along it."""
+    velocity, away = course.at(index, time, moved.velocity)
+    if len(course.known) == 1:
+        return _Moved(velocity, moved.trust, moved.cover, away)
+    to_0, to_1 = _ways(velocity, away, time)
+    cover = torch.lerp(backward_warp(layer.share0, to_0), backward_warp(layer.share1, to_1), time)
+    return _Moved(velocity, moved.trust, cover, away)
+
+
 def _filled(velocity: Tensor, trust: Tensor) -> Tensor:
     """Motion nobody vouches for gives way to what surrounds it; what is trusted fully stays exactly as it is."""
     weight = F.avg_pool2d(F.pad(trust[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0].clamp(FLOOR, 1.0)
@@ -178,9 +203,8 @@ def _reached(motion: PairMotion, time: float) -> Tensor:
     return F.max_pool2d(F.max_pool2d(near, (5, 1), 1, (2, 0)), (1, 5), 1, (0, 2))[0] > 0
 
 
-def _visibility(layers: Tuple[Layer, ...], top: Tensor, velocity: Tensor, part: float, first: bool) -> Tensor:
+def _visibility(layers: Tuple[Layer, ...], top: Tensor, velocity: Tensor, to_source: Tensor, first: bool) -> Tensor:
     """How far the source pixel a vector comes from moves the same way and belongs to the same layer, 0..1."""
-    to_source = velocity * part
     seen = torch.zeros_like(top)
     slack = SLACK + SHARE * velocity.square().sum(0, keepdim=True).sqrt()
     for index, layer in enumerate(layers):

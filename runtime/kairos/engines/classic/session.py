@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from kairos.engines.base import Pair, ShotView
+from kairos.engines.classic.course import Course, Curve, Mover, beyond
 from kairos.engines.classic.midway import between
 from kairos.engines.classic.motion import Estimator, PairMotion, estimate_classic, measure
 from kairos.engines.classic.path import Bend, half_acceleration
@@ -16,26 +17,34 @@ from kairos.motion.inbetween import Inbetween
 
 _KEPT = 4
 """Pairs of frames whose motion is kept: the pair at work, its neighbours on both sides, and one more."""
+_KEPT_COURSES = 2
 
 
 class ClassicSession:
-    """See :class:`kairos.engines.base.Session`. Answers depend on the frames alone, never on what was asked before."""
+    """See :class:`kairos.engines.base.Session`. Answers depend on the frames alone, never on what was asked before.
 
-    def __init__(self, shot: ShotView, estimate: Estimator = estimate_classic) -> None:
+    Args:
+        shot: the view.
+        estimate: finds the motion.
+        mover: tells the paths between both frames; None: they are straight, or parabolas through four frames.
+    """
+
+    def __init__(self, shot: ShotView, estimate: Estimator = estimate_classic, mover: Optional[Mover] = None) -> None:
         self._shot = shot
-        self._estimate = estimate
+        self._estimate, self._mover = estimate, mover
+        self._courses: OrderedDict[Pair, Course] = OrderedDict()
         self._motions: OrderedDict[Tuple[int, int], PairMotion] = OrderedDict()
 
     def at(self, pair: Pair, times: Sequence[float]) -> Iterator[Inbetween]:
         """Yields one in-between per time."""
         motion = self._motion(pair.first, pair.second)
         curved = any(0 < time < 1 for time in times)
-        bend = self._bend(pair, motion) if curved else None
+        curve = self._curve(pair, motion) if curved else None
         for time in times:
-            yield self._between(pair, motion, bend, time)
+            yield self._between(pair, motion, curve, time)
 
-    def _between(self, pair: Pair, motion: PairMotion, bend: Optional[Bend], time: float) -> Inbetween:
-        return between(motion, bend, time)
+    def _between(self, pair: Pair, motion: PairMotion, curve: Optional[Curve], time: float) -> Inbetween:
+        return between(motion, curve, time)
 
     def _motion(self, first: int, second: int) -> PairMotion:
         key = (first, second) if first <= second else (second, first)
@@ -48,24 +57,70 @@ class ClassicSession:
         motion = self._motions[key]
         return motion if key == (first, second) else motion.reversed()
 
-    def _bend(self, pair: Pair, motion: PairMotion) -> Optional[Bend]:
-        """Acceleration at both sources, where the shot has neighbours."""
-        halves, trusts = [], []
+    def _curve(self, pair: Pair, motion: PairMotion) -> Optional[Curve]:
+        """What bends the paths of a pair."""
+        if self._mover is None:
+            return self._bend(pair, motion)
+        if bool(motion.still.all()):
+            return None
+        if pair in self._courses:
+            self._courses.move_to_end(pair)
+        else:
+            self._courses[pair] = self._course(self._mover, pair, motion)
+            while len(self._courses) > _KEPT_COURSES:
+                self._courses.popitem(last=False)
+        return self._courses[pair]
+
+    def _course(self, mover: Mover, pair: Pair, motion: PairMotion) -> Course:
+        """Every layer's paths, by the flows of the pair and, where the shot has them, to its neighbours."""
+        layers = self._on_grid(motion).layers
+        sides: List[List[Optional[Tensor]]] = []
+        for own, other, ratio in self._around(pair, motion):
+            if other is None:
+                sides.append([None] * len(layers))
+            else:
+                sides.append(_beyond(self._on_grid(own), self._on_grid(other), ratio))
+        known = (mover.know(layer.there, layer.back, *around) for layer, *around in zip(layers, *sides))
+        return Course(mover, tuple(known))
+
+    def _on_grid(self, motion: PairMotion) -> PairMotion:
+        """Motion on the grid on which paths are told: here the frame's own."""
+        return motion
+
+    def _around(self, pair: Pair, motion: PairMotion) -> Iterator[Tuple[PairMotion, Optional[PairMotion], float]]:
+        """For either source the motion to the other, that to the neighbour where there is one, and how much further
+        that lies.
+        """
         for own, source, neighbour, ratio in (
             (motion, pair.first, pair.before, -pair.before_time),
             (motion.reversed(), pair.second, pair.after, pair.after_time - 1.0),
         ):
+            yield own, None if neighbour is None or ratio <= 0 else self._motion(source, neighbour), ratio
+
+    def _bend(self, pair: Pair, motion: PairMotion) -> Optional[Bend]:
+        """Acceleration at both sources, where the shot has neighbours."""
+        halves, trusts = [], []
+        for own, next_to, ratio in self._around(pair, motion):
             onward, trust = whole(own)
-            if neighbour is None or ratio <= 0:
+            if next_to is None:
                 halves.append(torch.zeros_like(onward))
                 trusts.append(torch.zeros_like(trust))
                 continue
-            backward, other = whole(self._motion(source, neighbour))
+            backward, other = whole(next_to)
             halves.append(half_acceleration(onward, backward, ratio))
             trusts.append(trust * other)
         if pair.before is None and pair.after is None:
             return None
         return Bend(halves[0], halves[1], trusts[0], trusts[1])
+
+
+def _beyond(own: PairMotion, other: PairMotion, ratio: float) -> List[Optional[Tensor]]:
+    """Of every layer the motion to the neighbour, as :func:`kairos.engines.classic.course.beyond` tells it."""
+    if len(own.layers) == len(other.layers):
+        both = zip(own.layers, other.layers)
+        return [beyond(near.there, far.there, ratio, near.trust0 * far.trust0) for near, far in both]
+    backward, trust = whole(other)
+    return [beyond(near.there, backward, ratio, near.trust0 * trust * near.share0) for near in own.layers]
 
 
 def whole(motion: PairMotion) -> Tuple[Tensor, Tensor]:

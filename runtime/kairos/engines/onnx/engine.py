@@ -11,9 +11,9 @@ import torch
 from kairos.engines.adapters.matted import MattedSession
 from kairos.engines.adapters.session import Way
 from kairos.engines.base import EngineCard, EngineSettings, Session, ShotView
+from kairos.engines.files import file_hash
 from kairos.engines.onnx.file import Described, described
 from kairos.engines.onnx.graph import ExportedNetwork
-from kairos.engines.swift.loading import file_hash
 from kairos.errors import BadRequest, KairosError
 from kairos.events import Event, Listener
 

@@ -9,10 +9,13 @@ from pathlib import Path
 import torch
 
 from kairos.engines.base import EngineCard, EngineSettings, Session, ShotView
+from kairos.engines.files import file_hash
+from kairos.engines.gimm.option import CELL, MOTION, gimm_motion, motion_hash, motion_source
+from kairos.engines.gimm.option import MEANING as MOTION_MEANING
 from kairos.engines.raft.motion import FLOW, MEANING, flow_hash, flow_record, raft_motion
 from kairos.engines.swift.ensemble import TURNS
 from kairos.engines.swift.estimator import classical
-from kairos.engines.swift.loading import SHIPPED, file_hash, load_network
+from kairos.engines.swift.loading import SHIPPED, load_network
 from kairos.engines.swift.network import MULTIPLE, Swift
 from kairos.engines.swift.scale import automatic_scale
 from kairos.engines.swift.session import SwiftSession
@@ -28,7 +31,7 @@ class SwiftEngine:
     Motion is found at full size, or at a part of it (``scale``; :mod:`kairos.engines.swift.scale` says what ``auto``
     takes); what becomes of it at a time is decided at full size. With ``tta`` both are the mean of the answers on the
     picture as it is and turned over left to right, top to bottom and both ways. With ``flow`` RAFT takes the search's
-    place, at the size at which the network looks.
+    place, at the size at which the network looks. With ``motion`` GIMM tells the paths that the network then corrects.
     """
 
     card = EngineCard(
@@ -45,6 +48,7 @@ class SwiftEngine:
             "weights": "file of weights in place of those that come with Kairos",
             "tta": "true: average over the flipped picture too",
             FLOW: MEANING,
+            MOTION: MOTION_MEANING,
         },
     )
 
@@ -55,19 +59,20 @@ class SwiftEngine:
     def weights_hash(self, settings: EngineSettings = EngineSettings()) -> str:  # noqa: B008  immutable
         """SHA-256 of the file of weights: those that come with Kairos, or those that the settings name.
 
-        Behind it stands that of RAFT's weights where they are used.
+        Behind it stand those of RAFT's and GIMM's weights where they are used.
 
         Raises:
             BadRequest: weights that the settings name are missing.
-            EngineError: RAFT is wanted and has no weights.
+            EngineError: RAFT or GIMM is wanted and has no weights.
         """
         path = _weights(settings)
         own = file_hash(path) if path.is_file() or path != SHIPPED else ""
-        return " ".join(filter(None, (own, flow_hash(settings.options))))
+        return " ".join(filter(None, (own, flow_hash(settings.options), motion_hash(settings.options))))
 
     def settle(self, shot: ShotView, settings: EngineSettings) -> EngineSettings:
-        """The settings with the scale made certain. Raises KairosError where RAFT is wanted and has no weights."""
+        """The settings with the scale made certain. Raises KairosError for RAFT or GIMM without weights."""
         flow_record(settings.options)
+        motion_source(settings.options)
         return settings if settings.scale is not None else replace(settings, scale=automatic_scale(shot))
 
     def open(self, shot: ShotView, settings: EngineSettings, listener: Listener) -> Session:
@@ -75,7 +80,7 @@ class SwiftEngine:
 
         Raises:
             BadRequest: a precision or an option that the engine does not know, or weights that do not fit.
-            KairosError: RAFT is wanted and cannot run.
+            KairosError: RAFT or GIMM is wanted and cannot run.
         """
         if settings.precision not in _DTYPES:
             raise BadRequest(f"swift cannot compute in {settings.precision}.", "Use --precision auto.")
@@ -89,7 +94,9 @@ class SwiftEngine:
         scale = self.settle(shot, settings).scale or 1.0
         turns = TURNS if settings.options.get("tta") else TURNS[:1]
         find = classical if record is None else raft_motion(record, shot.device, settings.precision, len(turns))
-        return SwiftSession(shot, network, dtype, prior == "classical", scale, turns, settings.tile, find)
+        # It tells the paths on half the frame's grid.
+        mover = gimm_motion(settings.options, shot.device, settings.precision, CELL // 2)
+        return SwiftSession(shot, network, dtype, prior == "classical", scale, turns, settings.tile, find, mover)
 
 
 def _weights(settings: EngineSettings) -> Path:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Callable, NamedTuple, Tuple
+from typing import Callable, NamedTuple, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kairos.engines.classic.course import Curve
 from kairos.engines.classic.midway import Moment, hidden, moment, weights
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.swift.network import MULTIPLE, Decision, Meeting
@@ -45,23 +46,26 @@ def halved(motion: PairMotion) -> PairMotion:
     return PairMotion(tuple(layers), _half(motion.still.float()) == 1)
 
 
-def arrival(motion: PairMotion, time: float, height: int, width: int) -> Moment:
+def arrival(motion: PairMotion, time: float, height: int, width: int, curve: Optional[Curve] = None) -> Moment:
     """What arrives at a time, at full size.
 
     Args:
         motion: :func:`halved`.
         time: between 0 and 1.
         height, width: of the frame.
+        curve: what tells the paths, on the same grid as the motion.
     """
-    here = moment(motion, time)
-    soft = torch.cat([here.velocity * 2, here.trust, here.seen0, here.seen1])
+    here = moment(motion, time, curve)
+    bent = [] if here.away is None else [here.away * 2]
+    soft = torch.cat([here.velocity * 2, here.trust, here.seen0, here.seen1, *bent])
     soft = resize(soft, soft.shape[-2] * 2, soft.shape[-1] * 2)[:, :height, :width]
     quiet, top = (
         plane.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :height, :width] for plane in (here.quiet, here.top)
     )
     velocity = torch.where(quiet, 0.0, soft[:2])
     seen0, seen1 = (torch.where(quiet, 1.0, soft[row : row + 1]) for row in (3, 4))
-    return Moment(time, velocity, soft[2:3], top, quiet, seen0, seen1)
+    away = torch.where(quiet, 0.0, soft[5:]) if bent else None
+    return Moment(time, velocity, soft[2:3], top, quiet, seen0, seen1, away)
 
 
 def _half(planes: Tensor) -> Tensor:

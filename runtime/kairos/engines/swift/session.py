@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from kairos.engines.base import Pair, ShotView
+from kairos.engines.classic.course import Curve, Mover
 from kairos.engines.classic.flow import Finder
 from kairos.engines.classic.midway import between, paths
 from kairos.engines.classic.motion import Layer, PairMotion
-from kairos.engines.classic.path import Bend
 from kairos.engines.classic.session import ClassicSession, whole
 from kairos.engines.swift.ensemble import TURNS, Turn, mean_decision
 from kairos.engines.swift.estimator import SwiftEstimator, classical
@@ -24,7 +24,8 @@ class SwiftSession(ClassicSession):
     """See :class:`kairos.engines.base.Session`.
 
     The network finds the motion and decides at the time asked for. What holds for any motion is shared with
-    ``classic``: mattes, given vectors, still ground, highlights, and paths bent by four frames.
+    ``classic``: mattes, given vectors, still ground, highlights, and paths bent by four frames or told by a mover, on
+    half the grid.
     """
 
     def __init__(
@@ -37,28 +38,29 @@ class SwiftSession(ClassicSession):
         turns: Tuple[Turn, ...] = TURNS[:1],
         tile: Optional[int] = None,
         prior: Finder = classical,
+        mover: Optional[Mover] = None,
     ) -> None:
-        super().__init__(shot, SwiftEstimator(network, dtype, use_prior, scale, turns, tile, prior))
+        super().__init__(shot, SwiftEstimator(network, dtype, use_prior, scale, turns, tile, prior), mover)
         self._network, self._dtype, self._turns, self._tile = network, dtype, turns, tile
         self._halved: Optional[Tuple[PairMotion, PairMotion]] = None
 
-    def _between(self, pair: Pair, motion: PairMotion, bend: Optional[Bend], time: float) -> Inbetween:
+    def _between(self, pair: Pair, motion: PairMotion, curve: Optional[Curve], time: float) -> Inbetween:
         if time in (0.0, 1.0) or bool(motion.still.all()):
-            return between(motion, bend, time)
+            return between(motion, curve, time)
         with torch.inference_mode():
-            told = self._tell(pair, motion, bend, time)
+            told = self._tell(pair, motion, curve, time)
             decision = self._decision(told.moved, told.known)
             return decided(told, decision)
 
     def told(self, pair: Pair, time: float) -> Told:
         """What the meeting network is told about a time between 0 and 1: for those who train it."""
         motion = self._motion(pair.first, pair.second)
-        return self._tell(pair, motion, self._bend(pair, motion), time)
+        return self._tell(pair, motion, self._curve(pair, motion), time)
 
-    def _tell(self, pair: Pair, motion: PairMotion, bend: Optional[Bend], time: float) -> Told:
+    def _tell(self, pair: Pair, motion: PairMotion, curve: Optional[Curve], time: float) -> Told:
         first, second = self._shot.proxy(pair.first), self._shot.proxy(pair.second)
-        here = arrival(self._at_half(motion), time, first.shape[-2], first.shape[-1])
-        to_0, to_1 = paths(here, bend)
+        here = arrival(self._at_half(motion), time, first.shape[-2], first.shape[-1], curve)
+        to_0, to_1 = paths(here, curve)
         layer = merged(motion)
         hidden = told_hidden(layer, to_0, to_1)
         return Told(here, to_0, to_1, hidden, *evidence(here, layer, to_0, to_1, first, second))
@@ -71,6 +73,9 @@ class SwiftSession(ClassicSession):
             told = turn.planes(moved).to(self._dtype), turn.vectors(known, 1).to(self._dtype)
             decisions.append(turn.decision(self._network.meeting(*told, self._tile)))
         return mean_decision(decisions)
+
+    def _on_grid(self, motion: PairMotion) -> PairMotion:
+        return halved(motion)
 
     def _at_half(self, motion: PairMotion) -> PairMotion:
         """Made once for all times of a pair."""

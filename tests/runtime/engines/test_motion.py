@@ -1,0 +1,451 @@
+"""``--motion gimm``: something else tells the paths between two frames, and engines move their pixels along them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from kairos.engines import engine
+from kairos.engines.adapters.matted import MattedSession
+from kairos.engines.adapters.session import NetworkSession, Way
+from kairos.engines.base import EngineSettings, Pair, Session
+from kairos.engines.classic.course import beyond
+from kairos.engines.classic.motion import Found, Look
+from kairos.engines.classic.session import ClassicSession
+from kairos.engines.gimm import option
+from kairos.engines.gimm.anchored import Anchored
+from kairos.engines.gimm.loading import load_network
+from kairos.engines.gimm.motion import GimmMotion
+from kairos.engines.gimm.option import gimm_motion, motion_hash
+from kairos.engines.published import Found as Answer
+from kairos.engines.published import Padding
+from kairos.engines.swift.loading import SHIPPED as SWIFT
+from kairos.engines.swift.loading import load_network as load_swift
+from kairos.engines.swift.session import SwiftSession
+from kairos.errors import BadRequest, EngineError
+from kairos.motion.compose import compose
+from kairos.weights.store import Store
+from kairos_nodes.jobs import InbetweenJob, RetimeJob
+from kairos_nodes.layers import Policy
+from support import made
+from support.exr import read_exr, rgb_of
+from support.jobs import retime
+from support.scenes import HEIGHT, WIDTH, MemoryShot, cover, grid, plate, texture
+from support.untrained import keep_untrained
+
+CPU = torch.device("cpu")
+SIZES: Dict[str, Any] = {
+    "latent": 4, "widths": [8, 8], "blocks": 1, "refined": [8, 12], "refiners": 1, "hidden": 16, "layers": 4,
+}  # fmt: skip
+
+SPEED, BEND = (8.0, 0.0), (0.0, 16.0)
+"""Pixels per interval, and its square: whole pixels at every quarter of the way."""
+INNER = (..., slice(12, -12), slice(16, -16))
+
+
+class Curve:
+    """In GIMM's place: it knows how everything moves, on a grid of ``cell`` pixels."""
+
+    def __init__(self, cell: float = 1.0) -> None:
+        self._cell = cell
+        self.heard: List[Tuple[Tensor, Tensor, Optional[Tensor], Optional[Tensor]]] = []
+        self.arrived: List[Optional[Tensor]] = []
+
+    def know(
+        self, flow_01: Tensor, flow_10: Tensor, before: Optional[Tensor] = None, after: Optional[Tensor] = None
+    ) -> Tensor:
+        self.heard.append((flow_01, flow_10, before, after))
+        return flow_01
+
+    def at(self, known: Tensor, time: float, arrived: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
+        self.arrived.append(arrived)
+        velocity, bend = (vector(told).expand_as(known) / self._cell for told in (SPEED, BEND))
+        away = bend * (time * (1 - time))
+        return -velocity * time - away, velocity * (1 - time) - away
+
+
+class OwnBend(Curve):
+    """Everything moves as the flows have it, and upright to its own way."""
+
+    def at(self, known: Tensor, time: float, arrived: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
+        away = torch.stack([-known[1], known[0]]) * (time * (1 - time))
+        return -known * time - away, known * (1 - time) - away
+
+
+def kept(path: Path, **others: Tensor) -> None:
+    """Fresh weights of Kairos' own network in a file."""
+    tensors = {**Anchored(**SIZES).state_dict(), **others}
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+
+
+def vector(told: Tuple[float, float]) -> Tensor:
+    return torch.tensor(told)[:, None, None]
+
+
+def picture(x: float, y: float) -> Tensor:
+    columns, rows = grid()
+    return plate(*(texture(seed)(columns - x, rows - y) for seed in (1, 2, 3)))
+
+
+def at_time(time: float) -> Tensor:
+    """What the curve shows at a time."""
+    return picture(*(speed * time + bend * time * (1 - time) for speed, bend in zip(SPEED, BEND)))
+
+
+def shot_of(positions: Tuple[float, ...] = (0.0, 1.0), **settings: Any) -> MemoryShot:
+    """Frames at those parts of the pair's way."""
+    return MemoryShot([picture(SPEED[0] * part, SPEED[1] * part) for part in positions], **settings)
+
+
+def steps(*positions: Tuple[float, float]) -> Callable[[Look, Look], Found]:
+    """Finds how far everything moves between frames that show it at these places."""
+
+    def estimate(first: Look, second: Look) -> Found:
+        assert first.position is not None and second.position is not None
+        (x0, y0), (x1, y1) = positions[first.position], positions[second.position]
+        there = vector((x1 - x0, y1 - y0)).expand(2, *first.proxy.shape[-2:]).contiguous()
+        return Found(there, -there)
+
+    return estimate
+
+
+class Network:
+    """A published network's place: everything moves by a speed, straight on."""
+
+    padding = Padding(1)
+    any_time, scales, tile = True, False, None
+
+    def __init__(self, speed: Tuple[float, float] = SPEED) -> None:
+        self._speed, self.pairs = vector(speed), 0
+
+    def look(self, frame: Tensor) -> Tensor:
+        return frame
+
+    def prepare(self, first: Tensor, second: Tensor, scale: float = 1.0) -> Tensor:
+        self.pairs += 1
+        return first
+
+    def at(self, state: Tensor, time: Any) -> Answer:
+        flow = self._speed.expand(1, 2, *state.shape[-2:])
+        return Answer(-flow * time, flow * (1 - time), state, torch.full_like(state[:, :1], 1 - time))
+
+
+def classic(shot: MemoryShot, mover: Any) -> Session:
+    return ClassicSession(shot, steps((0.0, 0.0), SPEED), mover)
+
+
+def published(shot: MemoryShot, mover: Any) -> Session:
+    return MattedSession(shot, Network(), Way(mover=mover))
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store with untrained weights of GIMM, and none that come with Kairos."""
+    root = tmp_path / "weights"
+    monkeypatch.setenv("KAIROS_WEIGHTS", str(root))
+    monkeypatch.setattr(option, "SHIPPED", tmp_path / "gimm.safetensors")
+    keep_untrained(root, "gimm", name="gimm")
+    return root
+
+
+# Along the path.
+
+
+@pytest.mark.parametrize("session_of", [classic, published])
+@pytest.mark.parametrize("time", [0.25, 0.5, 0.75])
+def test_pixels_move_exactly_along_a_known_curve(session_of: Callable[..., Session], time: float) -> None:
+    shot = shot_of()
+    (answer,) = session_of(shot, Curve()).at(Pair(0, 1), [time])
+    moved = compose(shot.frames[0], shot.frames[1], answer, Policy.BLEND)
+    # Whole pixels: nothing is resampled, and both sources say the same.
+    torch.testing.assert_close(moved[INNER], at_time(time)[INNER], atol=1e-5, rtol=0)
+    assert float(answer.confidence[INNER].min()) > 0.9
+    assert float(torch.maximum(answer.occlusion_0, answer.occlusion_1)[INNER].max()) < 0.05
+    (straight,) = session_of(shot, None).at(Pair(0, 1), [time])
+    assert float((compose(*shot.frames, straight, Policy.BLEND) - at_time(time))[INNER].abs().mean()) > 1e-2
+
+
+@pytest.mark.parametrize("time", [0.25, 0.5, 0.75])
+def test_swift_decides_along_the_curve_told_on_half_its_grid(time: float) -> None:
+    shot, mover = shot_of(), Curve(cell=2)
+    session = SwiftSession(shot, load_swift(SWIFT, CPU), torch.float32, True, 1.0, mover=mover)
+    told = session.told(Pair(0, 1), time)
+    away = vector(BEND) * (time * (1 - time))
+    for flow, part in ((told.to_0, -time), (told.to_1, 1 - time)):
+        wanted = (vector(SPEED) * part - away).expand_as(flow)
+        torch.testing.assert_close(flow[INNER], wanted[INNER], atol=1e-4, rtol=0)
+    assert mover.heard[0][0].shape[-2:] == (HEIGHT // 2, WIDTH // 2)
+    (answer,) = session.at(Pair(0, 1), [time])
+    moved = compose(shot.frames[0], shot.frames[1], answer, Policy.BLEND)
+    (straight,) = SwiftSession(shot, load_swift(SWIFT, CPU), torch.float32, True, 1.0).at(Pair(0, 1), [time])
+    errors = [
+        float((each - at_time(time))[INNER].abs().mean())
+        for each in (moved, compose(*shot.frames, straight, Policy.BLEND))
+    ]
+    assert errors[0] < 0.1 * errors[1], errors
+
+
+@pytest.mark.parametrize("session_of", [classic, published])
+def test_at_the_sources_times_the_vectors_stay_as_they_are(session_of: Callable[..., Session]) -> None:
+    mover = Curve()
+    for ours, own in zip(*(session_of(shot_of(), each).at(Pair(0, 1), [0.0, 1.0]) for each in (mover, None))):
+        assert torch.equal(ours.flow_to_0, own.flow_to_0) and torch.equal(ours.flow_to_1, own.flow_to_1)
+        assert torch.equal(ours.confidence, own.confidence) and torch.equal(ours.blend, own.blend)
+    assert not mover.arrived
+
+
+@pytest.mark.parametrize("session_of", [classic, published])
+def test_the_mover_is_asked_once_for_a_pair_and_told_what_arrives_at_each_time(
+    session_of: Callable[..., Session],
+) -> None:
+    mover = Curve()
+    session = session_of(shot_of(), mover)
+    for time in (0.25, 0.5, 0.5, 0.75):
+        list(session.at(Pair(0, 1), [time]))
+    assert len(mover.heard) == 1 and len(mover.arrived) == 4
+    for arrived in mover.arrived:
+        assert arrived is not None
+        torch.testing.assert_close(arrived[INNER], vector(SPEED).expand_as(arrived)[INNER], atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("session_of", [classic, published])
+def test_ground_that_both_frames_share_stays(session_of: Callable[..., Session]) -> None:
+    columns, rows = grid()
+    ground, thing = texture(1)(columns, rows), [cover((60 + 8 * time, 60.0), (14, 14)) for time in (0, 1)]
+    shot = MemoryShot([plate(ground * (1 - share) + 0.9 * share) for share in thing])
+    own: Any = (
+        session_of
+        if session_of is classic
+        else lambda shot, mover: NetworkSession(shot, Network((0.0, 0.0)), Way(mover=mover))
+    )
+    (answer,) = own(shot, Curve()).at(Pair(0, 1), [0.5])
+    far = (..., slice(0, None), slice(110, None))
+    assert not answer.flow_to_0[far].any() and not answer.flow_to_1[far].any()
+    assert torch.equal(compose(*shot.frames, answer, Policy.BLEND)[far], shot.frames[0][far])
+
+
+# Two frames and four.
+
+
+@pytest.mark.parametrize("cell", [1, 4])
+def test_two_frames_are_told_as_if_there_were_no_others(cell: int) -> None:
+    torch.manual_seed(3)
+    mover = GimmMotion(Anchored(**SIZES).eval().requires_grad_(False), cell)
+    # Even acceleration: s + (s^2 - s) / 4.
+    places = (-0.5, 0.0, 1.0, 2.5)
+    shot, estimate = shot_of(places), steps(*((part * SPEED[0], 0.0) for part in places))
+    (alone,) = ClassicSession(shot, estimate, mover).at(Pair(1, 2), [0.25])
+    flow = vector(SPEED).expand(2, HEIGHT, WIDTH)
+    told = mover.at(mover.know(flow, -flow), 0.25, flow)
+    torch.testing.assert_close(alone.flow_to_0[INNER], told[0][INNER], atol=1e-5, rtol=0)
+    torch.testing.assert_close(alone.flow_to_1[INNER], told[1][INNER], atol=1e-5, rtol=0)
+    (four,) = ClassicSession(shot, estimate, mover).at(Pair(1, 2, 0, 3), [0.25])
+    # Slower at first: 0.375 pixels behind the even way, of which an untrained network believes seven tenths or so.
+    assert 0.1 < float((four.flow_to_0 - alone.flow_to_0)[0][INNER].mean()) < 0.4
+
+
+@pytest.mark.parametrize("pair", [Pair(1, 2), Pair(1, 2, 0), Pair(1, 2, None, 3), Pair(1, 2, 0, 3)])
+def test_the_mover_hears_of_the_neighbours_that_the_pair_has(pair: Pair) -> None:
+    places = (-1.5, 0.0, 1.0, 2.5)
+    shot = shot_of(places)
+    mover = Curve()
+    list(ClassicSession(shot, steps(*((8.0 * part, 0.0) for part in places)), mover).at(pair, [0.5]))
+    ((_, _, before, after),) = mover.heard
+    for found, position, wanted in ((before, pair.before, -12.0), (after, pair.after, 12.0)):
+        assert (found is None) == (position is None)
+        if found is not None:
+            torch.testing.assert_close(found[0], torch.full_like(found[0], wanted), atol=1e-4, rtol=0)
+
+
+def test_networks_are_asked_for_the_way_to_the_neighbours_too() -> None:
+    places = (-1.0, 0.0, 1.0, 2.0)
+    mover, network = Curve(), Network()
+    session = NetworkSession(shot_of(places), network, Way(mover=mover))
+    list(session.at(Pair(1, 2, 0, 3), [0.25, 0.5, 0.75]))
+    ((there, back, before, after),) = mover.heard
+    assert before is not None and after is not None
+    for flow, wanted in ((there, 8.0), (back, -8.0), (before, -8.0), (after, 8.0)):
+        torch.testing.assert_close(flow[0][INNER], torch.full_like(flow[0][INNER], wanted), atol=1e-4, rtol=0)
+    assert network.pairs == 3
+    list(session.at(Pair(2, 3, 1), [0.25, 0.5]))
+    assert network.pairs == 3, "what the pairs share is kept"
+
+
+def test_a_neighbour_that_is_further_away_tells_the_same_acceleration() -> None:
+    # x(s) = 8 s + 2 s^2: at -2 it is -8, at -1 it is -6, at 1 it is 10.
+    onward, backward = (torch.full((2, 4, 4), told) for told in (10.0, -8.0))
+    found = beyond(onward, backward, 2.0, torch.ones(1, 4, 4))
+    assert found is not None
+    torch.testing.assert_close(found, torch.full_like(found, -6.0))
+
+
+def test_what_is_not_trusted_accelerates_as_what_is_around_it() -> None:
+    onward, backward = torch.full((2, 8, 8), 10.0), torch.full((2, 8, 8), -6.0)
+    trust = torch.ones(1, 8, 8)
+    onward[:, 3, 3], backward[:, 5, 5], trust[:, 3, 3], trust[:, 5, 5] = 90.0, torch.nan, 0.1, 0.0
+    found = beyond(onward, backward, 1.0, trust)
+    assert found is not None
+    # Half the acceleration is 2 everywhere.
+    torch.testing.assert_close(found + onward, torch.full_like(found, 4.0))
+    assert beyond(onward, backward, 1.0, trust * 0) is None
+
+
+# Layers and given vectors.
+
+
+def test_every_layer_of_a_matte_goes_its_own_way() -> None:
+    share = [plate(cover((60 + 16 * time, 60.0), (20.5, 20.5)))[:1] for time in (0, 1)]
+    columns, rows = grid()
+    frames = [
+        plate(texture(3)(columns, rows + 8 * time)) * (1 - share[time])
+        + plate(1.5 * texture(4)(columns - 16 * time, rows)) * share[time]
+        for time in (0, 1)
+    ]
+    shot = MemoryShot(frames, share)
+
+    def estimate(first: Look, second: Look) -> Found:
+        # The foreground is looked at last; what it hides is told by what surrounds it.
+        calls.append(1)
+        flow = vector((0.0, -8.0) if len(calls) == 1 else (16.0, 0.0)).expand(2, HEIGHT, WIDTH).contiguous()
+        return Found(flow, -flow)
+
+    calls: List[int] = []
+    mover = OwnBend()
+    (answer,) = ClassicSession(shot, estimate, mover).at(Pair(0, 1), [0.5])
+    assert len(mover.heard) == 2
+    # Half-way the foreground is 8 pixels on, and a quarter of 16 pixels below its straight way.
+    inside = torch.from_numpy(cover((68.0, 64.0), (20.5, 20.5)) > 0.5)
+    wanted = torch.where(inside, vector((16.0, 0.0)) / 2 - vector((0.0, 4.0)), vector((0.0, -8.0)) / 2 - vector((2, 0)))
+    off = (answer.flow_to_1 - wanted).abs().amax(0)
+    assert float(off[INNER].max()) < 1e-3
+
+
+def test_given_vectors_are_carried_along_the_curve_too() -> None:
+    flow = vector(SPEED).expand(2, HEIGHT, WIDTH)
+    shot = shot_of(motion=lambda source, target: flow * (target - source))
+    for session in (ClassicSession(shot, mover=Curve()), NetworkSession(shot, Network((0.0, 3.0)), Way(mover=Curve()))):
+        (answer,) = session.at(Pair(0, 1), [0.5])
+        moved = compose(*shot.frames, answer, Policy.BLEND)
+        torch.testing.assert_close(moved[INNER], at_time(0.5)[INNER], atol=1e-5, rtol=0)
+
+
+# Weights.
+
+
+def test_plain_gimm_takes_what_comes_with_kairos_and_else_what_the_user_has(store: Path) -> None:
+    assert motion_hash({}) == motion_hash({"motion": "own"}) == ""
+    assert gimm_motion({}, CPU) is None
+    official = motion_hash({"motion": "gimm"})
+    assert official == f"motion:{Store(store).get('gimm').sha256}" == motion_hash({"motion": "gimm:gimm"})
+    assert isinstance(gimm_motion({"motion": "gimm"}, CPU), GimmMotion)
+    hashes = {official}
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        kept(option.SHIPPED)
+        hashes.add(motion_hash({"motion": "gimm"}))
+        mover = gimm_motion({"motion": "gimm"}, CPU)
+        assert mover is not None and isinstance(mover._network, Anchored)
+    assert len(hashes) == 3
+    assert motion_hash({"motion": "gimm:gimm"}) == official
+
+
+def test_weights_that_come_with_kairos_are_loaded_as_they_were_kept(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    network, path = Anchored(**SIZES), tmp_path / "gimm.safetensors"
+    save_file({name: tensor.half().contiguous() for name, tensor in network.state_dict().items()}, path)
+    for name, tensor in load_network(path, CPU).state_dict().items():
+        assert torch.equal(tensor, network.state_dict()[name].half().float()), name
+
+
+@pytest.mark.parametrize("trouble", ["missing", "damaged", "another", "wild"])
+def test_a_file_that_is_no_weights_of_gimm_is_refused_in_one_line(tmp_path: Path, trouble: str) -> None:
+    path = tmp_path / "gimm.safetensors"
+    if trouble == "damaged":
+        path.write_bytes(b"not weights")
+    if trouble == "another":
+        save_file({"layer.weight": torch.zeros(3)}, path)
+    if trouble == "wild":
+        kept(path, alpha_v=torch.tensor([torch.nan]))
+    said = {"missing": "no weights", "damaged": "damaged", "another": "of GIMM", "wild": "alpha_v is not finite"}
+    with pytest.raises(BadRequest, match=said[trouble]) as refused:
+        load_network(path, CPU)
+    assert "\n" not in refused.value.message and "gimm:NAME" in refused.value.remedy
+
+
+@pytest.mark.parametrize("id", ["classic", "swift", "rife", "ifrnet", "ema"])
+def test_without_weights_of_gimm_one_line_says_how_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, id: str
+) -> None:
+    monkeypatch.setenv("KAIROS_WEIGHTS", str(tmp_path / "none"))
+    monkeypatch.setattr(option, "SHIPPED", tmp_path / "none.safetensors")
+    if id in ("rife", "ifrnet", "ema"):
+        keep_untrained(tmp_path / "none", id, name=id)
+    with pytest.raises(EngineError, match=r"--motion gimm.*kairos weights fetch gimm") as refused:
+        engine(id).settle(shot_of(), EngineSettings(options={"motion": "gimm"}))
+    assert "\n" not in str(refused.value)
+
+
+def test_weights_of_gimm_that_are_not_there_are_named(store: Path) -> None:
+    with pytest.raises(BadRequest, match=r"no weights 'mine'.*It has gimm"):
+        engine("classic").settle(shot_of(), EngineSettings(options={"motion": "gimm:mine"}))
+
+
+# In a job.
+
+
+@pytest.mark.parametrize("id", ["film", "amt", "gimm-vfi"])
+def test_painters_refuse_other_paths(store: Path, tmp_path: Path, id: str) -> None:
+    clip = made.pan(tmp_path / "plate", frames=2, size=(48, 64))
+    wanted = f"{id} decides on its paths itself: --motion is for classic, swift, rife, ifrnet and ema"
+    with pytest.raises(BadRequest, match=wanted):
+        retime(clip, tmp_path / "out", between=1, engine=id, motion="gimm")
+
+
+@pytest.mark.parametrize("motion", ["spline", "gimm:", "gimm:../x", "gimm-vfi"])
+def test_what_tells_no_paths_is_refused_by_the_table(motion: str) -> None:
+    for job in (
+        RetimeJob("in.%04d.exr", "out.%04d.exr", speed="1/2", motion=motion),
+        InbetweenJob("a.exr", "b.exr", "out.%04d.exr", 3, motion=motion),
+    ):
+        with pytest.raises(BadRequest, match=r"--motion.*gimm:NAME"):
+            job.validate()
+
+
+def test_frames_are_made_anew_where_gimms_weights_have_changed(store: Path, tmp_path: Path) -> None:
+    clip = made.pan(tmp_path / "plate", frames=2, size=(48, 64))
+    job: Dict[str, Any] = {"between": 1, "engine": "classic", "frames": "1001-1002"}
+    pictures = []
+    for motion in ("own", "gimm"):
+        ran = retime(clip, tmp_path / "out", **job, motion=motion, overwrite=True)
+        assert ran.outcome.rendered == (1001, 1002), motion
+        pictures.append(rgb_of(read_exr(ran.file(1002))))
+        assert np.array_equal(rgb_of(read_exr(ran.file(1001))), rgb_of(read_exr(clip.files[0])))
+    assert not np.array_equal(*pictures)
+    for motion in ("gimm", "gimm:gimm"):
+        assert retime(clip, tmp_path / "out", **job, motion=motion).outcome.skipped == (1001, 1002)
+    keep_untrained(store, "gimm", name="other", seed=6)
+    ran = retime(clip, tmp_path / "out", **job, motion="gimm:other", overwrite=True)
+    assert ran.outcome.rendered == (1001, 1002)
+
+
+@pytest.mark.parametrize("id", ["classic", "swift", "rife", "ifrnet", "ema"])
+def test_every_engine_that_takes_paths_makes_other_frames_with_them(store: Path, id: str) -> None:
+    if id in ("rife", "ifrnet", "ema"):
+        keep_untrained(store, id, name=id)
+    columns, rows = grid(64, 96)
+    shot = MemoryShot([plate(texture(2)(columns - 4 * part, rows)) for part in range(2)])
+    hashes, flows = [], []
+    for options in ({}, {"motion": "gimm"}):
+        settings = EngineSettings(options=options)
+        hashes.append(engine(id).weights_hash(settings))
+        (answer,) = engine(id).open(shot, settings, lambda event: None).at(Pair(0, 1), [0.5])
+        flows.append(answer.flow_to_0)
+        assert bool(answer.flow_to_0.isfinite().all())
+    assert hashes[1] == " ".join(filter(None, (hashes[0], motion_hash({"motion": "gimm"}))))
+    assert not torch.equal(*flows)
