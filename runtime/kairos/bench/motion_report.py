@@ -38,7 +38,7 @@ COLOURS: Mapping[str, Colour] = {
     GIMM_FOUR: (200, 50, 40),
     TRUTH: (40, 140, 70),
 }
-"""By method, here and in the picture of paths."""
+"""By method."""
 
 NO_WEIGHTS = "GIMM: no weights, left out. Run kairos train gimm and give --weights FILE, or kairos weights add FILE."
 
@@ -114,13 +114,15 @@ def draw_plot(report: Report, path: Path) -> None:
         image.save(temporary, "PNG")
 
 
-def draw_legend(draw: ImageDraw.ImageDraw, place: Tuple[int, int], names: Mapping[str, Colour]) -> None:
+def draw_legend(
+    draw: ImageDraw.ImageDraw, place: Tuple[int, int], names: Mapping[str, Colour], ink: Colour = _INK
+) -> None:
     """Names beside their colours, in one line from a place (x, y) at its middle."""
     x, y = place
     font = ImageFont.load_default(15)
     for name, colour in names.items():
         draw.line([(x, y), (x + 28, y)], colour, 3)
-        draw.text((x + 36, y), name, _INK, font, "lm")
+        draw.text((x + 36, y), name, ink, font, "lm")
         x += 36 + int(draw.textlength(name, font)) + 28
 
 

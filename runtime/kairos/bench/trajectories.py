@@ -14,7 +14,7 @@ from torch import Tensor
 
 from kairos.bench.motion import TRUTH, scene_flows
 from kairos.bench.motion_methods import GIMM_FOUR, GIMM_TWO, QUADRATIC, At, Flows, Weights, gimm
-from kairos.bench.motion_report import COLOURS, draw_legend
+from kairos.bench.motion_report import Colour, draw_legend
 from kairos.engines.blocks import pixels
 from kairos.training.files import written_whole
 from kairos.training.scenes import Scenes
@@ -32,6 +32,15 @@ _STEP, _APART = 4, 0.12
 """Pixels between the points that are looked at, and the least distance of those chosen, part of the diagonal."""
 
 _ZOOM, _FOOT = 3, 60
+
+_COLOURS: Mapping[str, Colour] = {
+    TRUTH: (245, 245, 245),
+    STRAIGHT: (110, 180, 255),
+    QUADRATIC: (190, 110, 255),
+    GIMM_TWO: (255, 175, 50),
+    GIMM_FOUR: (255, 70, 60),
+}
+_GROUND, _INK = (40, 40, 40), (225, 225, 225)
 
 Track = npt.NDArray[np.float64]
 """(T, N, 2) pixels, x and y, at :data:`STEPS`."""
@@ -80,10 +89,10 @@ def trajectories(supply: Scenes, index: int, flows: str, weights: Optional[Weigh
 
 def draw(found: Trajectories, path: Path) -> None:
     """The paths over both frames, three times as large, as PNG. Raises KairosError where it cannot be written."""
-    both = (found.frames.mean(0).clamp(0, 1) * 150 + 20).byte().permute(1, 2, 0).cpu().numpy()
+    both = (found.frames.mean(0).clamp(0, 1) * 130 + 20).byte().permute(1, 2, 0).cpu().numpy()
     plate = Image.fromarray(both)
     plate = plate.resize((plate.width * _ZOOM, plate.height * _ZOOM), Image.Resampling.BICUBIC)
-    image = Image.new("RGB", (plate.width, plate.height + _FOOT), (255, 255, 255))
+    image = Image.new("RGB", (plate.width, plate.height + _FOOT), _GROUND)
     image.paste(plate)
     pen = ImageDraw.Draw(image)
     for name, track in found.tracks.items():
@@ -91,14 +100,14 @@ def draw(found: Trajectories, path: Path) -> None:
         for number in range(track.shape[1]):
             # A pixel's centre lies in the middle of its enlarged square.
             places = [((x + 0.5) * _ZOOM, (y + 0.5) * _ZOOM) for x, y in track[:, number].tolist()]
-            pen.line(places, _colour(name), 5 if thick else 2, joint="curve")
-            radius = 4 if thick else 2.5
+            pen.line(places, _COLOURS[name], 7 if thick else 2, joint="curve")
+            radius = 5 if thick else 2.5
             for x, y in places:
-                pen.ellipse([x - radius, y - radius, x + radius, y + radius], _colour(name))
-    draw_legend(pen, (16, plate.height + 18), {name: _colour(name) for name in found.tracks})
+                pen.ellipse([x - radius, y - radius, x + radius, y + radius], _COLOURS[name])
+    draw_legend(pen, (16, plate.height + 18), {name: _COLOURS[name] for name in found.tracks}, _INK)
     told = ", ".join(f"{name} {found.off(name):.2f} px" for name in found.tracks if name != TRUTH)
     font = ImageFont.load_default(15)
-    pen.text((16, plate.height + 44), f"mean distance from the truth: {told}", (32, 32, 32), font, "lm")
+    pen.text((16, plate.height + 44), f"mean distance from the truth: {told}", _INK, font, "lm")
     with written_whole(path) as temporary:
         image.save(temporary, "PNG")
 
@@ -108,10 +117,6 @@ def _gimms(weights: Optional[Weights]) -> Dict[str, Callable[[Flows], At]]:
         return {}
     two = {GIMM_TWO: gimm(weights, four=False)}
     return {**two, GIMM_FOUR: gimm(weights, four=True)} if weights.sees_four else two
-
-
-def _colour(name: str) -> Tuple[int, int, int]:
-    return COLOURS.get(name, (235, 235, 235))
 
 
 def _parabola(flows: Flows, time: float) -> Tensor:
