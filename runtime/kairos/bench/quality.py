@@ -54,8 +54,9 @@ def rebuild(
     kept: Sequence[Image],
     settings: EngineSettings = EngineSettings(),  # noqa: B008  immutable
     filter: str = "cubic",
+    times: Sequence[float] = (TIME,),
 ) -> List[Image]:
-    """The frames half-way between the kept ones, by an engine, with the neighbours where the clip has them."""
+    """The frames at these times between the kept ones, by an engine, with the neighbours where the clip has them."""
     shot = EncodedShot(kept)
     session = engine(id).open(shot, settings, lambda event: None)
     made = []
@@ -66,9 +67,9 @@ def rebuild(
             before=first - 1 if first > 0 else None,
             after=first + 2 if first + 2 < len(kept) else None,
         )
-        (found,) = session.at(pair, [TIME])
-        planes = compose(shot.proxy(first), shot.proxy(first + 1), found, Policy.BLEND, filter, Codec())
-        made.append((planes * 255.0).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy())
+        for found in session.at(pair, times):
+            planes = compose(shot.proxy(first), shot.proxy(first + 1), found, Policy.BLEND, filter, Codec())
+            made.append((planes * 255.0).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).cpu().numpy())
     return made
 
 

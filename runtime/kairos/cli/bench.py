@@ -1,4 +1,4 @@
-"""``kairos bench quality|vectors|speed|synthetic|adapt``: measured figures, printed as tables."""
+"""``kairos bench quality|vectors|speed|synthetic|adapt|motion``: measured figures, printed as tables."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ def add_commands(app: typer.Typer) -> None:
     bench.command("speed")(speed)
     bench.command("synthetic")(synthetic)
     bench.command("adapt")(adapt)
+    bench.command("motion")(motion)
     app.add_typer(bench, name="bench")
 
 
@@ -114,3 +115,48 @@ def adapt(
 
     settings = AdaptSettings(minutes=minutes, steps=steps)
     print(render(measure(root, settings, weights, device, lambda line: typer.echo(line, err=True))))
+
+
+def motion(
+    root: Annotated[
+        Optional[Path], typer.Argument(metavar="[CLIPS]", help="Folder of the development clips: measure them too.")
+    ] = None,
+    count: Annotated[int, typer.Option("--count", help="Made scenes; 0, with CLIPS: the clips alone.")] = 500,
+    weights: Annotated[
+        str, typer.Option("--weights", metavar="FILE|NAME", help="GIMM's, for made scenes; else the first there are.")
+    ] = "",
+    workers: Annotated[int, typer.Option("--workers", help="Processes that share the scenes out.")] = 1,
+    size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT of the scenes.")] = "448x256",
+    flows: Annotated[
+        str, typer.Option("--flows", help="true: the scenes' own are given to all methods; found: those of a search.")
+    ] = "true",
+    out: Annotated[
+        Optional[Path], typer.Option("--out", metavar="FOLDER", help="For motion.png, a plot, and paths.png.")
+    ] = None,
+    engine: Engines = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
+) -> None:
+    """Motion at any time between two frames: straight, carried forward, quadratic, and GIMM's, against the truth."""
+    from kairos.bench.engine_speed import choose_device, parse_size
+    from kairos.bench.motion import motion as measure
+    from kairos.bench.motion import plain_scenes
+    from kairos.bench.motion_clips import ENGINES, measure_clips, render_clips
+    from kairos.bench.motion_methods import gimm_weights
+    from kairos.bench.motion_report import draw_plot, render
+    from kairos.bench.trajectories import draw, trajectories
+
+    def told(line: str) -> None:
+        typer.echo(line, err=True)
+
+    if count or root is None:
+        width, height = parse_size(size)
+        report = measure(count, weights, width, height, flows, device, workers, told)
+        print(render(report))
+        if out is not None:
+            draw_plot(report, out / "motion.png")
+            where = choose_device(device)
+            most = max(report.chosen, key=lambda scene: scene[1])[0]
+            supply = plain_scenes(width, height, str(where))
+            draw(trajectories(supply, most, flows, gimm_weights(weights, where)), out / "paths.png")
+    if root is not None:
+        print(render_clips(measure_clips(root, engine or ENGINES, listener=told)))

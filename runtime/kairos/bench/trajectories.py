@@ -1,0 +1,171 @@
+"""A picture of paths: where points of a made scene go between two frames, in truth and as each method tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from kairos.bench.motion import TRUTH, scene_flows
+from kairos.bench.motion_methods import GIMM_FOUR, GIMM_TWO, QUADRATIC, At, Flows, Weights, gimm
+from kairos.bench.motion_report import Colour, draw_legend
+from kairos.engines.blocks import pixels
+from kairos.training.files import written_whole
+from kairos.training.scenes import Scenes
+from kairos.training.scenes.render import motion, picture
+
+STRAIGHT = "straight"
+
+POINTS = 8
+"""Of the picture, at most."""
+
+STEPS = tuple(number / 8 for number in range(9))
+"""Times at which a path is known."""
+
+_STEP, _APART = 4, 0.12
+"""Pixels between the points that are looked at, and the least distance of those chosen, part of the diagonal."""
+
+_ZOOM, _FOOT = 3, 60
+
+_COLOURS: Mapping[str, Colour] = {
+    TRUTH: (245, 245, 245),
+    STRAIGHT: (110, 180, 255),
+    QUADRATIC: (190, 110, 255),
+    GIMM_TWO: (255, 175, 50),
+    GIMM_FOUR: (255, 70, 60),
+}
+_GROUND, _INK = (40, 40, 40), (225, 225, 225)
+
+Track = npt.NDArray[np.float64]
+"""(T, N, 2) pixels, x and y, at :data:`STEPS`."""
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """Of a few points of frame 0, by method, the truth's first; ``frames``: (2, 3, H, W), 0 and 1."""
+
+    tracks: Mapping[str, Track]
+    frames: Tensor
+
+    def off(self, name: str) -> float:
+        """Mean distance from the true place between both frames, pixels."""
+        return float(np.linalg.norm(self.tracks[name] - self.tracks[TRUTH], axis=-1)[1:-1].mean())
+
+
+def trajectories(supply: Scenes, index: int, flows: str, weights: Optional[Weights]) -> Trajectories:
+    """The points of a scene whose paths curve most, apart from each other, and visible in both frames.
+
+    Args:
+        supply: the scenes.
+        index: of the scene.
+        flows: what methods are given; see :func:`kairos.bench.motion.scene_flows`.
+        weights: GIMM's, or None.
+    """
+    with torch.inference_mode():
+        paths = supply.paths(index, STEPS[1:-1])
+        given = scene_flows(supply, index, paths, flows)
+        layers, size = supply.scene(index).layers, (supply.height, supply.width, supply.device)
+        _, zero = picture(layers, 0.0, *size, truth=True, colours=False)
+        assert zero is not None
+        there = torch.stack([motion(layers, zero, zero, time)[0] for time in STEPS])
+        usable = (paths.valid[0] > 0.5) & (paths.visible_01 > 0.5)
+        points = _points(there, usable[0])
+        here = torch.tensor(points, dtype=torch.float32, device=supply.device)
+        tracks = {
+            TRUTH: _moved(there, points),
+            STRAIGHT: _moved(torch.stack([given.flow_01 * time for time in STEPS]), points),
+            QUADRATIC: _moved(torch.stack([_parabola(given, time) for time in STEPS]), points),
+        }
+        for name, method in _gimms(weights).items():
+            tracks[name] = _followed(method(given), here)
+        return Trajectories(tracks, supply.render(index, (0.0, 1.0)))
+
+
+def draw(found: Trajectories, path: Path) -> None:
+    """The paths over both frames, three times as large, as PNG. Raises KairosError where it cannot be written."""
+    both = (found.frames.mean(0).clamp(0, 1) * 130 + 20).byte().permute(1, 2, 0).cpu().numpy()
+    plate = Image.fromarray(both)
+    plate = plate.resize((plate.width * _ZOOM, plate.height * _ZOOM), Image.Resampling.BICUBIC)
+    image = Image.new("RGB", (plate.width, plate.height + _FOOT), _GROUND)
+    image.paste(plate)
+    pen = ImageDraw.Draw(image)
+    for name, track in found.tracks.items():
+        thick = name == TRUTH
+        for number in range(track.shape[1]):
+            # A pixel's centre lies in the middle of its enlarged square.
+            places = [((x + 0.5) * _ZOOM, (y + 0.5) * _ZOOM) for x, y in track[:, number].tolist()]
+            pen.line(places, _COLOURS[name], 7 if thick else 2, joint="curve")
+            radius = 5 if thick else 2.5
+            for x, y in places:
+                pen.ellipse([x - radius, y - radius, x + radius, y + radius], _COLOURS[name])
+    draw_legend(pen, (16, plate.height + 18), {name: _COLOURS[name] for name in found.tracks}, _INK)
+    told = ", ".join(f"{name} {found.off(name):.2f} px" for name in found.tracks if name != TRUTH)
+    font = ImageFont.load_default(15)
+    pen.text((16, plate.height + 44), f"mean distance from the truth: {told}", _INK, font, "lm")
+    with written_whole(path) as temporary:
+        image.save(temporary, "PNG")
+
+
+def _gimms(weights: Optional[Weights]) -> Dict[str, Callable[[Flows], At]]:
+    if weights is None:
+        return {}
+    two = {GIMM_TWO: gimm(weights, four=False)}
+    return {**two, GIMM_FOUR: gimm(weights, four=True)} if weights.sees_four else two
+
+
+def _parabola(flows: Flows, time: float) -> Tensor:
+    """(2, H, W): from frame 0's pixels to a time, through the frame before and frame 1."""
+    half = 0.5 * (flows.flow_01 + flows.before)
+    return (flows.flow_01 - half) * time + half * time * time
+
+
+def _points(there: Tensor, usable: Tensor) -> List[Tuple[int, int]]:
+    """Places (x, y) whose path lies furthest from the straight line, among those that end inside the frame."""
+    height, width = usable.shape
+    straight = torch.stack([there[-1] * time for time in STEPS])
+    bent = (there - straight).square().sum(1).sqrt().amax(0)
+    x, y = pixels(there)
+    ends = torch.stack([x + there[-1, 0], y + there[-1, 1]])
+    inside = (ends >= 0).all(0) & (ends[0] <= width - 1) & (ends[1] <= height - 1)
+    score = torch.where(usable & inside, bent, -1.0)[::_STEP, ::_STEP]
+    chosen: List[Tuple[int, int]] = []
+    least = _APART * float(np.hypot(width, height))
+    for place in score.flatten().argsort(descending=True, stable=True).tolist():
+        row, column = divmod(place, score.shape[1])
+        if float(score[row, column]) < 0 or len(chosen) == POINTS:
+            break
+        point = column * _STEP, row * _STEP
+        if all(np.hypot(point[0] - x, point[1] - y) >= least for x, y in chosen):
+            chosen.append(point)
+    return chosen
+
+
+def _moved(flows: Tensor, points: Sequence[Tuple[int, int]]) -> Track:
+    """Where points of frame 0 go along flows (T, 2, H, W) from its pixels."""
+    columns, rows = ([point[axis] for point in points] for axis in (0, 1))
+    found = flows[:, :, rows, columns].permute(0, 2, 1).double().cpu().numpy()
+    answer: Track = found + np.array(points, np.float64).reshape(1, -1, 2)
+    return answer
+
+
+def _followed(at: At, points: Tensor) -> Track:
+    """Where points (N, 2) of frame 0 go by the ways back from each time.
+
+    Of the pixels at the time the one is taken that comes from nearest to the point, less what it misses it by.
+    """
+    track = []
+    for time in STEPS:
+        to_0, _ = at(time)
+        x, y = pixels(to_0[None])
+        places = torch.stack([x.expand_as(to_0[0]), y.expand_as(to_0[0])]).flatten(1)
+        comes = places + to_0.flatten(1)
+        nearest = (comes[:, None] - points.T[:, :, None]).square().sum(0).argmin(1)
+        track.append((places[:, nearest] - (comes[:, nearest] - points.T)).T)
+    answer: Track = torch.stack(track).double().cpu().numpy()
+    return answer
