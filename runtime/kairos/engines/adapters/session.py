@@ -18,8 +18,8 @@ from kairos.engines.published import PublishedNetwork
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.vectors import chain
 
-_KEPT_LOOKS, _KEPT_PAIRS = 2, 2
-"""Frames and pairs of which the network's features are kept: those that neighbouring pairs share."""
+_KEPT_LOOKS = 2
+"""Frames of which the network's features are kept: those that neighbouring pairs share."""
 
 DEEPEST = 4
 """Halvings of the interval for networks that know the middle alone: sixteenths. Between them motion is carried on."""
@@ -60,7 +60,7 @@ class NetworkSession:
         self._shot, self._network, self._way = shot, network, way
         self._given = ClassicSession(shot)
         self._looks: OrderedDict[int, Any] = OrderedDict()
-        self._states: OrderedDict[Tuple[int, int], Any] = OrderedDict()
+        self._prepared: Tuple[Optional[Tuple[int, int]], Any] = (None, None)
         self._found: OrderedDict[Tuple[int, int, Fraction], Finding] = OrderedDict()
 
     def at(self, pair: Pair, times: Sequence[float]) -> Iterator[Inbetween]:
@@ -145,11 +145,11 @@ class NetworkSession:
         if first.position is None or second.position is None:
             return self._network.prepare(self._look(first), self._look(second), self._way.scale)
         key = (first.position, second.position)
-        if key not in self._states:
-            state = self._network.prepare(self._look(first), self._look(second), self._way.scale)
-            keep(self._states, key, state, _KEPT_PAIRS)
-        self._states.move_to_end(key)
-        return self._states[key]
+        if self._prepared[0] != key:
+            # Frames are asked for in order, so one pair is enough; all pairs of two frames' places fill gigabytes.
+            self._prepared = (None, None)
+            self._prepared = key, self._network.prepare(self._look(first), self._look(second), self._way.scale)
+        return self._prepared[1]
 
     def _look(self, frame: _Frame) -> Any:
         padded = self._network.padding.pad
