@@ -51,7 +51,7 @@ def measured(way: str) -> Dict[str, Any]:
 def test_kept_memory_is_used_again_and_given_back() -> None:
     plain, kept = measured("plain"), measured("kept")
     pages = 3 * 64 * 360 * 640 * 4 / kept["page"]
-    # Without keeping every frame asks for its pages anew; kept, a few times until all pieces have found their places.
+    # Without keeping every frame asks for its pages anew; kept, the first few do, until all pieces have their places.
     assert plain["faults"] > 0.8 * FRAMES * pages
-    assert kept["faults"] < 0.2 * FRAMES * pages
+    assert kept["faults"] < 0.5 * FRAMES * pages
     assert kept["kept"] - kept["left"] > 0.8 * pages

@@ -1,8 +1,8 @@
 """Where the official weights lie, as their authors and the usual distributions publish them.
 
-Facts, with their sources: what the authors' READMEs link, and for RIFE 4.x the release assets of vs-rife, which keep
-the author's files. A SHA-256 stands here where two independent records of the file agree on it; torchvision's file
-names carry the first eight digits of theirs.
+Facts, with their sources: what the authors' READMEs link; for RIFE 4.x the release assets of vs-rife, which keep the
+author's files; for IFRNet's small and large networks those of ComfyUI-Frame-Interpolation. A SHA-256 stands here where
+two independent records of the file agree on it; torchvision's file names carry the first eight digits of theirs.
 """
 
 from __future__ import annotations

@@ -19,8 +19,8 @@ from kairos.engines.published import PublishedNetwork
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.vectors import chain
 
-_KEPT_LOOKS, _KEPT_PAIRS = 2, 2
-"""Frames and pairs of which the network's features are kept: those that neighbouring pairs share."""
+_KEPT_LOOKS, _KEPT_COURSES = 2, 2
+"""Frames of which the network's features are kept, those that neighbouring pairs share; and pairs whose paths are."""
 
 DEEPEST = 4
 """Halvings of the interval for networks that know the middle alone: sixteenths. Between them motion is carried on."""
@@ -114,7 +114,7 @@ class NetworkSession:
                 onward, sure = self._leaving(source, target)
                 flows.append(onward)
                 sides.append(None if other is None else beyond(onward, other[0], ratio, sure * other[1]))
-            keep(self._courses, pair, mover.know(flows[0], flows[1], sides[0], sides[1]), _KEPT_PAIRS)
+            keep(self._courses, pair, mover.know(flows[0], flows[1], sides[0], sides[1]), _KEPT_COURSES)
         self._courses.move_to_end(pair)
         return self._courses[pair]
 
@@ -189,8 +189,10 @@ class NetworkSession:
             return self._network.prepare(self._look(first), self._look(second), self._way.scale)
         key = (first.position, second.position)
         if key not in self._states:
-            state = self._network.prepare(self._look(first), self._look(second), self._way.scale)
-            keep(self._states, key, state, _KEPT_PAIRS + self._beside // 2)
+            # Frames are asked for in order, so one pair is enough; all pairs of two frames' places fill gigabytes.
+            while len(self._states) > self._beside // 2:
+                self._states.popitem(last=False)
+            self._states[key] = self._network.prepare(self._look(first), self._look(second), self._way.scale)
         self._states.move_to_end(key)
         return self._states[key]
 
