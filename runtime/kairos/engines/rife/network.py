@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Callable, Iterator, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,11 @@ from kairos.engines.published import Found, Padding, Time
 from kairos.engines.tiles import WHOLE, Part, cells, in_tiles, warp_part
 
 _SLOPE = 0.2
+
+_FUSED: Optional[Callable[..., Tensor]] = (
+    getattr(torch.ops.mkldnn, "_convolution_pointwise", None) if torch.backends.mkldnn.is_available() else None
+)
+"""Of torch's own compiler, and so not promised to stay."""
 
 _HALO, _MULTIPLE = 48, 4
 """Cells around that a stage's answer depends on (ten convolutions at a quarter of its size), and its coarsest cell."""
@@ -62,7 +67,15 @@ class Unit(nn.Module):
         share = self.beta.flatten()
         weight = self.conv.weight * share[:, None, None, None]
         weight[:, :, 1, 1].diagonal().add_(1)
-        return F.leaky_relu(F.conv2d(planes, weight, self.conv.bias * share, 1, 1), _SLOPE, inplace=True)
+        return _leaky(planes, weight, self.conv.bias * share)
+
+
+def _leaky(planes: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A 3x3 convolution and a leaky ReLU: on the CPU in one pass over the planes where torch has one for it."""
+    if planes.device.type == "cpu" and _FUSED is not None:
+        fused: Tensor = _FUSED(planes, weight, bias, (1, 1), (1, 1), (1, 1), 1, "leaky_relu", [_SLOPE], "")
+        return fused
+    return F.leaky_relu(F.conv2d(planes, weight, bias, 1, 1), _SLOPE, inplace=True)
 
 
 class Stage(nn.Module):
@@ -178,8 +191,9 @@ class RIFE(nn.Module):
     ) -> Tensor:
         """What a later stage answers, from the flow so far at the frame's size and at its own."""
         dtype, factor = state.coarse.dtype, state.factors[number]
-        frames = _paired(*fetched_small(state, full, factor, part)).to(dtype)
-        seen = [frames, time_plane(time, frames), part.of(more).to(dtype), part.of(flow).to(dtype)]
+        first, second = (frame.to(dtype) for frame in fetched_small(state, full, factor, part))
+        seen = [first[:, :3], second[:, :3], first[:, 3:], second[:, 3:]] if self.code else [first, second]
+        seen += [time_plane(time, first), part.of(more).to(dtype), part.of(flow).to(dtype)]
         answer: Tensor = self.get_submodule(f"block{number}")(torch.cat(seen, 1), self._wanted(number))
         return answer
 
@@ -189,10 +203,14 @@ class RIFE(nn.Module):
         return None if self.code and number + 1 < len(self.factors) else 5
 
     def _step(self, before: Optional[Step], told: Tensor, factor: float) -> Step:
-        flow, logit = scaled_flow(told[:, :4].float(), factor), scaled(told[:, 4:5].float(), factor)
+        told = told[:, :5].float()
+        if factor != 1.0:
+            told = scaled(torch.cat([told[:, :4] * factor, told[:, 4:]], 1), factor)
+        flow, logit = told[:, :4], told[:, 4:]
         if before is None:
             return Step(flow, logit)
-        return Step(before.flow + flow, logit if self.code else before.logit + logit)
+        kept = logit if self.code else logit + before.logit
+        return Step(flow + before.flow if recorded() else flow.add_(before.flow), kept)
 
 
 def _conv(inputs: int, outputs: int) -> nn.Sequential:
