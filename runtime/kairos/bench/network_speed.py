@@ -2,7 +2,8 @@
 
 Timed is what the official code does from two frames to the frame between: margins, what depends on each of both
 frames, on the pair and on the time. In the same run, turn by turn, ffmpeg's ``minterpolate`` makes the same: on a
-machine that others use too, the ratio of both is worth more than either.
+machine that others use too, the ratio of both is worth more than either. Both go on for about as long in a turn, and
+it is the mean that counts: the first frame after a rest takes longest.
 """
 
 from __future__ import annotations
@@ -80,8 +81,10 @@ def measure_network(
     with fresh_process() as pool:
         began = time.perf_counter()
         for turn in range(1 + ROUNDS):
+            started = time.perf_counter()
             yardstick.append(_filtered(minterpolate, keys))
-            took, peak = pool.submit(_one, architecture, values, weights, width, height).result()
+            rest = time.perf_counter() - started
+            took, peak = pool.submit(_some, architecture, values, weights, width, height, rest).result()
             seconds.append(took)
             if turn and time.perf_counter() - began > ENOUGH:
                 break
@@ -121,18 +124,26 @@ def _filtered(minterpolate: Any, keys: List[Any]) -> Tuple[float, float]:
     return whole / (len(keys) - 1), max(1e-9, whole - (middle - started)) / (len(keys) - 2)
 
 
-def _one(architecture: str, values: str, weights: str, width: int, height: int) -> Tuple[float, int]:
-    """Seconds for one in-between from two frames, and the process's peak memory so far."""
+def _some(architecture: str, values: str, weights: str, width: int, height: int, seconds: float) -> Tuple[float, int]:
+    """Seconds for one in-between from two frames, the mean of as many as ``seconds`` are enough for (of one at least,
+    and of no more than minterpolate makes), and the process's peak memory so far."""
     network, frames = _made(architecture, values, weights), _frames(width, height)
     started = time.perf_counter()
-    with torch.inference_mode():
-        first, second = (network.look(network.padding.pad(frame)) for frame in frames)
-        if hasattr(network, "prepare"):
-            found = network.at(network.prepare(first, second), 0.5).image
-        else:
-            found = network.flow(first, second)
-        network.padding.crop(found, height, width)
-    return time.perf_counter() - started, peak_memory(choose_device("cpu"))
+    count = 0
+    while not count or (count < KEYS - 1 and time.perf_counter() - started < seconds):
+        _between(network, frames)
+        count += 1
+    return (time.perf_counter() - started) / count, peak_memory(choose_device("cpu"))
+
+
+@torch.inference_mode()
+def _between(network: Any, frames: List[torch.Tensor]) -> None:
+    first, second = (network.look(network.padding.pad(frame)) for frame in frames)
+    if hasattr(network, "prepare"):
+        found = network.at(network.prepare(first, second), 0.5).image
+    else:
+        found = network.flow(first, second)
+    network.padding.crop(found, frames[0].shape[-2], frames[0].shape[-1])
 
 
 @lru_cache(maxsize=1)

@@ -6,78 +6,40 @@ point to are float32 under half precision too: at 2000 pixels a half cannot tell
 
 from __future__ import annotations
 
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kairos.engines.fetching import ones, recorded
 from kairos.engines.published import Time
 
-_WORTH_SHARING = 1 << 16
-"""Pixels from which on fetching is shared out among threads."""
-
-
-def warp(planes: Tensor, flow: Tensor) -> Tensor:
-    """Planes fetched from where a flow points, bilinear, the border repeated."""
-    x, y = pixels(flow)
-    if _recorded() or flow.requires_grad:
-        return fetched(planes, x + flow[:, 0].float(), y + flow[:, 1].float())
-    # The same places, each written once: as many passes over the frame as above would take longer than the fetching.
-    height, width = planes.shape[-2:]
-    grid = torch.empty(*flow[:, 0].shape, 2, device=flow.device)
-    torch.add((2 * x + 1) / width - 1, flow[:, 0].float(), alpha=2 / width, out=grid[..., 0])
-    torch.add((2 * y + 1) / height - 1, flow[:, 1].float(), alpha=2 / height, out=grid[..., 1])
-    return _sampled(planes, grid, "border")
-
-
-def _recorded() -> bool:
-    """A graph is being recorded: it has to hold for every size, and on every device."""
-    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined, no-untyped-call]
-
-
-def pixels(like: Tensor) -> Tuple[Tensor, Tensor]:
-    """The columns' places (W,) and the rows' (H, 1), float32."""
-    return counted(like[0, 0, 0]), counted(like[0, 0, :, 0])[:, None]
-
-
-def counted(like: Tensor) -> Tensor:
-    """0, 1, 2 ... as many as ``like`` (n,) has elements, float32."""
-    return ones(like).cumsum(0) - 1
-
-
-def ones(like: Tensor) -> Tensor:
-    """As many ones, float32.
-
-    Filled and not made: a recorded graph would remember the device of what it makes, and could not move to another.
-    """
-    return like.float().clone().fill_(1)
-
-
-def fetched(planes: Tensor, x: Tensor, y: Tensor, outside: str = "border") -> Tensor:
-    """Planes at places (B, h, w) in pixels, bilinear; ``outside`` is ``border`` (repeated) or ``zeros``."""
-    height, width = planes.shape[-2:]
-    # The outer edges of pixels lie at -1 and 1: unlike their centres, these are apart on a grid of one pixel too.
-    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
-    return _sampled(planes, grid, outside)
-
-
-def _sampled(planes: Tensor, grid: Tensor, outside: str) -> Tensor:
-    batch, rows = grid.shape[:2]
-    shares = 1 if _recorded() or grid.is_cuda or batch > 1 else torch.get_num_threads()
-    if shares == 1 or rows % shares or grid.shape[2] * rows < _WORTH_SHARING:
-        return F.grid_sample(planes.float(), grid, "bilinear", outside, align_corners=False).to(planes.dtype)
-    # On the CPU torch shares out whole frames alone among its threads: strips of rows become a batch of them.
-    seen, strips = planes.float().expand(shares, -1, -1, -1), grid[0].reshape(shares, rows // shares, -1, 2)
-    found = F.grid_sample(seen, strips, "bilinear", outside, align_corners=False)
-    return found.transpose(0, 1).flatten(1, 2)[None].to(planes.dtype)
+_VECTOR = 16
+"""Numbers that the CPU computes with at once."""
 
 
 def scaled(planes: Tensor, factor: float) -> Tensor:
     """Planes at another size, bilinear, not smoothed first."""
     if factor == 1.0:
         return planes
+    if factor in (2.0, 4.0, 8.0, 16.0) and planes.device.type == "cpu" and not (recorded() or planes.requires_grad):
+        return _enlarged(planes, int(factor))
     return F.interpolate(planes, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def _enlarged(planes: Tensor, factor: int) -> Tensor:
+    """The same, row by row: on the CPU half of the time."""
+    height = planes.shape[-2]
+    wide = F.interpolate(planes.contiguous(), scale_factor=(1.0, float(factor)), mode="bilinear", align_corners=False)
+    wide = torch.cat([wide[..., :1, :], wide, wide[..., -1:, :]], -2)
+    out = wide.new_empty(*wide.shape[:2], height, factor, wide.shape[-1])
+    for row in range(factor):
+        place = (row + 0.5) / factor + 0.5
+        above = int(place)
+        upper, lower = wide[..., above : above + height, :], wide[..., above + 1 : above + 1 + height, :]
+        torch.lerp(upper, lower, place - above, out=out[..., row, :])
+    return out.flatten(2, 3)
 
 
 def scaled_flow(flow: Tensor, factor: float) -> Tensor:
@@ -108,6 +70,14 @@ def channels_last(module: nn.Module) -> None:
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def beside(parts: Sequence[Tensor]) -> Tensor:
+    """Planes side by side, in the order of memory that convolutions are fastest in: put together first and brought
+    into that order then, they would be written twice."""
+    if recorded() or parts[0].device.type != "cpu":
+        return torch.cat(list(parts), 1)
+    return torch.cat([part.contiguous(memory_format=torch.channels_last) for part in parts], 1)
+
+
 def convolved(conv: nn.Conv2d, parts: Sequence[Tensor]) -> Tensor:
     """A convolution of planes side by side, without putting them there.
 
@@ -125,14 +95,54 @@ def convolved(conv: nn.Conv2d, parts: Sequence[Tensor]) -> Tensor:
     return out
 
 
+class Conv(nn.Conv2d):
+    """A convolution, see :func:`_spare`."""
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, h, w)."""
+        spare = _spare(self.out_channels, planes)
+        if not spare:
+            return super().forward(planes)
+        weight, bias = F.pad(self.weight, (0, 0, 0, 0, 0, 0, 0, spare)), self.bias
+        bias = None if bias is None else F.pad(bias, (0, spare))
+        return F.conv2d(planes, weight, bias, self.stride, self.padding)[:, : self.out_channels]
+
+
+class Enlarging(nn.ConvTranspose2d):
+    """A transposed convolution to twice the size, see :func:`_spare`."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 4, 2, 1)
+
+    def forward(self, planes: Tensor, wanted: Optional[int] = None) -> Tensor:  # type: ignore[override]
+        """(B, inputs, H, W) to (B, outputs, 2H, 2W); ``wanted``: of these, so many from the first on."""
+        wanted = wanted or self.out_channels
+        assert self.bias is not None
+        weight, bias = self.weight[:, :wanted], self.bias[:wanted]
+        spare = _spare(wanted, planes)
+        if spare:
+            weight, bias = F.pad(weight, (0, 0, 0, 0, 0, spare)), F.pad(bias, (0, spare))
+        return F.conv_transpose2d(planes, weight, bias, 2, 1)[:, :wanted]
+
+
+def _spare(outputs: int, planes: Tensor) -> int:
+    """How many outputs more are best computed on the CPU, and left alone.
+
+    Its vectors take 16 at once. Where the outputs do not fill them, it takes up to half as long again.
+    """
+    if planes.device.type != "cpu" or recorded() or torch.is_grad_enabled() or outputs < _VECTOR:
+        return 0
+    return -outputs % _VECTOR
+
+
 def conv_prelu(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
     """A convolution and a PReLU with one slope per channel."""
-    return nn.Sequential(nn.Conv2d(inputs, outputs, size, stride, size // 2), nn.PReLU(outputs))
+    return nn.Sequential(Conv(inputs, outputs, size, stride, size // 2), nn.PReLU(outputs))
 
 
-def enlarging(inputs: int, outputs: int) -> nn.ConvTranspose2d:
-    """A transposed convolution to twice the size."""
-    return nn.ConvTranspose2d(inputs, outputs, 4, 2, 1)
+def _kept(planes: Tensor) -> bool:
+    """Planes that were made a line ago must not be written to: somebody else has them."""
+    return recorded() or planes.requires_grad
 
 
 class Pyramid(nn.Module):
@@ -166,21 +176,21 @@ class SideBlock(nn.Module):
         self.side = side
         self.conv1, self.conv2 = conv_prelu(width, width), conv_prelu(side, side)
         self.conv3, self.conv4 = conv_prelu(width, width), conv_prelu(side, side)
-        self.conv5 = nn.Conv2d(width, width, 3, 1, 1)
+        self.conv5 = Conv(width, width, 3, 1, 1)
         self.prelu = nn.PReLU(width)
 
     def forward(self, planes: Tensor) -> Tensor:
         """(B, width, H, W) to the same shape."""
         inner = self._sided(self.conv1(planes), self.conv2)
         inner = self._sided(self.conv3(inner), self.conv4)
-        out: Tensor = self.prelu(planes + self.conv5(inner))
+        inner = self.conv5(inner)
+        out: Tensor = self.prelu(planes + inner if _kept(inner) else inner.add_(planes))
         return out
 
     def _sided(self, planes: Tensor, conv: nn.Module) -> Tensor:
         side = conv(planes[:, -self.side :])
-        if _recorded() or planes.requires_grad:
+        if _kept(planes):
             return torch.cat([planes[:, : -self.side], side], 1)
-        # The planes were made a line ago and nobody else has them.
         planes[:, -self.side :] = side
         return planes
 
@@ -190,7 +200,7 @@ class SideDecoder(nn.Module):
 
     def __init__(self, inputs: int, width: int, outputs: int, side: int) -> None:
         super().__init__()
-        self.convblock = nn.Sequential(conv_prelu(inputs, width), SideBlock(width, side), enlarging(width, outputs))
+        self.convblock = nn.Sequential(conv_prelu(inputs, width), SideBlock(width, side), Enlarging(width, outputs))
 
     def forward(self, planes: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, 2H, 2W)."""
@@ -229,10 +239,10 @@ class Refiner(nn.Module):
         self.down1 = DoubleConv(4 * width, 4 * width)
         self.down2 = DoubleConv(8 * width, 8 * width)
         self.down3 = DoubleConv(16 * width, 16 * width)
-        self.up0 = nn.Sequential(enlarging(32 * width, 8 * width), nn.PReLU(8 * width))
-        self.up1 = nn.Sequential(enlarging(16 * width, 4 * width), nn.PReLU(4 * width))
-        self.up2 = nn.Sequential(enlarging(8 * width, 2 * width), nn.PReLU(2 * width))
-        self.up3 = nn.Sequential(enlarging(4 * width, width), nn.PReLU(width))
+        self.up0 = nn.Sequential(Enlarging(32 * width, 8 * width), nn.PReLU(8 * width))
+        self.up1 = nn.Sequential(Enlarging(16 * width, 4 * width), nn.PReLU(4 * width))
+        self.up2 = nn.Sequential(Enlarging(8 * width, 2 * width), nn.PReLU(2 * width))
+        self.up3 = nn.Sequential(Enlarging(4 * width, width), nn.PReLU(width))
         self.conv = nn.Conv2d(width, 3, 3, 1, 1)
 
     def forward(self, planes: Tensor, features: Sequence[Tensor]) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import counted, fetched
+from kairos.engines.fetching import counted, fetched
 
 LEVELS = 4
 Norm = Callable[[int], nn.Module]

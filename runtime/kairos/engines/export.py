@@ -35,7 +35,7 @@ from typing import Any, Iterator, Mapping, Tuple, Union, cast
 import torch
 from torch import Tensor, nn
 
-from kairos.engines.blocks import ones
+from kairos.engines.fetching import ones
 from kairos.engines.onnx.file import INPUTS, NOTE, OUTPUTS
 from kairos.engines.onnx.tidy import tidied
 from kairos.engines.published import FlowNetwork, Found, PublishedNetwork

@@ -12,6 +12,8 @@ from typing import Any, Optional, Protocol, Tuple, Union
 import torch.nn.functional as F
 from torch import Tensor
 
+from kairos.engines.fetching import recorded
+
 Time = Union[float, Tensor]
 """Between 0 and 1; a tensor that broadcasts with (B, 1, 1, 1) where a graph is recorded."""
 
@@ -63,6 +65,8 @@ class Padding:
     def pad(self, frame: Tensor, scale: float = 1.0) -> Tensor:
         """A frame (B, C, H, W) with its margins."""
         margins = self.margins(frame.shape[-2], frame.shape[-1], scale)
+        if not recorded() and not any(margins):
+            return frame
         return F.pad(frame, margins, "replicate" if self.repeat else "constant")
 
     def crop(self, planes: Tensor, height: int, width: int, scale: float = 1.0) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Callable, Iterator, Optional, Tuple
 import torch
 from torch import Tensor
 
-from kairos.engines.blocks import fetched, pixels, warp
+from kairos.engines.fetching import fetched, pixels, warp
 
 _LEAST = 32
 """Cells of a tile's side at least: smaller ones are mostly halo."""

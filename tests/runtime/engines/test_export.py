@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, List, Mapping, Sequence, Tuple
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kairos.engines.amt.architecture import ARCHITECTURE as AMT
-from kairos.engines.ema.architecture import ARCHITECTURE as EMA
+from kairos.engines.architecture import Architecture
+from kairos.engines.architectures import variant
 from kairos.engines.export import FLOWS, BothWays, to_onnx, to_torchscript, whole
 from kairos.engines.film import network as film_network
-from kairos.engines.film.architecture import ARCHITECTURE as FILM
-from kairos.engines.ifrnet.architecture import ARCHITECTURE as IFRNET
 from kairos.engines.onnx.file import INPUTS, OUTPUTS, opened
-from kairos.engines.raft.architecture import ARCHITECTURE as RAFT
-from kairos.engines.rife.architecture import ARCHITECTURE as RIFE
 from kairos.errors import KairosError
 from support.parity import weight
 
@@ -27,32 +23,9 @@ SIZES = ((134, 200), (180, 141))
 
 AGREES = 1e-3
 
-NETWORKS: Mapping[str, Tuple[Any, Dict[str, Any]]] = {
-    "ifrnet-s": (IFRNET, {"widths": [24, 36, 54, 72], "kernel": 3, "side": 24}),
-    "rife-4.6": (RIFE, {"widths": [192, 128, 96, 64], "factors": [8, 4, 2, 1], "outputs": 6, "code": 0, "hidden": 16}),
-    "rife-4.25": (
-        RIFE,
-        {"widths": [192, 128, 96, 64, 32], "factors": [16, 8, 4, 2, 1], "outputs": 13, "code": 4, "hidden": 16},
-    ),
-    "rife-paper-m": (RIFE, {"widths": [240, 150, 90], "timed": True}),
-    "amt-s": (
-        AMT,
-        {
-            "bottleneck": True,
-            "compared": [32, 64, 96],
-            "outputs": 84,
-            "widths": [20, 32, 44, 56],
-            "kernel": 3,
-            "side": 20,
-            "updates": [64, None, 40, 20, 68, 76],
-            "high": False,
-            "fields": 3,
-            "mixing": 3,
-        },
-    ),
-    "ema-vfi-small": (EMA, {"width": 16, "depths": [2, 2]}),
-    "film": (FILM, {}),
-    "raft-small": (RAFT, {"large": False}),
+NETWORKS: Mapping[str, Tuple[Architecture, Mapping[str, Any]]] = {
+    name: variant(name)
+    for name in ("ifrnet-s", "rife-4.6", "rife-4.25", "rife-paper-m", "amt-s", "ema-vfi-small", "film", "raft-small")
 }
 
 

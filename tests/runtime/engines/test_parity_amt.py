@@ -59,20 +59,7 @@ def test_the_size_is_recognised(name: str) -> None:
 
 def test_the_middle_size_has_as_many_tensors_and_numbers_as_its_file() -> None:
     # The README of amt-s: widths of L, 207 tensors, 12 935 367 parameters.
-    network = ARCHITECTURE.build(
-        {
-            "bottleneck": False,
-            "compared": [64, 72, 128],
-            "outputs": 128,
-            "widths": [48, 64, 72, 128],
-            "kernel": 7,
-            "side": 48,
-            "updates": [256, 160, 96, 48, 124, 128],
-            "high": False,
-            "fields": 5,
-            "mixing": 7,
-        }
-    )
+    network = ARCHITECTURE.build(ARCHITECTURE.variants["amt-l"])
     state = network.state_dict()
     assert len(state) == 207 and sum(tensor.numel() for tensor in state.values()) == 12_935_367
     values = ARCHITECTURE.recognise(shapes_of(state))

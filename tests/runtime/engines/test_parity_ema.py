@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from kairos.engines.architecture import shapes_of
-from kairos.engines.blocks import blend, warp
+from kairos.engines.blocks import blend
 from kairos.engines.ema.architecture import ARCHITECTURE
+from kairos.engines.fetching import warp
 from support.parity import IMAGE, OTHER, fixture, loaded, recipe_weights, same
 
 NAME = "ema-vfi-small"

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from kairos.engines.architecture import shapes_of
-from kairos.engines.blocks import scaled, warp
+from kairos.engines.blocks import scaled
+from kairos.engines.fetching import warp
 from kairos.engines.rife.architecture import ARCHITECTURE
 from kairos.engines.rife.network import fetched_small
 from support.parity import IMAGE, OTHER, fixture, loaded, recipe_weights, same

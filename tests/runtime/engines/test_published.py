@@ -10,8 +10,8 @@ import torch
 
 from kairos.engines.amt.architecture import ARCHITECTURE as AMT
 from kairos.engines.architecture import Architecture, shapes_of
-from kairos.engines.blocks import fetched, pixels, warp
 from kairos.engines.ema.architecture import ARCHITECTURE as EMA
+from kairos.engines.fetching import fetched, pixels, warp
 from kairos.engines.film.architecture import ARCHITECTURE as FILM
 from kairos.engines.gimm.architecture import ARCHITECTURE as GIMM
 from kairos.engines.gimm_vfi.architecture import ARCHITECTURE as GIMM_VFI
@@ -155,7 +155,7 @@ def test_fetching_is_the_same_to_the_bit_however_many_threads_share_it(
     planes = torch.rand(1, 3, 48, 64, generator=generator)
     flow = 5 * torch.randn(1, 2, 48, 64, generator=generator)
     whole = warp(planes, flow)
-    monkeypatch.setattr("kairos.engines.blocks._WORTH_SHARING", 1)
+    monkeypatch.setattr("kairos.engines.fetching._WORTH_SHARING", 1)
     monkeypatch.setattr("torch.get_num_threads", lambda: threads)
     assert torch.equal(warp(planes, flow), whole)
 

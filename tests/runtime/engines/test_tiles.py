@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kairos.engines.blocks import warp
+from kairos.engines.fetching import warp
 from kairos.engines.tiles import WHOLE, Part, cells, in_tiles, warp_part
 
 

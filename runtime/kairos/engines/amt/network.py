@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from kairos.engines.blocks import (
     Pyramid,
     SideDecoder,
+    beside,
     blend,
     channels_last,
     dtype_of,
-    pixels,
     scaled,
     scaled_flow,
     time_plane,
@@ -34,6 +34,7 @@ from kairos.engines.correlation import (
     Correlation,
     CorrelationEncoder,
 )
+from kairos.engines.fetching import pixels
 from kairos.engines.published import Found, Padding, Time
 from kairos.engines.tiles import WHOLE, Part, cells, in_tiles, warp_part
 
@@ -108,8 +109,8 @@ class Update(nn.Module):
         if self.convc2 is not None:
             likeness = _leaky(self.convc2(likeness))
         motion = _leaky(self.convf2(_leaky(self.convf1(flows))))
-        joint = _leaky(self.conv(torch.cat([likeness, motion], 1)))
-        told = self.gru(torch.cat([joint, flows, feature], 1))
+        joint = _leaky(self.conv(beside([likeness, motion])))
+        told = self.gru(beside([joint, flows, feature]))
         return self.feat_head(told), self.flow_head(told)
 
 
@@ -225,7 +226,7 @@ class AMT(nn.Module):
         flows = part.of(level.flows)
         seen = [part.of(level.feature), warp_part(zero, flows[:, :2], part), warp_part(one, flows[:, 2:], part)]
         decoder: SideDecoder = getattr(self, f"decoder{number}")
-        return decoder(torch.cat([*seen, flows.to(zero.dtype)], 1))
+        return decoder(beside([*seen, flows.to(zero.dtype)]))
 
     def _corrected(self, state: State, time: Time, flows: Tensor, feature: Tensor, number: int) -> Level:
         """The answer of decoder 4, 3 or 2 after its corrections."""

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import counted, dtype_of
+from kairos.engines.blocks import dtype_of
+from kairos.engines.fetching import counted
 from kairos.engines.tiles import Part, cells, in_tiles
 
 WINDOW = 7

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import Refiner, blend, channels_last, conv_prelu, scaled, scaled_flow
+from kairos.engines.blocks import Refiner, beside, blend, channels_last, conv_prelu, scaled, scaled_flow
 from kairos.engines.ema.attention import Stages
 from kairos.engines.published import Found, Padding, Time
 from kairos.engines.tiles import Part, cells, in_tiles, warp_part
@@ -62,7 +62,7 @@ class Head(nn.Module):
         )
 
     def forward(self, told: Tensor, pictures: Tensor) -> Tensor:
-        return self.conv(torch.cat([F.pixel_shuffle(F.pixel_shuffle(told, 2), 2), pictures], 1))
+        return self.conv(beside([F.pixel_shuffle(F.pixel_shuffle(told, 2), 2), pictures]))
 
 
 class EMA(nn.Module):
@@ -136,8 +136,8 @@ class EMA(nn.Module):
             _carried(planes, each, part.coarser(1 << level))
             for level, (planes, each) in enumerate(zip(state.appearance, flows))
         )
-        known = torch.cat([part.of(zero), part.of(one), *frames, logit, flow], 1).to(finest.dtype)
-        residual = self.unet(torch.cat([known, finest], 1), features).float()
+        known = [part.of(zero), part.of(one), *frames, logit, flow, finest]
+        residual = self.unet(beside([each.to(finest.dtype) for each in known]), features).float()
         return torch.cat([residual, blend(torch.sigmoid(logit), *frames) + residual], 1)
 
 

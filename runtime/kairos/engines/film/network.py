@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import channels_last, convolved, dtype_of, fetched, pixels, warp
+from kairos.engines.blocks import beside, channels_last, convolved, dtype_of
+from kairos.engines.fetching import fetched, pixels, warp
 from kairos.engines.published import Found, Padding, Time
 
 LEVELS, FUSED, OWN = 7, 5, 3
@@ -228,7 +229,7 @@ class FILM(nn.Module):
             for planes in (seen.frames[level], seen.features[level]):
                 parts.append(_warp_rows(planes, flow, above, below))
         parts += [to_0[..., above:below, :], to_1[..., above:below, :]]
-        return torch.cat([part.to(parts[1].dtype) for part in parts], 1)
+        return beside([part.to(parts[1].dtype) for part in parts])
 
 
 def _channels() -> List[int]:

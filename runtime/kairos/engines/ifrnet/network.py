@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from kairos.engines.blocks import (
     Pyramid,
     SideDecoder,
+    beside,
     blend,
     channels_last,
     dtype_of,
@@ -118,7 +119,7 @@ class IFRNet(nn.Module):
         seen = [part.of(level.others), warp_part(zero, to_0, part), warp_part(one, to_1, part)]
         flows = torch.cat([to_0, to_1], 1).to(zero.dtype)
         decoder: SideDecoder = getattr(self, f"decoder{number}")
-        return decoder(torch.cat([*seen, flows], 1))
+        return decoder(beside([*seen, flows]))
 
     def _finished(self, state: State, level: Level, part: Part) -> Tensor:
         """From the level before the last to flows (4), mask (1), residual (3) and image (3) of the frame's size."""

@@ -13,8 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import channels_last, dtype_of, ones, pixels
+from kairos.engines.blocks import channels_last, dtype_of
 from kairos.engines.correlation import LEVELS, BasicBlock, BottleneckBlock, Correlation, CorrelationEncoder
+from kairos.engines.fetching import ones, pixels
 from kairos.engines.published import Padding
 
 _STRIDE = 8

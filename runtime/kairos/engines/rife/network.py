@@ -12,27 +12,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Callable, Iterator, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import (
-    blend,
-    channels_last,
-    dtype_of,
-    enlarging,
-    fetched,
-    pixels,
-    scaled,
-    scaled_flow,
-    time_plane,
-)
+from kairos.engines.blocks import Enlarging, blend, channels_last, dtype_of, scaled, scaled_flow, time_plane
+from kairos.engines.fetching import fetched, pixels, recorded
 from kairos.engines.published import Found, Padding, Time
 from kairos.engines.tiles import WHOLE, Part, cells, in_tiles, warp_part
 
 _SLOPE = 0.2
+
+_FUSED: Optional[Callable[..., Tensor]] = (
+    getattr(torch.ops.mkldnn, "_convolution_pointwise", None) if torch.backends.mkldnn.is_available() else None
+)
+"""Of torch's own compiler, and so not promised to stay."""
 
 _HALO, _MULTIPLE = 48, 4
 """Cells around that a stage's answer depends on (ten convolutions at a quarter of its size), and its coarsest cell."""
@@ -65,7 +61,21 @@ class Unit(nn.Module):
         self.beta = nn.Parameter(torch.ones(1, width, 1, 1))
 
     def forward(self, planes: Tensor) -> Tensor:
-        return F.leaky_relu(torch.addcmul(planes, self.conv(planes), self.beta), _SLOPE, inplace=True)
+        if recorded() or torch.is_grad_enabled() or planes.dtype != torch.float32:
+            return F.leaky_relu(torch.addcmul(planes, self.conv(planes), self.beta), _SLOPE, inplace=True)
+        # Weights and what they are added to are one convolution: two passes over the planes less.
+        share = self.beta.flatten()
+        weight = self.conv.weight * share[:, None, None, None]
+        weight[:, :, 1, 1].diagonal().add_(1)
+        return _leaky(planes, weight, self.conv.bias * share)
+
+
+def _leaky(planes: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A 3x3 convolution and a leaky ReLU: on the CPU in one pass over the planes where torch has one for it."""
+    if planes.device.type == "cpu" and _FUSED is not None:
+        fused: Tensor = _FUSED(planes, weight, bias, (1, 1), (1, 1), (1, 1), 1, "leaky_relu", [_SLOPE], "")
+        return fused
+    return F.leaky_relu(F.conv2d(planes, weight, bias, 1, 1), _SLOPE, inplace=True)
 
 
 class Stage(nn.Module):
@@ -75,16 +85,13 @@ class Stage(nn.Module):
         super().__init__()
         self.conv0 = nn.Sequential(_conv(inputs, width // 2), _conv(width // 2, width))
         self.convblock = nn.Sequential(*(Unit(width) for _ in range(8)))
-        self.lastconv = nn.Sequential(enlarging(width, 4 * outputs), nn.PixelShuffle(2))
+        self.lastconv = nn.Sequential(Enlarging(width, 4 * outputs), nn.PixelShuffle(2))
 
     def forward(self, planes: Tensor, wanted: Optional[int] = None) -> Tensor:
         """``wanted``: how many of the outputs are to be computed, from the first on; None for all."""
         planes = self.convblock(self.conv0(planes))
         last, shuffle = self.lastconv
-        if wanted is None:
-            return shuffle(last(planes))
-        weight, bias = last.weight[:, : 4 * wanted], last.bias[: 4 * wanted]
-        return shuffle(F.conv_transpose2d(planes, weight, bias, last.stride, last.padding))
+        return shuffle(last(planes, None if wanted is None else 4 * wanted))
 
 
 class Encoder(nn.Module):
@@ -95,7 +102,7 @@ class Encoder(nn.Module):
         self.cnn0 = nn.Conv2d(3, hidden, 3, 2, 1)
         self.cnn1 = nn.Conv2d(hidden, hidden, 3, 1, 1)
         self.cnn2 = nn.Conv2d(hidden, hidden, 3, 1, 1)
-        self.cnn3 = enlarging(hidden, outputs)
+        self.cnn3 = Enlarging(hidden, outputs)
 
     def forward(self, frame: Tensor) -> Tensor:
         planes = frame
@@ -150,7 +157,7 @@ class RIFE(nn.Module):
 
     def steps(self, state: State, time: Time) -> Iterator[Step]:
         """The answer after each stage."""
-        told = self.block0(torch.cat([state.coarse, time_plane(time, state.coarse)], 1))
+        told = self.block0(torch.cat([state.coarse, time_plane(time, state.coarse)], 1), self._wanted(0))
         step = self._step(None, told, state.factors[0])
         yield step
         for number, (before, factor) in enumerate(zip(state.factors, state.factors[1:]), 1):
@@ -184,18 +191,26 @@ class RIFE(nn.Module):
     ) -> Tensor:
         """What a later stage answers, from the flow so far at the frame's size and at its own."""
         dtype, factor = state.coarse.dtype, state.factors[number]
-        frames = _paired(*fetched_small(state, full, factor, part)).to(dtype)
-        seen = [frames, time_plane(time, frames), part.of(more).to(dtype), part.of(flow).to(dtype)]
-        # What the last stage would tell the next one is not asked for.
-        wanted = 5 if self.code and number + 1 == len(state.factors) else None
-        answer: Tensor = self.get_submodule(f"block{number}")(torch.cat(seen, 1), wanted)
+        first, second = (frame.to(dtype) for frame in fetched_small(state, full, factor, part))
+        seen = [first[:, :3], second[:, :3], first[:, 3:], second[:, 3:]] if self.code else [first, second]
+        seen += [time_plane(time, first), part.of(more).to(dtype), part.of(flow).to(dtype)]
+        answer: Tensor = self.get_submodule(f"block{number}")(torch.cat(seen, 1), self._wanted(number))
         return answer
 
+    def _wanted(self, number: int) -> Optional[int]:
+        """How many of a stage's outputs are asked for: what it would tell beyond flow and logit, the next stage alone
+        may hear."""
+        return None if self.code and number + 1 < len(self.factors) else 5
+
     def _step(self, before: Optional[Step], told: Tensor, factor: float) -> Step:
-        flow, logit = scaled_flow(told[:, :4].float(), factor), scaled(told[:, 4:5].float(), factor)
+        told = told[:, :5].float()
+        if factor != 1.0:
+            told = scaled(torch.cat([told[:, :4] * factor, told[:, 4:]], 1), factor)
+        flow, logit = told[:, :4], told[:, 4:]
         if before is None:
             return Step(flow, logit)
-        return Step(before.flow + flow, logit if self.code else before.logit + logit)
+        kept = logit if self.code else logit + before.logit
+        return Step(flow + before.flow if recorded() else flow.add_(before.flow), kept)
 
 
 def _conv(inputs: int, outputs: int) -> nn.Sequential:

@@ -15,17 +15,17 @@ from torch import Tensor, nn
 
 from kairos.engines.blocks import (
     DoubleConv,
+    Enlarging,
     Refiner,
     blend,
     channels_last,
     conv_prelu,
     dtype_of,
-    enlarging,
     scaled,
     scaled_flow,
     time_plane,
-    warp,
 )
+from kairos.engines.fetching import warp
 from kairos.engines.published import Found, Padding, Time
 from kairos.engines.tiles import Part, cells, in_tiles, warp_part
 
@@ -71,7 +71,7 @@ class Stage(nn.Module):
         super().__init__()
         self.conv0 = nn.Sequential(conv_prelu(inputs, width // 2, 3, 2), conv_prelu(width // 2, width, 3, 2))
         self.convblock = nn.Sequential(*(conv_prelu(width, width) for _ in range(8)))
-        self.lastconv = enlarging(width, 5)
+        self.lastconv = Enlarging(width, 5)
 
     def forward(self, planes: Tensor) -> Tensor:
         """See the class."""

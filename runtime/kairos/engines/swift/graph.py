@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import counted
 from kairos.engines.classic.midway import Moment, paths
 from kairos.engines.classic.motion import Found as FoundMotion
 from kairos.engines.classic.motion import Layer, PairMotion
+from kairos.engines.fetching import counted
 from kairos.engines.published import Found, Padding, Time
 from kairos.engines.swift.estimator import LEAST, hidden_of
 from kairos.engines.swift.meeting import Told, decided, evidence, halved

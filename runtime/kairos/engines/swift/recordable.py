@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kairos.engines import blocks
-from kairos.engines.blocks import counted, ones
+from kairos.engines import fetching
 from kairos.engines.classic import midway, motion
 from kairos.engines.classic.midway import Moment
 from kairos.engines.classic.motion import Found, Layer
+from kairos.engines.fetching import counted, ones
 from kairos.motion import occlusion
 from kairos.motion.occlusion import Consistency, confidence
 from kairos.motion.splat import TINY_SHARE
@@ -30,7 +30,7 @@ _WIDEST = 8
 
 def warp(planes: Tensor, flow: Tensor) -> Tensor:
     """Planes fetched from where a flow points, the border repeated."""
-    return blocks.warp(planes[None], flow[None])[0]
+    return fetching.warp(planes[None], flow[None])[0]
 
 
 def splat(values: Tensor, flow: Tensor, weight: Tensor) -> Tuple[Tensor, Tensor]:
