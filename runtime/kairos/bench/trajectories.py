@@ -15,7 +15,7 @@ from torch import Tensor
 from kairos.bench.motion import TRUTH, scene_flows
 from kairos.bench.motion_methods import GIMM_FOUR, GIMM_TWO, QUADRATIC, At, Flows, Weights, gimm
 from kairos.bench.motion_report import Colour, draw_legend
-from kairos.engines.blocks import pixels
+from kairos.engines.fetching import pixels
 from kairos.training.files import written_whole
 from kairos.training.scenes import Scenes
 from kairos.training.scenes.render import motion, picture

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kairos.engines.architecture import shapes_of
-from kairos.engines.blocks import warp
+from kairos.engines.fetching import warp
 from kairos.engines.gimm.architecture import ARCHITECTURE
 from kairos.engines.gimm.network import places
 from kairos.engines.gimm.splatting import deposited, splat

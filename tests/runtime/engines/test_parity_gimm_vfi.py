@@ -15,7 +15,8 @@ from torch import Tensor
 
 from kairos.engines.amt.network import painted
 from kairos.engines.architecture import shapes_of
-from kairos.engines.blocks import blend, scaled, scaled_flow, warp
+from kairos.engines.blocks import blend, scaled, scaled_flow
+from kairos.engines.fetching import warp
 from kairos.engines.gimm_vfi.architecture import ARCHITECTURE
 from kairos.engines.gimm_vfi.network import around, corrected
 from kairos.engines.tiles import WHOLE

@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import channels_last, counted, dtype_of, ones, warp
+from kairos.engines.blocks import channels_last, dtype_of
+from kairos.engines.fetching import counted, ones, warp
 from kairos.engines.gimm.splatting import splat
 from kairos.engines.published import Time
 from kairos.engines.tiles import in_tiles

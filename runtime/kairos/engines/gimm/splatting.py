@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from kairos.engines.blocks import counted, pixels
+from kairos.engines.fetching import counted, pixels
 
 _FAR = float(1 << 22)
 """Vectors are limited to this length, pixels: beyond every frame, and whole numbers are exact still."""

@@ -15,17 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from kairos.engines.amt.network import Fields, Update, mixer, painted
-from kairos.engines.blocks import (
-    SideBlock,
-    channels_last,
-    conv_prelu,
-    dtype_of,
-    pixels,
-    scaled,
-    scaled_flow,
-    warp,
-)
+from kairos.engines.blocks import SideBlock, beside, channels_last, conv_prelu, dtype_of, scaled, scaled_flow
 from kairos.engines.correlation import LEVELS, LIMIT, SMALL_LIMIT, Correlation
+from kairos.engines.fetching import pixels, warp
 from kairos.engines.gimm.network import GIMM
 from kairos.engines.gimm.network import State as Motion
 from kairos.engines.published import Found, Padding, Time
@@ -237,7 +229,7 @@ class GIMMVFI(GIMM):
         ways, dtype = (flows[:, :2], flows[:, 2:]), state.zero.context.dtype
         told = [warp(seen.context, way) for seen, way in zip((state.zero, state.one), ways)]
         told += [*ways, *frames, *(warp(frame, way) for frame, way in zip(frames, ways))]
-        found = self.amt_init_decoder.convblock(torch.cat([planes.to(dtype) for planes in told], 1))
+        found = self.amt_init_decoder.convblock(beside([planes.to(dtype) for planes in told]))
         return Level(flows + found[:, :4].float(), found[:, 4:5].float(), found[:, 5:])
 
     def corrections(self, state: State, time: Time, level: Level) -> Iterator[Correction]:
@@ -272,7 +264,7 @@ class GIMMVFI(GIMM):
         told += [warp_part(context, way, part) for context, way in zip(contexts, ways)]
         told += [flows, logit, *(part.of(frame) for frame in frames)]
         told += [warp_part(frame, way, part) for frame, way in zip(frames, ways)]
-        found = self.amt_final_decoder.convblock(torch.cat([planes.to(told[0].dtype) for planes in told], 1)).float()
+        found = self.amt_final_decoder.convblock(beside([planes.to(told[0].dtype) for planes in told])).float()
         back, count = 1 / state.scale, _FIELDS
         to_0 = ways[0].repeat(1, count, 1, 1) + found[:, : 2 * count]
         to_1 = ways[1].repeat(1, count, 1, 1) + found[:, 2 * count : 4 * count]
