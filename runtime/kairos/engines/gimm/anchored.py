@@ -119,8 +119,10 @@ class Anchored(GIMM):
         slopes = slopes_of(anchor * scale)
         steady = -0.5 * (slopes[:, :2] * anchor[:, :1] + slopes[:, 2:] * anchor[:, 1:])
         apart = (zero[:, -5:-3] - one[:, -5:-3]) * torch.minimum(sure_0, sure_1)
-        latent = self.refined(state, torch.cat([zero[:, :-5], one[:, :-5]], 1))
-        told = [latent.float(), anchor, apart, sure_0, sure_1, slopes, steady, given, known]
+        latent = self.refined(state, torch.cat([zero[:, :-5], one[:, :-5]], 1)).float()
+        # A sine of large numbers is noise, and nothing would hold the latents back.
+        latent = latent * (latent.square().mean(1, keepdim=True) + 1).rsqrt()
+        told = [latent, anchor, apart, sure_0, sure_1, slopes, steady, given, known]
         found = self.hyponet(torch.cat(told, 1), places(latent, time)) - 0.5
         found = found * self.gain.float()[:, None, None]
         bend = found[:, 2:4] + found[:, 4:5] * steady + (_TRUST + found[:, 5:]) * known * given
