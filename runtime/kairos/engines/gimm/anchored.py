@@ -26,10 +26,10 @@ from kairos.engines.published import Time
 GAIN = "gain"
 """The tensor that sets this network's weights apart."""
 
-_OUTPUTS, _BESIDE = 6, 15
-"""Corrections of velocity and bend and two shares; what they are decided from, beside the latent."""
-_SMALL, _SHARE = 0.01, 0.3
-"""What the network's corrections, and its shares, count for before it has learned."""
+_FEATURES, _BESIDE = 24, 15
+"""What the coordinate network answers with, and what it is told beside the latent."""
+_COUNTS = (0.1, 0.1, 0.1, 0.1, 1.0, 1.0)
+"""What is decided from the features: corrections of velocity and bend, of which a tenth counts, and two shares."""
 _TRUST = 0.7
 """Share of what the neighbouring frames tell, before it has learned."""
 
@@ -85,8 +85,9 @@ class Anchored(GIMM):
         hidden: int,
         layers: int,
     ) -> None:
-        super().__init__(latent, widths, blocks, refined, refiners, hidden, layers, _BESIDE, _OUTPUTS)
-        self.gain = nn.Parameter(torch.tensor([_SMALL] * 4 + [_SHARE] * 2))
+        super().__init__(latent, widths, blocks, refined, refiners, hidden, layers, _BESIDE, _FEATURES)
+        # Before it has learned it corrects nothing.
+        self.gain = nn.Parameter(torch.zeros(_FEATURES, len(_COUNTS)))
 
     def flows(self, state: State, time: Time) -> Tuple[Tensor, Tensor]:
         """From the pixels of a time to frame 0 and to frame 1, (B, 2, H, W) pixels."""
@@ -123,8 +124,9 @@ class Anchored(GIMM):
         # A sine of large numbers is noise, and nothing would hold the latents back.
         latent = latent * (latent.square().mean(1, keepdim=True) + 1).rsqrt()
         told = [latent, anchor, apart, sure_0, sure_1, slopes, steady, given, known]
-        found = self.hyponet(torch.cat(told, 1), places(latent, time)) - 0.5
-        found = found * self.gain.float()[:, None, None]
+        features = self.hyponet(torch.cat(told, 1), places(latent, time)) - 0.5
+        decided = self.gain.float() * self.gain.new_tensor(_COUNTS, dtype=torch.float32)
+        found = torch.einsum("bfhw,fd->bdhw", features, decided)
         bend = found[:, 2:4] + found[:, 4:5] * steady + (_TRUST + found[:, 5:]) * known * given
         return Path((anchor + found[:, :2]) * scale, bend * scale, anchor * scale, known * given * scale)
 
