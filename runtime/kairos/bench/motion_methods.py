@@ -104,13 +104,13 @@ def linear(flows: Flows) -> At:
     return at
 
 
-def forward_warp(flows: Flows) -> At:
+def forward_warp(flows: Flows) -> _Carried:
     """Both flows carried along themselves to the time, and scaled."""
     still = torch.zeros_like(flows.flow_01)
     return _Carried(flows, still, still)
 
 
-def quadratic(flows: Flows) -> At:
+def quadratic(flows: Flows) -> _Carried:
     """Both flows carried along the parabolas through three frames each (Xu et al., "Quadratic Video Interpolation",
     NeurIPS 2019, equation 4).
     """
@@ -127,8 +127,10 @@ def gimm(weights: Weights, four: bool) -> Callable[[Flows], At]:
         carried = (quadratic if four else forward_warp)(flows)
 
         def at(time: float) -> Ways:
-            to_0, to_1 = carried(time) if cell > 1 else (None, None)
-            return motion.at(known, time, None if to_0 is None or to_1 is None else to_1 - to_0)
+            if cell == 1:
+                return motion.at(known, time)
+            path = carried.path(time)
+            return motion.at(known, time, path[:2], path[2:] if four else None)
 
         return at
 
@@ -190,11 +192,15 @@ class _Carried:
             self._sides.append((flow, bend, torch.cat([flow * onward, bend, seen]), agreement.error * -_SHARPNESS))
 
     def __call__(self, time: float) -> Ways:
+        path = self.path(time)
+        return ways(path[:2], path[2:], time)
+
+    def path(self, time: float) -> Tensor:
+        """Velocity and bend, (4, H, W)."""
         total = weight = torch.zeros_like(self._sides[0][3])
         for (flow, bend, planes, importance), part in zip(self._sides, (time, 1 - time)):
             arrived, area = splat(planes, flow * part + bend * (time * (1 - time)), importance, "softmax")
             say = area.clamp(max=1) * arrived[4:] * (1 - part)
             total, weight = total + arrived[:4] * say, weight + say
         known = weight > _LEAST * _HIDDEN
-        path = fill_holes(total / weight.clamp(min=_LEAST * _HIDDEN), known)
-        return ways(path[:2], path[2:], time)
+        return fill_holes(total / weight.clamp(min=_LEAST * _HIDDEN), known)

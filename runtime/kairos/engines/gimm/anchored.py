@@ -30,8 +30,6 @@ _FEATURES, _BESIDE = 24, 15
 """What the coordinate network answers with, and what it is told beside the latent."""
 _COUNTS = (0.1, 0.1, 0.1, 0.1, 1.0, 1.0)
 """What is decided from the features: corrections of velocity and bend, of which a tenth counts, and two shares."""
-_TRUST = 0.7
-"""Share of what the neighbouring frames tell, before it has learned."""
 
 _HALVINGS = 7
 """How often a plane is halved to fill its holes: wider ones than this make are told to be at rest."""
@@ -127,7 +125,7 @@ class Anchored(GIMM):
         features = self.hyponet(torch.cat(told, 1), places(latent, time)) - 0.5
         decided = self.gain.float() * self.gain.new_tensor(_COUNTS, dtype=torch.float32)
         found = torch.einsum("bfhw,fd->bdhw", features, decided)
-        bend = found[:, 2:4] + found[:, 4:5] * steady + (_TRUST + found[:, 5:]) * known * given
+        bend = found[:, 2:4] + found[:, 4:5] * steady + (1 + found[:, 5:]) * known * given
         return Path((anchor + found[:, :2]) * scale, bend * scale, anchor * scale, known * given * scale)
 
 

@@ -61,36 +61,42 @@ class GimmMotion:
         return Known(self._network.encode(*pair), bends_of(*pair, *beyond), size)
 
     @torch.inference_mode()
-    def at(self, known: Known, time: float, arrived: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
+    def at(
+        self, known: Known, time: float, arrived: Optional[Tensor] = None, bend: Optional[Tensor] = None
+    ) -> Tuple[Tensor, Tensor]:
         """The flows to frame 0 and to frame 1 from the pixels of a time in 0..1, (2, H, W) each.
 
         Args:
             known: of :meth:`know`.
             time: 0..1.
             arrived: (2, H, W) pixels per interval, the velocity that the engine itself sees at the time. Where given,
-                and the grid is coarser than the frame, its edges stay as they are: the network's difference from it,
-                as the coarse grid shows both, is what is added.
+                and the grid is coarser than the frame, its edges stay as they are: what the network makes of what
+                arrives on the coarse grid is what is added.
+            bend: (2, H, W) pixels, the same of how far paths bend (see :class:`kairos.engines.gimm.anchored.Path`).
         """
-        velocity, bend = self._path(known, time)
+        told, told_bend, base, base_bend = self._path(known, time)
         if self._cell == 1:
-            to_0, to_1 = ways(velocity, bend, time)
+            to_0, to_1 = ways(told, told_bend, time)
             return to_0[0], to_1[0]
-        base = None
         if arrived is not None:
-            base = torch.nan_to_num(arrived, 0.0, 0.0, 0.0)[None]
-            velocity = velocity - coarse(base, self._cell)
-        whole = self._whole(torch.cat([velocity, bend], 1), known.size)
-        velocity = whole[:, :2] if base is None else whole[:, :2] + base
-        to_0, to_1 = ways(velocity, whole[:, 2:], time)
+            arrived = torch.nan_to_num(arrived, 0.0, 0.0, 0.0)[None]
+            told = told - (coarse(arrived, self._cell) if base is None else base)
+        if bend is not None:
+            told_bend = told_bend - base_bend
+        whole = self._whole(torch.cat([told, told_bend], 1), known.size)
+        velocity = whole[:, :2] if arrived is None else whole[:, :2] + arrived
+        curve = whole[:, 2:] if bend is None else whole[:, 2:] + bend[None]
+        to_0, to_1 = ways(velocity, curve, time)
         return to_0[0], to_1[0]
 
-    def _path(self, known: Known, time: float) -> Tuple[Tensor, Tensor]:
-        """Velocity and bend, (1, 2, h, w)."""
+    def _path(self, known: Known, time: float) -> Tuple[Tensor, Tensor, Optional[Tensor], Tensor]:
+        """Velocity and bend, (1, 2, h, w), and what both are made of: what arrives, and what the neighbours tell."""
         if isinstance(self._network, Anchored):
             path = self._network.path(known.state, time, known.bends)
-            return path.velocity, path.bend
+            return path.velocity, path.bend, path.arrived, path.given
         velocity = self._network.velocity(known.state, time)
-        return velocity, torch.zeros_like(velocity)
+        none = torch.zeros_like(velocity)
+        return velocity, none, None, none
 
     def _whole(self, planes: Tensor, size: Tuple[int, int]) -> Tensor:
         """Planes of the grid, in its pixels, at the frame's size and in the frame's."""
