@@ -29,12 +29,12 @@ def _silent(**shares: float) -> Anchored:
     """The network without corrections; its share of the bend about the frame's own rest is as asked."""
     torch.manual_seed(1)
     network = Anchored(**SIZES).eval().requires_grad_(False)
+    # Of what it reads its decisions from, the first is 1 and the others are nothing.
     last = network.hyponet.params_dict["linear_wb3"]
     last.zero_()
+    last[-1, 0] = 1.0
     network.gain.zero_()
-    network.gain[4:] = 1.0
-    # All of what the neighbouring frames tell is believed: seven tenths already are.
-    last[-1, 4], last[-1, 5] = shares.get("steady", 0.0), 0.3
+    network.gain[0, 4] = shares.get("steady", 0.0)
     return network
 
 
@@ -119,6 +119,16 @@ def test_a_coarse_grid_tells_smooth_motion_nearly_as_well() -> None:
     exact, near = (each.at(each.know(there, back), 0.5) for each in (fine, cells))
     # Three pixels do not divide the frame: the last cells repeat its border.
     assert _error(exact, near) < 0.15 and near[0].shape == there.shape
+
+
+def test_before_it_has_learned_it_adds_nothing_to_what_it_is_given() -> None:
+    torch.manual_seed(3)
+    flow, arrived, bend, beyond = torch.randn(4, 2, HEIGHT, WIDTH).mul(3)
+    motion = GimmMotion(Anchored(**SIZES).eval().requires_grad_(False), 4)
+    to_0, to_1 = motion.at(motion.know(flow, -flow, beyond, -beyond), 0.25, arrived, bend)
+    away = bend * 0.25 * 0.75
+    assert torch.allclose(to_0, -0.25 * arrived - away, atol=1e-5)
+    assert torch.allclose(to_1, 0.75 * arrived - away, atol=1e-5)
 
 
 def test_edges_of_the_engines_own_motion_stay_sharp_on_a_coarse_grid() -> None:
