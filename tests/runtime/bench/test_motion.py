@@ -52,7 +52,7 @@ def _everywhere(x: float, y: float) -> Tensor:
 
 
 def _silent() -> Weights:
-    """GIMM without corrections: of the bend that four frames tell it believes the seven tenths that it begins with."""
+    """GIMM without corrections: what it is given it leaves as it is."""
     torch.manual_seed(0)
     network = Anchored(**SIZES).eval().requires_grad_(False)
     network.gain.zero_()
