@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.fetching import counted, fetched
+from kairos.engines.fetching import counted, fetched, recorded
 
 LEVELS = 4
 Norm = Callable[[int], nn.Module]
@@ -120,6 +120,21 @@ def _between(grid: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return torch.lerp(grid[..., :-1], grid[..., 1:], down).flatten(1)
 
 
+class InstanceNorm(nn.InstanceNorm2d):
+    """Planes brought to a mean of 0 and a variance of 1, each by itself."""
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        if planes.device.type != "cpu" or recorded() or torch.is_grad_enabled():
+            return super().forward(planes)
+        # Torch's own way goes plane by plane: where all channels of a pixel lie in a row, six times as slow.
+        pixels = planes.permute(0, 2, 3, 1).float()
+        rows = pixels.flatten(1, 2)
+        rows = rows - rows.mean(1, keepdim=True)
+        rows *= torch.rsqrt(rows.square().mean(1, keepdim=True) + self.eps)
+        return rows.reshape(pixels.shape).permute(0, 3, 1, 2).to(planes.dtype)
+
+
 class BasicBlock(nn.Module):
     """A residual block of two convolutions."""
 
@@ -131,9 +146,9 @@ class BasicBlock(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, width, H / stride, W / stride)."""
-        inner = F.relu(self.norm1(self.conv1(planes)))
-        inner = F.relu(self.norm2(self.conv2(inner)))
-        return F.relu(inner + (planes if self.downsample is None else self.downsample(planes)))
+        inner = F.relu(self.norm1(self.conv1(planes)), inplace=True)
+        inner = F.relu(self.norm2(self.conv2(inner)), inplace=True)
+        return F.relu(inner + (planes if self.downsample is None else self.downsample(planes)), inplace=True)
 
 
 class BottleneckBlock(nn.Module):
@@ -148,10 +163,10 @@ class BottleneckBlock(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, width, H / stride, W / stride)."""
-        inner = F.relu(self.norm1(self.conv1(planes)))
-        inner = F.relu(self.norm2(self.conv2(inner)))
-        inner = F.relu(self.norm3(self.conv3(inner)))
-        return F.relu(inner + (planes if self.downsample is None else self.downsample(planes)))
+        inner = F.relu(self.norm1(self.conv1(planes)), inplace=True)
+        inner = F.relu(self.norm2(self.conv2(inner)), inplace=True)
+        inner = F.relu(self.norm3(self.conv3(inner)), inplace=True)
+        return F.relu(inner + (planes if self.downsample is None else self.downsample(planes)), inplace=True)
 
 
 class CorrelationEncoder(nn.Module):

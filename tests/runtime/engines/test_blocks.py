@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kairos.engines.blocks import Conv, Enlarging, beside, scaled
+from kairos.engines.correlation import InstanceNorm
 from kairos.engines.fetching import fetched, pixels, warp
 from kairos.engines.rife.network import Stage
 
@@ -99,3 +100,11 @@ def test_a_stage_of_rife_is_the_same_with_its_weights_and_what_they_are_added_to
     with torch.inference_mode():
         assert torch.allclose(stage(planes), plain, atol=1e-5)
         assert torch.allclose(stage(planes, 5), plain[:, :5], atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_planes_are_normalised_each_by_itself(layout: torch.memory_format) -> None:
+    planes = (3 * drawn(2, 8, 30, 40) + 20 * drawn(2, 8, 1, 1, seed=2)).contiguous(memory_format=layout)
+    wanted = F.instance_norm(planes.double())
+    with torch.inference_mode():
+        assert (InstanceNorm(8)(planes) - wanted).abs().max() < 1e-5

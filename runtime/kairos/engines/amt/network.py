@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kairos.engines.blocks import (
+    Conv,
     Pyramid,
     SideDecoder,
     beside,
@@ -33,6 +34,7 @@ from kairos.engines.correlation import (
     BottleneckBlock,
     Correlation,
     CorrelationEncoder,
+    InstanceNorm,
 )
 from kairos.engines.fetching import pixels
 from kairos.engines.published import Found, Padding, Time
@@ -94,10 +96,10 @@ class Update(nn.Module):
     def __init__(self, feature: int, widths: Sequence[Optional[int]], looked: int = _CORRELATION) -> None:
         super().__init__()
         first, second, flow_1, flow_2, joint, hidden = widths
-        self.convc1 = nn.Conv2d(looked, first, 1)
-        self.convc2 = None if second is None else nn.Conv2d(first, second, 3, 1, 1)
-        self.convf1, self.convf2 = nn.Conv2d(4, flow_1, 7, 1, 3), nn.Conv2d(flow_1, flow_2, 3, 1, 1)
-        self.conv = nn.Conv2d((second or first) + flow_2, joint, 3, 1, 1)
+        self.convc1 = Conv(looked, first, 1)
+        self.convc2 = None if second is None else Conv(first, second, 3, 1, 1)
+        self.convf1, self.convf2 = Conv(4, flow_1, 7, 1, 3), Conv(flow_1, flow_2, 3, 1, 1)
+        self.conv = Conv((second or first) + flow_2, joint, 3, 1, 1)
         self.gru = _double(joint + 4 + feature, hidden, hidden)
         self.feat_head = _double(hidden, hidden, feature)
         self.flow_head = _double(hidden, hidden, 4)
@@ -150,7 +152,7 @@ class AMT(nn.Module):
         super().__init__()
         self.fields, self.high, self.mixing = fields, high, mixing
         block = BottleneckBlock if bottleneck else BasicBlock
-        self.feat_encoder = CorrelationEncoder(block, compared, outputs, nn.InstanceNorm2d)
+        self.feat_encoder = CorrelationEncoder(block, compared, outputs, InstanceNorm)
         self.encoder = Pyramid(widths, kernel)
         one, two, three, four = widths
         self.decoder4 = SideDecoder(2 * four + 1, 2 * four, three + 4, side)
@@ -252,7 +254,7 @@ class AMT(nn.Module):
 def mixer(fields: int, size: int) -> nn.Sequential:
     """What the pictures along several fields are mixed by; ``size`` of its convolutions."""
     return nn.Sequential(
-        nn.Conv2d(3 * fields, 6 * fields, size, 1, size // 2),
+        Conv(3 * fields, 6 * fields, size, 1, size // 2),
         nn.PReLU(6 * fields),
         nn.Conv2d(6 * fields, 3, size, 1, size // 2),
     )
@@ -306,4 +308,4 @@ def _leaky(planes: Tensor) -> Tensor:
 
 
 def _double(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, hidden, 3, 1, 1), nn.LeakyReLU(_SLOPE), nn.Conv2d(hidden, outputs, 3, 1, 1))
+    return nn.Sequential(Conv(inputs, hidden, 3, 1, 1), nn.LeakyReLU(_SLOPE), Conv(hidden, outputs, 3, 1, 1))

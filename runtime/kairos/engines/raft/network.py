@@ -14,7 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kairos.engines.blocks import channels_last, dtype_of
-from kairos.engines.correlation import LEVELS, BasicBlock, BottleneckBlock, Correlation, CorrelationEncoder
+from kairos.engines.correlation import (
+    LEVELS,
+    BasicBlock,
+    BottleneckBlock,
+    Correlation,
+    CorrelationEncoder,
+    InstanceNorm,
+)
 from kairos.engines.fetching import ones, pixels
 from kairos.engines.published import Padding
 
@@ -122,7 +129,7 @@ class RAFT(nn.Module):
         self.large, self.radius = large, 4 if large else 3
         self.hidden, context = (128, 128) if large else (96, 64)
         block, widths = (BasicBlock, (64, 96, 128)) if large else (BottleneckBlock, (32, 64, 96))
-        self.fnet = CorrelationEncoder(block, widths, 256 if large else 128, nn.InstanceNorm2d)
+        self.fnet = CorrelationEncoder(block, widths, 256 if large else 128, InstanceNorm)
         self.cnet = CorrelationEncoder(
             block, widths, self.hidden + context, nn.BatchNorm2d if large else lambda width: nn.Identity()
         )
