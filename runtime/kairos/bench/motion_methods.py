@@ -12,38 +12,21 @@ from typing import Callable, Dict, NamedTuple, Optional, Tuple
 import torch
 from torch import Tensor
 
-from kairos.engines.gimm.anchored import Anchored, ways
+from kairos.engines.gimm.anchored import Anchored, ends_of, ways
 from kairos.engines.gimm.architecture import ARCHITECTURE
-from kairos.engines.gimm.motion import GimmMotion
-from kairos.engines.gimm.network import GIMM
+from kairos.engines.gimm.carried import Carried
+from kairos.engines.gimm.loading import SHIPPED
+from kairos.engines.gimm.motion import GimmMotion, Network
+from kairos.engines.gimm.splatting import deposited
 from kairos.engines.stored import network_of, record_of, records_of
-from kairos.engines.swift.prior import classical_prior
-from kairos.motion.fill import fill_holes
-from kairos.motion.occlusion import confidence, consistency, occlusion
-from kairos.motion.splat import splat
-from kairos.training.gimm import CELL
+from kairos.motion.occlusion import consistency
+from kairos.training.searched import searched_flows
 from kairos.weights.containers import open_container
 from kairos.weights.recognise import recognised
 
-LINEAR, FORWARD, QUADRATIC, GIMM_TWO, GIMM_FOUR = "linear", "forward warp", "quadratic, 4", "gimm, 2", "gimm, 4"
+LINEAR, FORWARD, CARRIED, QUADRATIC = "linear", "forward warp", "carried, 2", "quadratic, 4"
+GIMM_TWO, GIMM_FOUR = "gimm, 2", "gimm, 4"
 """What they are called; the number tells the frames that are seen, two where there is none."""
-
-SHIPPED = Path(__file__).parents[1] / "engines" / "gimm" / "weights" / "gimm.safetensors"
-"""Weights that are taken unasked, where they are there."""
-
-_SHARPNESS = 0.3
-"""How sharply agreement of both flows decides what counts where several pixels arrive, per pixel of difference. Of 0.3,
-1, 4 and 20 the best for both carried rows on ten of the bench's scenes: what is to be beaten is not made easy to beat.
-"""
-
-_HIDDEN = 0.05
-"""Say of a pixel that the other frame hides: it counts where nothing else arrives."""
-
-_LEAST = 1e-3
-"""Of a pixel's worth; what gets less is a hole."""
-
-_SURE = 0.5
-"""Confidence from which on motion beyond the pair is believed."""
 
 Ways = Tuple[Tensor, Tensor]
 """From a time's pixels to frame 0 and to frame 1, (2, H, W) pixels each."""
@@ -70,7 +53,7 @@ class Flows:
 class Weights(NamedTuple):
     """Of GIMM, and their name."""
 
-    network: GIMM
+    network: Network
     name: str
 
     @property
@@ -80,18 +63,8 @@ class Weights(NamedTuple):
 
 
 def found_flows(before: Tensor, first: Tensor, second: Tensor, after: Tensor) -> Flows:
-    """The flows of four frames (3, H, W), evenly apart, sides of at least 64, by the search that ``swift`` begins from.
-
-    Where motion beyond the pair does not agree with the way back, the bend of its path is told by what surrounds it.
-    """
-    where = first.device
-    there, back = classical_prior(first, second).to(where)
-    beyond = []
-    for own, other, frame, neighbour in ((there, back, first, before), (back, there, second, after)):
-        out, home = classical_prior(frame, neighbour).to(where)
-        sure = confidence(consistency(own, other), own) * confidence(consistency(out, home), out)
-        beyond.append(fill_holes(own + out, sure > _SURE) - own)
-    return Flows(there, back, *beyond)
+    """Those of four frames (3, H, W); see :func:`kairos.training.searched.searched_flows`."""
+    return Flows(*searched_flows(before, first, second, after))
 
 
 def linear(flows: Flows) -> At:
@@ -104,47 +77,74 @@ def linear(flows: Flows) -> At:
     return at
 
 
-def forward_warp(flows: Flows) -> _Carried:
-    """Both flows carried along themselves to the time, and scaled."""
+def forward_warp(flows: Flows) -> At:
+    """Both flows carried along themselves to the time, and scaled: what arrives at a pixel is mixed (Niklaus and Liu,
+    "Softmax Splatting", CVPR 2020, by how well both flows agree), and where nothing arrives nothing moves.
+    """
+    ends = []
+    for flow, back, sign in ((flows.flow_01, flows.flow_10, 1.0), (flows.flow_10, flows.flow_01, -1.0)):
+        ends.append((flow[None], flow[None] * sign, (-consistency(flow, back).error[None]).exp().clamp(min=1e-6)))
+
+    def at(time: float) -> Ways:
+        total = 0.0
+        for (flow, velocity, sure), part in zip(ends, (time, 1 - time)):
+            # Nearer in time counts more.
+            sure = sure * (1 - part)
+            total = total + deposited(torch.cat([velocity * sure, sure], 1), flow * part)
+        velocity = total[0, :2] / torch.where(total[0, 2:] == 0, 1.0, total[0, 2:])
+        return ways(velocity, torch.zeros_like(velocity), time)
+
+    return at
+
+
+def carried(flows: Flows) -> Carried:
+    """The same as Kairos carries motion: points that the other frame hides count where nothing else arrives, and what
+    nothing arrives at is filled from around it.
+    """
     still = torch.zeros_like(flows.flow_01)
-    return _Carried(flows, still, still)
+    return Carried(flows.flow_01, flows.flow_10, still, still)
 
 
-def quadratic(flows: Flows) -> _Carried:
-    """Both flows carried along the parabolas through three frames each (Xu et al., "Quadratic Video Interpolation",
+def quadratic(flows: Flows) -> Carried:
+    """Both flows carried so along the parabolas through three frames each (Xu et al., "Quadratic Video Interpolation",
     NeurIPS 2019, equation 4).
     """
-    return _Carried(flows, -0.5 * (flows.flow_01 + flows.before), -0.5 * (flows.flow_10 + flows.after))
+    bends = ends_of(flows.flow_01, flows.flow_10, flows.before, flows.after).bends()
+    return Carried(flows.flow_01, flows.flow_10, *bends)
 
 
 def gimm(weights: Weights, four: bool) -> Callable[[Flows], At]:
-    """GIMM over these flows. As in an engine it stands on what is carried forward; it sees four frames, or two."""
-    cell = CELL if weights.sees_four else 1
-    motion = GimmMotion(weights.network, cell)
+    """GIMM over these flows; it sees four frames, or two."""
+    motion = GimmMotion(weights.network)
 
     def begun(flows: Flows) -> At:
         known = motion.know(flows.flow_01, flows.flow_10, *((flows.before, flows.after) if four else ()))
-        carried = (quadratic if four else forward_warp)(flows)
-
-        def at(time: float) -> Ways:
-            if cell == 1:
-                return motion.at(known, time)
-            path = carried.path(time)
-            return motion.at(known, time, path[:2], path[2:] if four else None)
-
-        return at
+        return lambda time: motion.at(known, time)
 
     return begun
 
 
 def methods(weights: Optional[Weights]) -> Dict[str, Callable[[Flows], At]]:
     """By name; without weights those that need none."""
-    found: Dict[str, Callable[[Flows], At]] = {LINEAR: linear, FORWARD: forward_warp, QUADRATIC: quadratic}
+    found: Dict[str, Callable[[Flows], At]] = {
+        LINEAR: linear,
+        FORWARD: forward_warp,
+        CARRIED: lambda flows: _of_path(carried(flows)),
+        QUADRATIC: lambda flows: _of_path(quadratic(flows)),
+    }
     if weights is not None:
         found[GIMM_TWO] = gimm(weights, four=False)
         if weights.sees_four:
             found[GIMM_FOUR] = gimm(weights, four=True)
     return found
+
+
+def _of_path(each: Carried) -> At:
+    def at(time: float) -> Ways:
+        path = each.path(time)
+        return ways(path[:2], path[2:], time)
+
+    return at
 
 
 def gimm_weights(told: str, device: torch.device) -> Optional[Weights]:
@@ -167,40 +167,6 @@ def gimm_weights(told: str, device: torch.device) -> Optional[Weights]:
 def _of_file(path: Path, device: torch.device) -> Weights:
     with open_container(path) as container:
         match = recognised(container, [ARCHITECTURE]).match
-        network: GIMM = ARCHITECTURE.build(match.values)  # type: ignore[assignment]
+        network: Network = ARCHITECTURE.build(match.values)  # type: ignore[assignment]
         network.load_state_dict(match.tensors)
     return Weights(network.eval().requires_grad_(False).to(device), path.name)
-
-
-class _Carried:
-    """Pixels of both frames carried to a time with their motion; holes are filled from around them.
-
-    Args:
-        flows: of the pair.
-        bend_0, bend_1: (2, H, W) at both frames' pixels: times t (1 - t) it is how far the path lies from the straight
-            line.
-    """
-
-    def __init__(self, flows: Flows, bend_0: Tensor, bend_1: Tensor) -> None:
-        self._sides = []
-        for flow, back, bend, onward in (
-            (flows.flow_01, flows.flow_10, bend_0, 1.0),
-            (flows.flow_10, flows.flow_01, bend_1, -1.0),
-        ):
-            agreement = consistency(flow, back)
-            seen = 1 - occlusion(agreement, flow) * (1 - _HIDDEN)
-            self._sides.append((flow, bend, torch.cat([flow * onward, bend, seen]), agreement.error * -_SHARPNESS))
-
-    def __call__(self, time: float) -> Ways:
-        path = self.path(time)
-        return ways(path[:2], path[2:], time)
-
-    def path(self, time: float) -> Tensor:
-        """Velocity and bend, (4, H, W)."""
-        total = weight = torch.zeros_like(self._sides[0][3])
-        for (flow, bend, planes, importance), part in zip(self._sides, (time, 1 - time)):
-            arrived, area = splat(planes, flow * part + bend * (time * (1 - time)), importance, "softmax")
-            say = area.clamp(max=1) * arrived[4:] * (1 - part)
-            total, weight = total + arrived[:4] * say, weight + say
-        known = weight > _LEAST * _HIDDEN
-        return fill_holes(total / weight.clamp(min=_LEAST * _HIDDEN), known)

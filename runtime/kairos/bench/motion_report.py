@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from kairos.bench.motion import CURVED, EDGES, TRUE, TRUTH, Report, Sums, Tally
-from kairos.bench.motion_methods import FORWARD, GIMM_FOUR, GIMM_TWO, LINEAR, QUADRATIC
+from kairos.bench.motion_methods import CARRIED, FORWARD, GIMM_FOUR, GIMM_TWO, LINEAR, QUADRATIC
 from kairos.training.files import written_whole
 from kairos.training.gimm import TIMES
 from kairos.training.plot import ticks
@@ -33,6 +33,7 @@ Colour = Tuple[int, int, int]
 COLOURS: Mapping[str, Colour] = {
     LINEAR: (140, 140, 140),
     FORWARD: (36, 92, 168),
+    CARRIED: (60, 160, 190),
     QUADRATIC: (120, 70, 160),
     GIMM_TWO: (230, 140, 30),
     GIMM_FOUR: (200, 50, 40),
@@ -94,7 +95,7 @@ def _weights_line(report: Report) -> str:
 
 def _table(title: str, columns: Sequence[str], rows: Mapping[str, Sums], places: int, mean: bool) -> List[str]:
     names = [*columns, "mean"] if mean else list(columns)
-    width = max(map(len, (LINEAR, FORWARD, QUADRATIC)))
+    width = max(map(len, (LINEAR, FORWARD, CARRIED, QUADRATIC)))
     lines = [title, " ".join([" " * width, *(f"{name:>8}" for name in names)])]
     for name, figures in rows.items():
         every = [*figures, np.mean(figures)] if mean else list(figures)

@@ -1,75 +1,96 @@
-"""What Kairos' own implicit motion learns, and from what: the paths of made scenes at many times, without pictures.
+"""What Kairos' own implicit motion learns, and from what: the paths of made scenes at many times.
 
-It sees the true flows as an estimator would have found them: told by what surrounds them where a point is hidden in
-the other frame, and a little wrong everywhere.
+It sees their flows as they are, as an estimator would have found them (told by what surrounds them where a point is
+hidden in the other frame, a little wrong everywhere), or as the quick search of ``swift`` finds them in the pictures.
+What it learns is whose motion a pixel follows, at pixels where neighbouring motions differ.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.gimm.anchored import Anchored, Bends, bends_of, filled, ways
-from kairos.engines.gimm.motion import coarse
-from kairos.engines.gimm.network import State
-from kairos.training.losses import robust
-from kairos.training.scenes import VERSION, Paths, Scenes
+from kairos.engines.gimm.anchored import Anchored, Ends, ends_of, places
+from kairos.engines.gimm.carried import Carried
+from kairos.motion.fill import fill_holes
+from kairos.training.scenes import VERSION, Paths, Scenes, Switches
+from kairos.training.searched import searched_flows
 from kairos.training.swift import turned_flow
 from kairos.training.task import VALIDATION_SEED
 
 BATCH = 4
 
-SIZES: Mapping[str, Any] = {
-    "latent": 8, "widths": [16, 16], "blocks": 1, "refined": [16, 24], "refiners": 1, "hidden": 48, "layers": 4,
-}  # fmt: skip
-"""Of the network that is trained: a hundredth of the published one's work on a grid of cells of four pixels."""
+SIZES: Mapping[str, Any] = {"latent": 8, "width": 24, "hidden": 48}
+"""Of the network that is trained."""
 
 TIMES = tuple(number / 8 for number in range(1, 8))
 """At which it is judged."""
 
-_LOOKS = 4
+SWITCHES = Switches(films=False, shadows=False, shutter=False, brightness=False)
+"""What is on the pictures besides what moves is left out: a film or a shadow moves as nothing in the truth does."""
+
+_LOOKS = 8
 """Every scene is looked at in this many steps in a row, at other times and turned over another way."""
-_PER_LOOK = 2
+_PER_LOOK = 1
 """Times per step."""
-CELL = 4
-"""Pixels per cell of the grid on which it learns."""
+_PIXELS = 1024
+"""Pixels per scene and time."""
 
 _UNSEEN = 0.1
 """Weight of points that neither frame shows."""
 _FOUR = 0.6
 """Part of the steps that see the frame before the pair, and of those that see the frame after it."""
-_EXACT = 0.2
-"""Part of the steps that see the true flows as they are."""
+_EXACT, _SEARCHED = 0.4, 0.3
+"""Part of the scenes whose true flows are seen, and of those whose pictures are searched."""
 _OFF, _PART = 0.3, 0.02
 """Error of the flows that it sees: most pixels, and most part of the longest motion besides."""
 _PATCH = 16
 """Pixels over which the flows' error is the same way."""
+_BELIEF = 0.3
+"""Weight of the mean error of all motions, as much as each is believed, beside the error of their mean."""
+_EASE = 1.0
+"""An error counts as its part of what it was before, and this many pixels."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Pixels of one scene at one time.
+
+    Attributes:
+        scene: whose.
+        time: between 0 and 1.
+        base: (4, H, W) velocity and bend that have arrived.
+        pixels: (N,), row by row.
+        velocity: (N, 2), the truth; weight: (N,).
+    """
+
+    scene: int
+    time: float
+    base: Tensor
+    pixels: Tensor
+    velocity: Tensor
+    weight: Tensor
 
 
 @dataclass(frozen=True)
 class GimmBatch:
-    """B scenes on a grid of cells, in pixels of the frame; T times.
+    """What both frames of some scenes tell, and what they are asked."""
 
-    Attributes:
-        flow_01, flow_10, before, after: (B, 2, h, w), as they are seen, the last two to the frames around the pair, not
-            a number where these are not shown.
-        times: (T,).
-        flow_t0, flow_t1: (T, B, 2, h, w), true; weight: (T, B, 1, h, w).
-    """
+    ends: Tuple[Ends, ...]
+    asked: Tuple[Asked, ...]
 
-    flow_01: Tensor
-    flow_10: Tensor
-    before: Tensor
-    after: Tensor
-    times: Tuple[float, ...]
-    flow_t0: Tensor
-    flow_t1: Tensor
-    weight: Tensor
+
+@dataclass(frozen=True)
+class _Scene:
+    """(2, H, W) flows as they are seen: there, back, to the frame before, to the frame after; and the truth."""
+
+    flows: Tuple[Tensor, ...]
+    paths: Paths
 
 
 class GimmTask:
@@ -80,7 +101,7 @@ class GimmTask:
     def __init__(self, count: int = BATCH) -> None:
         self._count = count
         self._scenes: Dict[Tuple[int, int, str], Scenes] = {}
-        self._last: Optional[Tuple[Tuple[int, int, int, str], List[Paths], Tuple[float, ...]]] = None
+        self._last: Optional[Tuple[Tuple[int, int, int, str], List[_Scene], Tuple[float, ...]]] = None
 
     def __getstate__(self) -> Dict[str, Any]:
         """Another process makes its own scenes."""
@@ -92,7 +113,7 @@ class GimmTask:
 
     def samples(self, batch: GimmBatch) -> int:
         """Scenes in a batch."""
-        return len(batch.flow_01)
+        return len(batch.ends)
 
     def provenance(self) -> Mapping[str, str]:
         """Version of the scenes, and how many are seen at once."""
@@ -100,48 +121,68 @@ class GimmTask:
 
     def batch(self, seed: int, step: int, size: int, device: torch.device) -> GimmBatch:
         """Scenes number ``step / _LOOKS * count`` and following, at this step's times, turned over for it."""
-        paths, times = self._made(seed, step // _LOOKS, size, device)
+        scenes, times = self._made(seed, step // _LOOKS, size, device)
         look = step % _LOOKS
         chosen = range(look * _PER_LOOK, (look + 1) * _PER_LOOK)
         draw = np.random.default_rng((seed, step))
-        exact = draw.random() < _EXACT
-        noise = torch.Generator().manual_seed(int(draw.integers(1 << 62)))
         around = draw.random() < _FOUR, draw.random() < _FOUR
-        return _batch(paths, times, list(chosen), step, None if exact else noise, around)
+        picks = torch.Generator().manual_seed(int(draw.integers(1 << 62)))
+        ends, asked = [], []
+        for number, scene in enumerate(scenes):
+            flows = [turned_flow(flow[None], step)[0] for flow in scene.flows]
+            seen = _Seen.of(
+                flows[0], flows[1], *(flow if is_seen else None for flow, is_seen in zip(flows[2:], around))
+            )
+            ends.append(seen.ends)
+            asked += [_asked(number, seen, scene.paths, times[index], index, step, picks) for index in chosen]
+        return GimmBatch(tuple(ends), tuple(asked))
 
     def loss(self, model: nn.Module, batch: GimmBatch, progress: float) -> Tuple[Tensor, Dict[str, float]]:
-        """Errors of the velocity and of the distance from the straight line at every time."""
-        network, state, bends = _begun(model, batch)
-        parts = {"velocity": batch.weight.new_zeros(()), "bend": batch.weight.new_zeros(())}
-        for number, time in enumerate(batch.times):
-            path = network.path(state, time, bends)
-            velocity, away = _truth(batch, number)
-            found = path.velocity * CELL - velocity, path.bend * (CELL * time * (1 - time)) - away
-            for name, off in zip(parts, found):
-                parts[name] = parts[name] + _mean(robust(off), batch.weight[number])
-        total = torch.stack(list(parts.values())).sum() / len(batch.times)
-        return total, {name: float(part.detach()) / len(batch.times) for name, part in parts.items()}
+        """Errors of the velocity, as parts of what they were before."""
+        network: Any = model
+        latents = [network.latents(ends) for ends in batch.ends]
+        mean = believed = weights = batch.asked[0].velocity.new_zeros(())
+        for asked in batch.asked:
+            motions, says = network.weighed(
+                batch.ends[asked.scene], latents[asked.scene], asked.time, asked.base, asked.pixels
+            )
+            off = _long(motions[..., :2] - asked.velocity[:, None])
+            told = _long((motions[..., :2] * says[..., None]).sum(1) - asked.velocity)
+            counts = asked.weight / (0.5 * off[:, 0] + _EASE)
+            mean = mean + (told * counts).sum()
+            believed = believed + ((off * says).sum(1) * counts).sum()
+            weights = weights + asked.weight.sum()
+        mean, believed = mean / weights.clamp(min=1.0), believed / weights.clamp(min=1.0)
+        return mean + _BELIEF * believed, {"velocity": float(mean.detach()), "believed": float(believed.detach())}
 
     def validate(self, model: nn.Module, count: int, device: torch.device) -> Dict[str, float]:
         """End-point errors in pixels, means over :data:`TIMES` and scenes of the validation seed.
 
-        Of the velocity: ``velocity``, and beside it what arrives uncorrected (``forward``) and motion that stays where
-        it is (``linear``). Of the ways to both frames: ``two`` frames seen, ``straight`` what arrives uncorrected,
-        ``four`` frames seen, and ``quadratic`` what arrives on the parabola through four. The score is the opposite of
-        the first and of both own ways.
+        Of the velocity, first with true flows, then with those of the search: ``two`` frames seen and ``four``, beside
+        what arrives from as many (``carried two`` and so on). The score is the opposite of the sum of the logarithms of
+        what each becomes.
         """
-        supply = self._supply(VALIDATION_SEED, 256, device)
+        network: Any = model
         sums: Dict[str, float] = {}
+        supply = self._supply(VALIDATION_SEED, 256, device)
         with torch.no_grad():
             for number in range(count):
-                noise = torch.Generator().manual_seed(number)
-                paths = [supply.paths(number, TIMES)]
-                batch = _batch(paths, TIMES, list(range(len(TIMES))), 0, noise, (True, True))
-                for name, value in _errors(model, batch).items():
-                    sums[name] = sums.get(name, 0.0) + value / count
-        return {**sums, "score": -sums["velocity"] - sums["two"] - sums["four"]}
+                paths = supply.paths(number, TIMES[::2])
+                for kind, flows in (("", _true(paths)), ("searched ", _searched(supply, number))):
+                    for frames, far in (("two", (None, None)), ("four", flows[2:])):
+                        seen = _Seen.of(flows[0], flows[1], *far)
+                        latents = network.latents(seen.ends)
+                        for index, time in enumerate(TIMES[::2]):
+                            base = seen.carried.path(time)
+                            told = network.told(seen.ends, latents, time, base)
+                            for name, found in ((f"{kind}{frames}", told), (f"{kind}carried {frames}", base)):
+                                error = _error(found, paths, index) / (count * len(TIMES[::2]))
+                                sums[name] = sums.get(name, 0.0) + error
+        own = ("two", "four", "searched two", "searched four")
+        score = -sum(float(np.log(max(sums[name], 1e-6))) for name in own)
+        return {**sums, "score": score}
 
-    def _made(self, seed: int, number: int, size: int, device: torch.device) -> Tuple[List[Paths], Tuple[float, ...]]:
+    def _made(self, seed: int, number: int, size: int, device: torch.device) -> Tuple[List[_Scene], Tuple[float, ...]]:
         """Scenes, and the times at which they are known."""
         key = (seed, number, size, str(device))
         if self._last is None or self._last[0] != key:
@@ -149,48 +190,62 @@ class GimmTask:
             draw = np.random.default_rng((seed, number, len(TIMES)))
             times = tuple(map(float, draw.uniform(0.02, 0.98, _LOOKS * _PER_LOOK)))
             first = number * self._count
-            self._last = (key, [supply.paths(index, times) for index in range(first, first + self._count)], times)
+            scenes = [_seen_scene(supply, index, times, draw) for index in range(first, first + self._count)]
+            self._last = (key, scenes, times)
         return self._last[1:]
 
     def _supply(self, seed: int, size: int, device: torch.device) -> Scenes:
         key = (seed, size, str(device))
         if key not in self._scenes:
-            self._scenes[key] = Scenes(seed, size, size, device=device)
+            self._scenes[key] = Scenes(seed, size, size, device=device, switches=SWITCHES)
         return self._scenes[key]
 
 
-def _batch(
-    paths: List[Paths],
-    times: Tuple[float, ...],
-    chosen: List[int],
-    turn: int,
-    noise: Optional[torch.Generator],
-    around: Tuple[bool, bool],
-) -> GimmBatch:
-    flows = []
-    for way in ("01", "10", "0_before", "1_after"):
-        flow = turned_flow(torch.stack([getattr(each, f"flow_{way}") for each in paths]), turn)
-        visible = turned_plane(torch.stack([getattr(each, f"visible_{way}") for each in paths]), turn)
-        flows.append(flow if noise is None else _estimated(flow, visible, noise))
-    there, back, *beyond = flows
-    before, after = (flow if seen else torch.full_like(flow, torch.nan) for flow, seen in zip(beyond, around))
-    to_0, to_1 = (
-        turned_flow(torch.stack([getattr(each, name)[chosen] for each in paths], 1), turn)
-        for name in ("flow_t0", "flow_t1")
+@dataclass(frozen=True)
+class _Seen:
+    """A pair's flows made ready."""
+
+    ends: Ends
+    carried: Carried
+
+    @staticmethod
+    def of(there: Tensor, back: Tensor, before: Optional[Tensor], after: Optional[Tensor]) -> _Seen:
+        ends = ends_of(there, back, before, after)
+        return _Seen(ends, Carried(there, back, *ends.bends()))
+
+
+def _seen_scene(supply: Scenes, index: int, times: Sequence[float], draw: np.random.Generator) -> _Scene:
+    paths = supply.paths(index, times)
+    kind, noise = draw.random(), torch.Generator().manual_seed(int(draw.integers(1 << 62)))
+    if kind < _EXACT:
+        return _Scene(_true(paths), paths)
+    if kind < _EXACT + _SEARCHED:
+        return _Scene(_searched(supply, index), paths)
+    there, back, before, after = (
+        _estimated(getattr(paths, f"flow_{way}"), getattr(paths, f"visible_{way}"), noise)
+        for way in ("01", "10", "0_before", "1_after")
     )
-    seen = torch.stack([torch.maximum(each.visible_t0, each.visible_t1)[chosen] for each in paths], 1)
-    valid = torch.stack([each.valid_t[chosen] for each in paths], 1)
-    weight = turned_plane(valid * (_UNSEEN + (1 - _UNSEEN) * seen), turn)
-    return GimmBatch(
-        _shrunk(there),
-        _shrunk(back),
-        _shrunk(before),
-        _shrunk(after),
-        tuple(times[number] for number in chosen),
-        _shrunk(to_0),
-        _shrunk(to_1),
-        _shrunk(weight),
-    )
+    return _Scene((there, back, before, after), paths)
+
+
+def _true(paths: Paths) -> Tuple[Tensor, ...]:
+    return paths.flow_01, paths.flow_10, paths.flow_0_before, paths.flow_1_after
+
+
+def _searched(supply: Scenes, index: int) -> Tuple[Tensor, ...]:
+    before, first, second, after = supply.render(index, (-1.0, 0.0, 1.0, 2.0))
+    return searched_flows(before, first, second, after)
+
+
+def _asked(scene: int, seen: _Seen, paths: Paths, time: float, index: int, turn: int, picks: torch.Generator) -> Asked:
+    base = seen.carried.path(time)
+    pixels = places(base[:2])
+    if len(pixels) > _PIXELS:
+        pixels = pixels[torch.randperm(len(pixels), generator=picks)[:_PIXELS].to(pixels.device)]
+    velocity = turned_flow((paths.flow_t1[index] - paths.flow_t0[index])[None], turn)[0]
+    shown = torch.maximum(paths.visible_t0[index], paths.visible_t1[index])
+    weight = turned_plane(paths.valid_t[index] * (_UNSEEN + (1 - _UNSEEN) * shown), turn)
+    return Asked(scene, time, base, pixels, velocity.flatten(1).T[pixels], weight.flatten()[pixels])
 
 
 def turned_plane(planes: Tensor, step: int) -> Tensor:
@@ -200,59 +255,22 @@ def turned_plane(planes: Tensor, step: int) -> Tensor:
 
 
 def _estimated(flow: Tensor, visible: Tensor, noise: torch.Generator) -> Tensor:
-    """A true flow as an estimator would find it."""
-    guessed = filled(flow, (visible > 0.5).to(flow.dtype))
-    batch, _, height, width = flow.shape
-    off = torch.randn(batch, 2, height // _PATCH + 2, width // _PATCH + 2, generator=noise)
-    off = F.interpolate(off, (height, width), mode="bicubic", align_corners=False).to(flow.device)
-    most = torch.rand(batch, 1, 1, 1, generator=noise).to(flow.device)
-    longest = flow.abs().amax((1, 2, 3), keepdim=True)
-    return guessed + off * most * (_OFF + _PART * longest * (most > 0.5))
+    """A true flow (2, H, W) as an estimator would find it."""
+    guessed = fill_holes(flow, visible > 0.5)
+    height, width = flow.shape[-2:]
+    off = torch.randn(1, 2, height // _PATCH + 2, width // _PATCH + 2, generator=noise)
+    off = F.interpolate(off, (height, width), mode="bicubic", align_corners=False)[0].to(flow.device)
+    most = float(torch.rand((), generator=noise))
+    return guessed + off * most * (_OFF + _PART * float(flow.abs().max()) * (most > 0.5))
 
 
-def _begun(model: nn.Module, batch: GimmBatch) -> Tuple[Anchored, State, Bends]:
-    network: Any = model
-    flows = [flow / CELL for flow in (batch.flow_01, batch.flow_10, batch.before, batch.after)]
-    return network, network.encode(*flows[:2]), bends_of(*flows)
+def _error(found: Tensor, paths: Paths, index: int) -> float:
+    """Mean error of the velocity in pixels, where the truth is valid and either frame shows the point."""
+    off = _long((found[:2] - (paths.flow_t1[index] - paths.flow_t0[index])).permute(1, 2, 0))
+    here = (paths.valid_t[index] > 0.5) & (torch.maximum(paths.visible_t0[index], paths.visible_t1[index]) > 0.5)
+    return float((off * here[0]).sum() / here.sum().clamp(min=1))
 
 
-def _truth(batch: GimmBatch, number: int) -> Tuple[Tensor, Tensor]:
-    """Velocity at a time, and how far what is seen there lies from the straight line; both (B, 2, h, w) pixels."""
-    to_0, to_1, time = batch.flow_t0[number], batch.flow_t1[number], batch.times[number]
-    return to_1 - to_0, -to_0 * (1 - time) - to_1 * time
-
-
-def _errors(model: nn.Module, batch: GimmBatch) -> Dict[str, float]:
-    network, state, bends = _begun(model, batch)
-    sums: Dict[str, float] = {}
-
-    def count(name: str, found: Tensor, truth: Tensor, number: int) -> None:
-        off = (found * CELL - truth).square().sum(1, keepdim=True).sqrt()
-        weight = batch.weight[number].repeat(1, 1, 1, truth.shape[-1] // batch.weight.shape[-1])
-        sums[name] = sums.get(name, 0.0) + float(_mean(off, weight)) / len(batch.times)
-
-    for number, time in enumerate(batch.times):
-        two, four = network.path(state, time), network.path(state, time, bends)
-        staying = (batch.flow_01 * (1 - time) - batch.flow_10 * time) / CELL
-        for name, found in (("velocity", two.velocity), ("forward", two.arrived), ("linear", staying)):
-            count(name, found, _truth(batch, number)[0], number)
-        for name, velocity, bend in (
-            ("two", two.velocity, two.bend),
-            ("straight", two.arrived, torch.zeros_like(two.bend)),
-            ("four", four.velocity, four.bend),
-            ("quadratic", two.arrived, four.given),
-        ):
-            # Both ways side by side: the mean over both.
-            found = torch.cat(ways(velocity, bend, time), -1)
-            count(name, found, torch.cat([batch.flow_t0[number], batch.flow_t1[number]], -1), number)
-    return sums
-
-
-def _shrunk(planes: Tensor) -> Tensor:
-    """Means over cells, in the frame's pixels still."""
-    flat = planes.reshape(-1, *planes.shape[-3:])
-    return (coarse(flat, CELL) * CELL).reshape(*planes.shape[:-2], -(-planes.shape[-2] // CELL), -1)
-
-
-def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    return (values * weight).sum() / weight.sum().clamp(min=1.0)
+def _long(vectors: Tensor) -> Tensor:
+    # Smooth at nothing: its slope there is none.
+    return (vectors.square().sum(-1) + 1e-6).sqrt()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import pytest
 import torch
 
@@ -11,6 +9,7 @@ from kairos.errors import BadRequest
 from kairos.training.gimm import TIMES, GimmTask
 from kairos.training.scenes import Scenes, Switches
 from kairos.training.tasks import task as task_of
+from support.implicit import silent
 
 CPU = torch.device("cpu")
 
@@ -33,20 +32,33 @@ def test_paths_are_those_of_the_scene_with_its_pictures() -> None:
 
 
 def test_a_step_sees_the_same_in_whichever_order_it_is_asked(task: GimmTask) -> None:
-    first = task.batch(0, 5, 64, CPU)
+    first = task.batch(0, 9, 64, CPU)
     task.batch(0, 2, 64, CPU)
-    again = task.batch(0, 5, 64, CPU)
-    assert first.times == again.times and all(0 < time < 1 for time in first.times)
-    for each in fields(first):
-        if each.name != "times":
-            one, other = getattr(first, each.name), getattr(again, each.name)
-            assert torch.equal(one.nan_to_num(1e9), other.nan_to_num(1e9))
-    assert first.times != task.batch(0, 6, 64, CPU).times
+    again = task.batch(0, 9, 64, CPU)
+    assert len(first.ends) == 2 and len(first.asked) == 2
+    for one, other in zip(first.asked, again.asked):
+        assert one.time == other.time and 0 < one.time < 1
+        for name in ("base", "pixels", "velocity", "weight"):
+            assert torch.equal(getattr(one, name), getattr(other, name))
+    for one_end, other_end in zip(first.ends, again.ends):
+        assert torch.equal(one_end.planes, other_end.planes)
+    assert first.asked[0].time != task.batch(0, 10, 64, CPU).asked[0].time
+
+
+def test_what_is_asked_is_turned_with_the_scene(task: GimmTask) -> None:
+    """Of pixels that arrive exactly the truth is what has arrived, whichever way the scene is turned."""
+    for step in range(4):
+        for asked in task.batch(1, step, 96, CPU).asked:
+            arrived = asked.base[:2].flatten(1).T[asked.pixels]
+            off = (arrived - asked.velocity).square().sum(1).sqrt()
+            long = asked.velocity.square().sum(1).sqrt()
+            if len(off) > 50:
+                assert float(off.median()) < max(0.5, 0.5 * float(long.median()))
 
 
 def test_some_steps_on_one_batch_lower_the_loss(task: GimmTask) -> None:
     torch.manual_seed(2)
-    network, batch = task.model(), task.batch(0, 5, 64, CPU)
+    network, batch = task.model(), task.batch(0, 5, 96, CPU)
     optimizer = torch.optim.AdamW(network.parameters(), 3e-3)
     losses = []
     for _ in range(40):
@@ -55,18 +67,17 @@ def test_some_steps_on_one_batch_lower_the_loss(task: GimmTask) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(float(loss.detach()))
-        assert set(parts) == {"velocity", "bend"}
-    assert losses[-1] < 0.9 * losses[0]
+        assert set(parts) == {"velocity", "believed"}
+    assert losses[-1] < 0.7 * losses[0]
 
 
-def test_an_untrained_network_is_judged_about_as_good_as_what_it_starts_from() -> None:
-    torch.manual_seed(2)
-    task = GimmTask(1)
-    figures = task.validate(task.model().eval(), 1, CPU)
-    for own, start in (("velocity", "forward"), ("two", "straight"), ("four", "quadratic")):
-        assert abs(figures[own] - figures[start]) < 0.25 * figures[start]
-    assert figures["forward"] < figures["linear"]
-    assert len(TIMES) == 7
+def test_it_is_judged_beside_what_is_carried_with_true_flows_and_with_found_ones() -> None:
+    figures = GimmTask(1).validate(silent(), 1, CPU)
+    for flows in ("", "searched "):
+        for frames in ("two", "four"):
+            # One that leaves what arrives as it is, is as good as what arrives.
+            assert figures[f"{flows}{frames}"] == pytest.approx(figures[f"{flows}carried {frames}"], rel=1e-4)
+    assert figures["two"] < figures["searched two"] and len(TIMES) == 7
 
 
 def test_it_is_trained_as_a_whole() -> None:

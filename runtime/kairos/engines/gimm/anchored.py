@@ -1,199 +1,301 @@
-"""Kairos' own implicit motion: GIMM's latents and coordinate network, which correct what arrives and bend its path.
+"""Kairos' own implicit motion: motion latents and a coordinate network that says whose motion a pixel follows.
 
-The published network tells the velocity itself, and that the way to both frames is straight. Here the velocities are
-carried forward beside the latents, and the coordinate network corrects them. It also tells how far the path bends.
-Where the frames before and after the pair are known, they tell most of it: their flows are carried forward as well.
-Two frames show no acceleration; they show turns, though. Of something that turns, neighbouring pixels move differently,
-and where a pixel's velocity changes along its own way, so does the pixel's (the convective part of acceleration): so
-it is where the centre rests. How far to believe either is learned.
+The published network tells a velocity itself. Here a pixel of a time is asked, at its place and time, which of the
+motions that have arrived around it (and of those that both frames show at the ends of these) is its own: so it says
+nothing that nobody has seen, and an edge is as sharp as in the flows. What it is told of every one is what both frames
+show where that motion comes from and goes to: how well they agree with it, whether the way back does, and their motion
+latents there, which are GIMM's: both velocities, brought to a range and encoded.
 
-All on the flows' own grid, in its pixels; nothing hangs on the grid's size.
+It is asked where neighbouring motions differ; elsewhere there is nothing to choose. All on the flows' own grid, in its
+pixels; nothing hangs on the grid's size.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.gimm.network import GIMM, State, places
-from kairos.engines.gimm.splatting import deposited
-from kairos.engines.published import Time
+from kairos.engines.blocks import channels_last, dtype_of
+from kairos.engines.fetching import warp
+from kairos.engines.gimm.network import Residual
 
-GAIN = "gain"
+AROUND = "around.weight"
 """The tensor that sets this network's weights apart."""
 
-_FEATURES, _BESIDE = 24, 15
-"""What the coordinate network answers with, and what it is told beside the latent."""
-_COUNTS = (0.1, 0.1, 0.1, 0.1, 1.0, 1.0)
-"""What is decided from the features: corrections of velocity and bend, of which a tenth counts, and two shares."""
+PLACES: Tuple[Tuple[int, int], ...] = (
+    (0, 0),
+    *((reach * row, reach * column) for reach in (3, 10) for row, column in ((1, 0), (-1, 0), (0, 1), (0, -1))),
+)
+"""Rows and columns away from a pixel, where motions are that may be its own; the first is what has arrived there."""
 
-_HALVINGS = 7
-"""How often a plane is halved to fill its holes: wider ones than this make are told to be at rest."""
+_TOLD = 16
+"""What is told of every motion besides the latents at both its ends."""
+_PLANES = 5
+"""What a frame's latents are made of: velocity, bend, how well the way back agrees."""
+_CELL = 4
+"""Pixels per cell of the grid of latents, along each side."""
+_SLOPE = 0.1
 
-_LEAST = 1e-4
-"""Arrivals under this part of a pixel are none."""
-
-
-@dataclass(frozen=True)
-class Bends:
-    """What the frames before and after a pair tell of its paths.
-
-    Attributes:
-        at_0, at_1: (B, 2, H, W) pixels per squared interval, at the pixels of both frames, as :class:`Path` has it.
-        known_0, known_1: (B, 1, H, W), 1 where it is known, else 0.
-    """
-
-    at_0: Tensor
-    at_1: Tensor
-    known_0: Tensor
-    known_1: Tensor
+_APART, _REACH = 0.5, 4
+"""A pixel is asked where motions this far away on both sides, pixels, differ so much from going on evenly, pixels."""
+_SHARE = 0.25
+"""At most this part of all pixels is asked: those where motions differ most."""
+_CHUNK = 1 << 13
+"""Pixels of which all motions are weighed at once: what they are told stays in the processor's cache."""
 
 
 @dataclass(frozen=True)
-class Path:
-    """At the pixels of a time, (B, 2, H, W) pixels per interval and its square.
+class Ends:
+    """What both frames tell of a pair's motion, H rows and W columns.
 
     Attributes:
-        velocity: from frame 0 to frame 1.
-        bend: times t (1 - t) it is how far the pixel lies from the straight line between both.
-        arrived, given: the velocity, and the bend that the neighbouring frames tell (0 where they do not), carried
-            forward, uncorrected.
+        rows: of either frame (H * W, 5): velocity from frame 0 to frame 1, x and y; bend (times t (1 - t) it is how far
+            a path lies from the straight line); how far the way back misses, pixels.
+        planes: (2, 5, h, w), the same on the grid of latents, brought to a range.
+        size: H and W; bent: any path bends.
     """
 
-    velocity: Tensor
-    bend: Tensor
-    arrived: Tensor
-    given: Tensor
+    rows: Tuple[Tensor, Tensor]
+    planes: Tensor
+    size: Tuple[int, int]
+    bent: bool
+
+    def bends(self) -> Tuple[Tensor, Tensor]:
+        """Of both frames, (2, H, W)."""
+        zero, one = (rows[:, 2:4].T.reshape(2, *self.size).contiguous() for rows in self.rows)
+        return zero, one
 
 
-class Anchored(GIMM):
-    """The network; arguments as :class:`kairos.engines.gimm.network.GIMM` has them, but for those of its making."""
+def ends_of(flow_01: Tensor, flow_10: Tensor, before: Optional[Tensor] = None, after: Optional[Tensor] = None) -> Ends:
+    """From flows (2, H, W): the pair's, finite, that from frame 0 to the frame before it, and that from frame 1 to the
+    frame after it, frames evenly apart. Where one of these is missing or not finite the other tells, else neither.
 
-    def __init__(
-        self,
-        latent: int,
-        widths: Sequence[int],
-        blocks: int,
-        refined: Sequence[int],
-        refiners: int,
-        hidden: int,
-        layers: int,
-    ) -> None:
-        super().__init__(latent, widths, blocks, refined, refiners, hidden, layers, _BESIDE, _FEATURES)
-        # Before it has learned it corrects nothing.
-        self.gain = nn.Parameter(torch.zeros(_FEATURES, len(_COUNTS)))
+    With x(s) = x + v s + h s^2 at frame 0, the flows to both its neighbours are v + h and -v + h.
+    """
+    flows = flow_01.float(), flow_10.float()
+    bends, known = zip(*(_bend(flow, beyond) for flow, beyond in zip(flows, (before, after))))
+    frames: List[Tensor] = []
+    for end, (flow, back, sign) in enumerate(((*flows, 1.0), (*flows[::-1], -1.0))):
+        error = (warp(back[None], flow[None])[0] + flow).square().sum(0, keepdim=True).sqrt()
+        there = warp(torch.cat([bends[1 - end], known[1 - end]])[None], flow[None])[0]
+        bend = torch.where(known[end] > 0, bends[end], torch.where(there[2:] > 0.99, there[:2], 0.0))
+        frames.append(torch.cat([flow * sign, bend, error]))
+    both = torch.stack(frames)
+    scale = both[:, :2].abs().amax().clamp(min=1e-3)
+    ranged = torch.cat([both[:, :4] / scale, _level(both[:, 4:])], 1)
+    height, width = flow_01.shape[-2:]
+    padded = F.pad(ranged, (0, -width % _CELL, 0, -height % _CELL), mode="replicate")
+    rows = [frame.reshape(_PLANES, -1).T.contiguous() for frame in frames]
+    bent = bool(both[:, 2:4].any())
+    return Ends((rows[0], rows[1]), F.avg_pool2d(padded, _CELL), (int(height), int(width)), bent)
 
-    def flows(self, state: State, time: Time) -> Tuple[Tensor, Tensor]:
-        """From the pixels of a time to frame 0 and to frame 1, (B, 2, H, W) pixels."""
-        path = self.path(state, time)
-        return ways(path.velocity, path.bend, time)
 
-    def path(self, state: State, time: Time, bends: Optional[Bends] = None) -> Path:
-        """Velocity and bend at a time. Without ``bends`` it sees the two frames alone."""
-        scale = state.scale[:, None, None, None]
-        longest = torch.where(scale == 0, 1.0, scale)
-        bends = bends or _unknown(state)
-        zero, sure_0 = _carried(
-            [state.latent_0, 2 * state.velocities[:, :, 0] - 1, bends.at_0 / longest * bends.known_0, bends.known_0],
-            state.flow_01 * time,
-            state.weight_0,
+class Anchored(nn.Module):
+    """The network.
+
+    Args:
+        latent: channels of the motion latents.
+        width: of the encoder's convolutions.
+        hidden: channels of the coordinate network.
+    """
+
+    def __init__(self, latent: int, width: int, hidden: int) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Conv2d(_PLANES, width, 3, 1, 1),
+            nn.LeakyReLU(_SLOPE),
+            Residual(width),
+            nn.LeakyReLU(_SLOPE),
+            nn.Conv2d(width, latent, 3, 1, 1),
         )
-        one, sure_1 = _carried(
-            [state.latent_1, 2 * state.velocities[:, :, 1] - 1, bends.at_1 / longest * bends.known_1, bends.known_1],
-            state.flow_10 * (1 - time),
-            state.weight_1,
-        )
-        say_0, say_1 = sure_0 * (1 - time), sure_1 * time
-        total = say_0 + say_1
-        both = (zero[:, -5:] * say_0 + one[:, -5:] * say_1) / total.clamp(min=_LEAST)
-        # Between -1 and 1 of the pair's longest component.
-        anchor = filled(both[:, :2], (total > _LEAST).to(both.dtype))
-        given = both[:, 2:4] / both[:, 4:].clamp(min=_LEAST)
-        # One of both neighbours will do.
-        known = torch.maximum(zero[:, -1:] * sure_0, one[:, -1:] * sure_1)
-        slopes = slopes_of(anchor * scale)
-        steady = -0.5 * (slopes[:, :2] * anchor[:, :1] + slopes[:, 2:] * anchor[:, 1:])
-        apart = (zero[:, -5:-3] - one[:, -5:-3]) * torch.minimum(sure_0, sure_1)
-        latent = self.refined(state, torch.cat([zero[:, :-5], one[:, :-5]], 1)).float()
-        # A sine of large numbers is noise, and nothing would hold the latents back.
-        latent = latent * (latent.square().mean(1, keepdim=True) + 1).rsqrt()
-        told = [latent, anchor, apart, sure_0, sure_1, slopes, steady, given, known]
-        features = self.hyponet(torch.cat(told, 1), places(latent, time)) - 0.5
-        decided = self.gain.float() * self.gain.new_tensor(_COUNTS, dtype=torch.float32)
-        found = torch.einsum("bfhw,fd->bdhw", features, decided)
-        bend = found[:, 2:4] + found[:, 4:5] * steady + (1 + found[:, 5:]) * known * given
-        return Path((anchor + found[:, :2]) * scale, bend * scale, anchor * scale, known * given * scale)
+        channels_last(self.encoder)
+        self.first = nn.Linear(_TOLD + 2 * latent, hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.own = nn.Linear(hidden, hidden)
+        self.around = nn.Linear(2 * hidden, hidden, bias=False)
+        self.third = nn.Linear(hidden, hidden)
+        self.last = nn.Linear(hidden, 3)
+        with torch.no_grad():
+            self.last.weight.zero_()
+            # Before it has learned, what has arrived is worth more than what the ends show.
+            self.last.bias.copy_(torch.tensor([0.0, -1.0, -1.0]))
+
+    def latents(self, ends: Ends) -> Tuple[Tensor, Tensor]:
+        """Of either frame (h * w, C) float32, cell by cell."""
+        found = self.encoder(ends.planes.to(dtype_of(self))).float()
+        # A mean square of one at most: nothing else would hold them back.
+        found = found * (found.square().mean(1, keepdim=True) + 1).rsqrt()
+        zero, one = found.flatten(2).transpose(1, 2)
+        return zero, one
+
+    def weighed(
+        self, ends: Ends, latents: Tuple[Tensor, Tensor], time: float, base: Tensor, asked: Tensor
+    ) -> Tuple[Tensor, Tensor]:
+        """The motions that some pixels may follow, and how much each of them is believed.
+
+        Args:
+            ends: of the pair; latents: of :meth:`latents`.
+            time: 0..1.
+            base: (4, H, W), velocity and bend that have arrived at the time's pixels.
+            asked: (N,) the pixels, row by row.
+
+        Returns:
+            (N, M, 4) velocity and bend; (N, M) in 0..1, of sum 1.
+        """
+        motions, told = _evidence(ends, latents, time, base, asked)
+        dtype = dtype_of(self)
+        each = self.second(self.first(told.to(dtype)).relu()).relu()
+        among = self.around(torch.cat([each.mean(1), each.amax(1)], -1))
+        says = self.last(self.third((self.own(each) + among[:, None]).relu()).relu())
+        return motions, says.float().flatten(1).softmax(1)
+
+    def told(self, ends: Ends, latents: Tuple[Tensor, Tensor], time: float, base: Tensor) -> Tensor:
+        """Velocity and bend (4, H, W) at a time, from those that have arrived, ``base`` (4, H, W)."""
+        asked = places(base[:2])
+        if not len(asked):
+            return base
+        parts = []
+        for some in asked.split(_CHUNK):
+            motions, says = self.weighed(ends, latents, time, base, some)
+            parts.append((motions * says[..., None]).sum(1))
+        answer = base.flatten(1).clone()
+        answer[:, asked] = torch.cat(parts).T
+        return answer.reshape(base.shape)
 
 
-def ways(velocity: Tensor, bend: Tensor, time: Time) -> Tuple[Tensor, Tensor]:
-    """The flows to both frames along a path (see :class:`Path`), (B, 2, H, W) pixels."""
+def places(velocity: Tensor) -> Tensor:
+    """(N,) pixels, row by row, near which a velocity (2, H, W) does not go on evenly."""
+    uneven = torch.zeros_like(velocity[:1])
+    for axis in (1, 2):
+        length = velocity.shape[axis]
+        if length <= 2 * _REACH:
+            continue
+        bend = velocity.narrow(axis, 0, length - 2 * _REACH) + velocity.narrow(axis, 2 * _REACH, length - 2 * _REACH)
+        bend = (bend - 2 * velocity.narrow(axis, _REACH, length - 2 * _REACH)).abs().sum(0, keepdim=True)
+        inner = uneven.narrow(axis, _REACH, length - 2 * _REACH)
+        torch.maximum(inner, bend, out=inner)
+    uneven = F.max_pool2d(uneven[None], 5, 1, 2).flatten()
+    least = _APART
+    while int((uneven > least).sum()) > _SHARE * len(uneven):
+        least *= 1.1
+    return (uneven > least).nonzero()[:, 0]
+
+
+def ways(velocity: Tensor, bend: Tensor, time: float) -> Tuple[Tensor, Tensor]:
+    """The flows to both frames along a path, planes (..., 2, H, W) in pixels per interval and its square: times
+    t (1 - t) the bend is how far a pixel lies from the straight line between both ends.
+    """
     away = bend * (time * (1 - time))
     return -velocity * time - away, velocity * (1 - time) - away
 
 
-def bends_of(
-    flow_01: Tensor, flow_10: Tensor, before: Optional[Tensor] = None, after: Optional[Tensor] = None
-) -> Bends:
-    """What the neighbouring frames tell, from flows (B, 2, H, W): the pair's, that from frame 0 to the frame before it,
-    and that from frame 1 to the frame after it, frames evenly apart. What is missing or not finite is not known.
-
-    With x(s) = x + v s + h s^2 at frame 0, the flows to both its neighbours are v + h and -v + h.
-    """
-    found = []
-    for onward, beyond in ((flow_01, before), (flow_10, after)):
-        none = torch.zeros_like(onward)
-        bend = none if beyond is None else -0.5 * (onward + beyond)
-        known = bend.isfinite().all(1, keepdim=True) & torch.tensor(beyond is not None, device=onward.device)
-        found.append((torch.where(known, bend, none), known.to(onward.dtype)))
-    (at_0, known_0), (at_1, known_1) = found
-    return Bends(at_0, at_1, known_0, known_1)
+def bends_at(ends: Ends, time: float, velocity: Tensor) -> Tensor:
+    """(2, H, W): how paths bend that arrive with a velocity (2, H, W), as both frames tell at their ends."""
+    bend = torch.zeros_like(velocity)
+    if not ends.bent:
+        return bend
+    # The ends of a path hang on its bend: looked up once more, they are near enough.
+    for _ in range(2):
+        rows = torch.cat([velocity, bend]).flatten(1).T[None]
+        (near, _), (far, _) = _both_ends(ends, time, rows, _pixels(ends.size, velocity.device))
+        off = [(each[0, :, :2] - rows[0, :, :2]).abs().sum(-1, keepdim=True) + 0.1 for each in (near, far)]
+        say = (1 - time) * off[1] / ((1 - time) * off[1] + time * off[0])
+        found = near[0, :, 2:4] * say + far[0, :, 2:4] * (1 - say)
+        bend = found.T.reshape(bend.shape)
+    return bend
 
 
-def slopes_of(velocity: Tensor) -> Tensor:
-    """(B, 4, H, W): how much the velocity's x and y change per pixel along x, then along y.
-
-    Of the changes to either side the lesser is taken, and none where they differ in sign: a border between two things
-    that move is no turn of either.
-    """
-    found: List[Tensor] = []
-    for axis in (3, 2):
-        change = velocity.diff(dim=axis)
-        pad = (1, 1, 0, 0) if axis == 3 else (0, 0, 1, 1)
-        around = F.pad(change, pad, mode="replicate")
-        length = velocity.shape[axis]
-        before, after = around.narrow(axis, 0, length), around.narrow(axis, 1, length)
-        least = torch.where(before.abs() < after.abs(), before, after)
-        found.append(torch.where(before * after > 0, least, 0.0))
-    return torch.cat(found, 1)
+def _bend(onward: Tensor, beyond: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
+    """(2, H, W) bend and (1, H, W) where it is known."""
+    if beyond is None:
+        return torch.zeros_like(onward), torch.zeros_like(onward[:1])
+    bend = -0.5 * (onward + beyond.float())
+    known = bend.isfinite().all(0, keepdim=True)
+    return torch.where(known, bend, 0.0), known.to(bend.dtype)
 
 
-def filled(planes: Tensor, known: Tensor) -> Tensor:
-    """Planes (B, C, H, W) with their unknown pixels (``known``, (B, 1, H, W), is 0 there) told by those around."""
-    levels, share = [(planes * known, known)], known
-    for _ in range(_HALVINGS):
-        whole, share = levels[-1]
-        if min(whole.shape[-2:]) < 2:
-            break
-        levels.append((F.avg_pool2d(whole, 2, ceil_mode=True), F.avg_pool2d(share, 2, ceil_mode=True)))
-    answer = levels[-1][0] / levels[-1][1].clamp(min=1e-9)
-    for whole, share in reversed(levels[:-1]):
-        answer = F.interpolate(answer, whole.shape[-2:], mode="bilinear", align_corners=False)
-        answer = torch.where(share > 0, whole / share.clamp(min=1e-9), answer)
-    return answer
+def _pixels(size: Tuple[int, int], device: torch.device) -> Tuple[Tensor, Tensor]:
+    """Columns and rows, (1, H * W) float32."""
+    y, x = torch.meshgrid(*(torch.arange(length, device=device) for length in size), indexing="ij")
+    return x.reshape(1, -1).float(), y.reshape(1, -1).float()
 
 
-def _carried(parts: Sequence[Tensor], flow: Tensor, weight: Tensor) -> Tuple[Tensor, Tensor]:
-    """Planes (B, C, H, W) carried forward, put together, and in 0..1 how much arrived."""
-    planes = torch.cat([part.float() for part in parts], 1)
-    arrived = deposited(torch.cat([planes * weight, weight, torch.ones_like(weight)], 1), flow)
-    total, area = arrived[:, -2:-1], arrived[:, -1:]
-    return arrived[:, :-2] / torch.where(total == 0, 1.0, total), area.clamp(max=1)
+Looked = Tuple[Tensor, Tuple[Tensor, Tensor]]
+"""A frame's rows (..., 5), and the columns and rows in which they were looked up."""
 
 
-def _unknown(state: State) -> Bends:
-    rest, none = torch.zeros_like(state.flow_01), torch.zeros_like(state.weight_0)
-    return Bends(rest, rest, none, none)
+def _both_ends(ends: Ends, time: float, motions: Tensor, pixel: Tuple[Tensor, Tensor]) -> Tuple[Looked, Looked]:
+    """What both frames show where motions (N, M, 4) of pixels come from and go to, in the nearest pixel."""
+    found: List[Looked] = []
+    for rows, to in zip(ends.rows, ways(motions[..., :2], motions[..., 2:], time)):
+        x, y = (start + way for start, way in zip(pixel, to.unbind(-1)))
+        height, width = ends.size
+        index = y.round().clamp(0, height - 1) * width + x.round().clamp(0, width - 1)
+        found.append((F.embedding(index.long(), rows), (x, y)))
+    return found[0], found[1]
+
+
+def _evidence(
+    ends: Ends, latents: Tuple[Tensor, Tensor], time: float, base: Tensor, asked: Tensor
+) -> Tuple[Tensor, Tensor]:
+    """Motions (N, 3 K, 4), those that arrived and what either end shows in turns, and what is told (N, K, ...)."""
+    height, width = ends.size
+    row, column = asked // width, asked % width
+    table = base.flatten(1).T.contiguous()
+    around = torch.stack(
+        [(row + down).clamp(0, height - 1) * width + (column + right).clamp(0, width - 1) for down, right in PLACES], 1
+    )
+    motions = F.embedding(around, table)
+    zero, one = _both_ends(ends, time, motions, (column[:, None].float(), row[:, None].float()))
+    velocity = motions[..., :2]
+    reach = velocity.new_tensor([max(map(abs, place)) for place in PLACES])
+    ways_there = velocity.new_tensor([[right, down] for down, right in PLACES]) / reach.clamp(min=1)[:, None]
+    apart = velocity - velocity[:, :1]
+    parting = (apart * ways_there).sum(-1)
+    missed = [_long(rows[..., :2] - velocity) for rows, _ in (zero, one)]
+    like = _long(velocity[:, :, None] - velocity[:, None])
+    told = [
+        *map(_level, missed),
+        _level(torch.minimum(*missed).amin(1, keepdim=True)).expand_as(parting),
+        _level(_long(zero[0][..., :2] - one[0][..., :2])),
+        _level(zero[0][..., 4]),
+        _level(one[0][..., 4]),
+        *(_outside(place, ends.size) for _, place in (zero, one)),
+        torch.exp(-like.square()).mean(-1),
+        _level(_long(apart)),
+        parting.sign() * (1 + parting.abs()).log2() / 4,
+        _level(_long(velocity)),
+        torch.full_like(parting, time),
+        (reach == 0).to(parting.dtype).expand_as(parting),
+        (reach / 10).expand_as(parting),
+        _level(_long(motions[..., 2:])),
+    ]
+    cells = -(-width // _CELL)
+    seen = []
+    for latent, (_, (x, y)) in zip(latents, (zero, one)):
+        row_of, column_of = (
+            (place.round().clamp(0, side - 1) / _CELL).floor() for place, side in ((y, height), (x, width))
+        )
+        seen.append(F.embedding((row_of * cells + column_of).long(), latent))
+    every = torch.stack([motions, zero[0][..., :4], one[0][..., :4]], 2).flatten(1, 2)
+    return every, torch.cat([torch.stack(told, -1), *seen], -1)
+
+
+def _long(vectors: Tensor) -> Tensor:
+    return vectors.square().sum(-1).sqrt()
+
+
+def _level(pixels: Tensor) -> Tensor:
+    """Lengths told by how many times they double."""
+    return (pixels + 0.05).log2() / 4
+
+
+def _outside(place: Tuple[Tensor, Tensor], size: Tuple[int, int]) -> Tensor:
+    """How far places lie beyond the frame, up to 8 pixels, in 0..1."""
+    (x, y), (height, width) = place, size
+    off = torch.maximum(torch.maximum(-x, x - (width - 1)), torch.maximum(-y, y - (height - 1)))
+    return off.clamp(0, 8) / 8

@@ -7,7 +7,7 @@ from typing import Dict, Mapping, Optional
 from torch import Tensor, nn
 
 from kairos.engines.architecture import Architecture, Shapes, Value
-from kairos.engines.gimm.anchored import GAIN, Anchored
+from kairos.engines.gimm.anchored import AROUND, Anchored
 from kairos.engines.gimm.network import GIMM
 from kairos.engines.spelling import without_prefix
 
@@ -25,8 +25,10 @@ OFFICIAL: Mapping[str, Value] = {
     "layers": 5,
 }
 
+OWN = "gimm-anchored"
+"""Variant of Kairos' own network."""
 
-_PARTS = ("g_filter", "alpha_v", "alpha_fe", "cnn_encoder.", "res_conv.", "hyponet.params_dict.", GAIN)
+_PARTS = ("g_filter", "alpha_v", "alpha_fe", "cnn_encoder.", "res_conv.", "hyponet.params_dict.")
 """What the names of the motion model begin with."""
 
 _TABLE = "hyponet.params_dict.linear_wb"
@@ -38,18 +40,18 @@ _WHOLE = ("amt_", "flow_estimator.")
 def spelled(tensors: Mapping[str, Tensor]) -> Dict[str, Tensor]:
     """Without what the motion model has no use for: the official tools do not mind it either."""
     names = without_prefix(tensors)
-    if any(name.startswith(_WHOLE) for name in names):
+    if AROUND in names or any(name.startswith(_WHOLE) for name in names):
         return names
     return {name: tensor for name, tensor in names.items() if name.startswith(_PARTS)}
 
 
 def recognise(shapes: Shapes) -> Optional[Dict[str, Value]]:
     """All widths; None where the state dict is another network's."""
+    if AROUND in shapes:
+        return _own_sizes(shapes)
     values = None if any(name.startswith(_WHOLE) for name in shapes) else sizes(shapes)
     if values is None:
         return None
-    if GAIN in shapes:
-        return {"variant": "gimm-anchored", "anchored": True, **values}
     return {"variant": "gimm" if values == OFFICIAL else "gimm-own", **values}
 
 
@@ -57,7 +59,6 @@ def sizes(shapes: Shapes) -> Optional[Dict[str, Value]]:
     """The arguments of :class:`GIMM`, from its shapes among others'; None where it is not there."""
     blocks, refiners = (_blocks(shapes, part) for part in ("cnn_encoder", "res_conv"))
     layers = sum(name.startswith(_TABLE) for name in shapes)
-    outputs = (shapes.get(GAIN) or (2,))[0]
     wanted = ("cnn_encoder.0", "cnn_encoder.1", f"cnn_encoder.{blocks + 4}", "res_conv.0", "res_conv.1")
     firsts = [shapes.get(f"{name}.weight", ()) for name in wanted]
     table, last = (shapes.get(f"{_TABLE}{number}", ()) for number in (0, layers - 1))
@@ -71,9 +72,18 @@ def sizes(shapes: Shapes) -> Optional[Dict[str, Value]]:
         "refined": [refined, refiner],
         "refiners": refiners,
         "hidden": table[1],
-        # The last one answers with a vector: where it does not, the last one is missing.
-        "layers": layers if last[-1:] == (outputs,) else layers + 1,
+        # The last one answers with a velocity: where it does not, the last one is missing.
+        "layers": layers if last[-1:] == (2,) else layers + 1,
     }
+
+
+def _own_sizes(shapes: Shapes) -> Optional[Dict[str, Value]]:
+    """The arguments of :class:`Anchored`; None where its shapes do not belong together."""
+    wanted = {"encoder.0.weight": 4, "encoder.4.weight": 4, AROUND: 2}
+    found = [shapes.get(name, ()) for name in wanted]
+    if any(len(shape) != length for shape, length in zip(found, wanted.values())):
+        return None
+    return {"variant": OWN, "latent": found[1][0], "width": found[0][0], "hidden": found[2][0]}
 
 
 def _blocks(shapes: Shapes, part: str) -> int:
@@ -82,8 +92,8 @@ def _blocks(shapes: Shapes, part: str) -> int:
 
 def build(values: Mapping[str, Value]) -> nn.Module:
     """The network, untrained."""
-    sizes = {name: value for name, value in values.items() if name not in ("variant", "anchored")}
-    return Anchored(**sizes) if values.get("anchored") else GIMM(**sizes)
+    sizes = {name: value for name, value in values.items() if name != "variant"}
+    return Anchored(**sizes) if values["variant"] == OWN else GIMM(**sizes)
 
 
 ARCHITECTURE = Architecture(

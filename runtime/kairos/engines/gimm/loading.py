@@ -10,7 +10,7 @@ import torch
 from kairos.engines.architecture import shapes_of
 from kairos.engines.files import file_hash, mismatch, read_tensors
 from kairos.engines.gimm.architecture import ARCHITECTURE
-from kairos.engines.gimm.network import GIMM
+from kairos.engines.gimm.motion import Network, is_network
 from kairos.errors import BadRequest
 
 SHIPPED = Path(__file__).parent / "weights" / "gimm.safetensors"
@@ -18,7 +18,7 @@ SHIPPED = Path(__file__).parent / "weights" / "gimm.safetensors"
 _REMEDY = "Install Kairos again, or give weights that kairos weights list shows: --motion gimm:NAME."
 
 
-def load_network(path: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> GIMM:
+def load_network(path: Path, device: torch.device, dtype: torch.dtype = torch.float32) -> Network:
     """The network with weights from a file, for use. Loaded once, and again when the file has become another.
 
     Raises:
@@ -30,11 +30,11 @@ def load_network(path: Path, device: torch.device, dtype: torch.dtype = torch.fl
 
 
 @lru_cache(maxsize=2)
-def _network(path: Path, digest: str, device: torch.device, dtype: torch.dtype) -> GIMM:
+def _network(path: Path, digest: str, device: torch.device, dtype: torch.dtype) -> Network:
     tensors = ARCHITECTURE.spelled(read_tensors(path, _REMEDY))
     values = ARCHITECTURE.recognise(shapes_of(tensors))
     network = None if values is None else ARCHITECTURE.build(values)
-    if not isinstance(network, GIMM):
+    if not is_network(network):
         raise BadRequest(f"{path} does not hold weights of GIMM.", _REMEDY)
     problem = mismatch(network.state_dict(), tensors)
     if problem:

@@ -6,23 +6,47 @@ Planes are (C, H, W), flows in pixels of the frame, x right, y down.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from functools import cached_property
+from typing import Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from kairos.engines.gimm.anchored import Anchored, Bends, bends_of, ways
+from kairos.engines.gimm.anchored import Anchored, Ends, bends_at, ends_of, ways
+from kairos.engines.gimm.carried import Carried
 from kairos.engines.gimm.network import GIMM, State
+
+Network = Union[GIMM, Anchored]
+"""The published network, or Kairos' own."""
+
+
+def is_network(network: Optional[nn.Module]) -> bool:
+    """Whether it is either of them."""
+    return isinstance(network, (GIMM, Anchored))
 
 
 @dataclass(frozen=True)
 class Known:
-    """What depends on the flows alone, and the frame's height and width."""
+    """What depends on the flows alone.
 
-    state: State
-    bends: Bends
+    Attributes:
+        state: the published network's; None where it is Kairos' own that tells.
+        ends, latents, flows: of Kairos' own; None otherwise.
+        size: the frame's height and width.
+    """
+
     size: Tuple[int, int]
+    state: Optional[State] = None
+    ends: Optional[Ends] = None
+    latents: Optional[Tuple[Tensor, Tensor]] = None
+    flows: Optional[Tuple[Tensor, Tensor]] = None
+
+    @cached_property
+    def carried(self) -> Carried:
+        """Of Kairos' own: the flows on their way, for engines that do not say what arrives."""
+        assert self.flows is not None and self.ends is not None
+        return Carried(*self.flows, *self.ends.bends())
 
 
 class GimmMotion:
@@ -30,11 +54,11 @@ class GimmMotion:
 
     Args:
         network: for use, on the flows' device.
-        cell: pixels per cell of the grid, along each side, on which motion is sought: 1 is exact, 4 takes a sixteenth
-            of the time.
+        cell: pixels per cell of the grid, along each side, on which the published network seeks motion: 1 is exact, 4
+            takes a sixteenth of the time. Kairos' own is asked pixel by pixel, where there is something to ask.
     """
 
-    def __init__(self, network: GIMM, cell: int = 1) -> None:
+    def __init__(self, network: Network, cell: int = 1) -> None:
         if cell < 1:
             raise ValueError(f"a cell of {cell} pixels is none")
         self._network, self._cell = network, cell
@@ -56,9 +80,12 @@ class GimmMotion:
                 network bends paths by them; the published one has no use for them.
         """
         size = int(flow_01.shape[-2]), int(flow_01.shape[-1])
-        pair = [coarse(torch.nan_to_num(flow, 0.0, 0.0, 0.0)[None], self._cell) for flow in (flow_01, flow_10)]
-        beyond = (None if flow is None else coarse(flow[None], self._cell) for flow in (before, after))
-        return Known(self._network.encode(*pair), bends_of(*pair, *beyond), size)
+        pair = [torch.nan_to_num(flow, 0.0, 0.0, 0.0) for flow in (flow_01, flow_10)]
+        if isinstance(self._network, Anchored):
+            ends = ends_of(pair[0], pair[1], before, after)
+            return Known(size, ends=ends, latents=self._network.latents(ends), flows=(pair[0], pair[1]))
+        grids = (coarse(flow[None], self._cell) for flow in pair)
+        return Known(size, state=self._network.encode(*grids))
 
     @torch.inference_mode()
     def at(
@@ -69,34 +96,37 @@ class GimmMotion:
         Args:
             known: of :meth:`know`.
             time: 0..1.
-            arrived: (2, H, W) pixels per interval, the velocity that the engine itself sees at the time. Where given,
-                and the grid is coarser than the frame, its edges stay as they are: what the network makes of what
-                arrives on the coarse grid is what is added.
-            bend: (2, H, W) pixels, the same of how far paths bend (see :class:`kairos.engines.gimm.anchored.Path`).
+            arrived: (2, H, W) pixels per interval, the velocity that the engine itself sees at the time. Kairos' own
+                network begins from it, or, without it, from the flows carried to the time. Of the published network,
+                where its grid is coarser than the frame, edges stay as they are: what it makes of what arrives on the
+                coarse grid is what is added.
+            bend: (2, H, W) pixels, the same of how far paths bend (see :func:`kairos.engines.gimm.anchored.ways`).
         """
-        told, told_bend, base, base_bend = self._path(known, time)
-        if self._cell == 1:
-            to_0, to_1 = ways(told, told_bend, time)
-            return to_0[0], to_1[0]
         if arrived is not None:
-            arrived = torch.nan_to_num(arrived, 0.0, 0.0, 0.0)[None]
-            told = told - (coarse(arrived, self._cell) if base is None else base)
-        if bend is not None:
-            told_bend = told_bend - base_bend
-        whole = self._whole(torch.cat([told, told_bend], 1), known.size)
-        velocity = whole[:, :2] if arrived is None else whole[:, :2] + arrived
-        curve = whole[:, 2:] if bend is None else whole[:, 2:] + bend[None]
-        to_0, to_1 = ways(velocity, curve, time)
-        return to_0[0], to_1[0]
-
-    def _path(self, known: Known, time: float) -> Tuple[Tensor, Tensor, Optional[Tensor], Tensor]:
-        """Velocity and bend, (1, 2, h, w), and what both are made of: what arrives, and what the neighbours tell."""
+            arrived = torch.nan_to_num(arrived, 0.0, 0.0, 0.0)
         if isinstance(self._network, Anchored):
-            path = self._network.path(known.state, time, known.bends)
-            return path.velocity, path.bend, path.arrived, path.given
+            return self._chosen(self._network, known, time, arrived, bend)
+        assert known.state is not None
         velocity = self._network.velocity(known.state, time)
-        none = torch.zeros_like(velocity)
-        return velocity, none, None, none
+        if self._cell > 1:
+            if arrived is not None:
+                velocity = velocity - coarse(arrived[None], self._cell)
+            velocity = self._whole(velocity, known.size)
+            velocity = velocity if arrived is None else velocity + arrived
+        to_0, to_1 = ways(velocity[0], torch.zeros_like(velocity[0]) if bend is None else bend, time)
+        return to_0, to_1
+
+    def _chosen(
+        self, network: Anchored, known: Known, time: float, arrived: Optional[Tensor], bend: Optional[Tensor]
+    ) -> Tuple[Tensor, Tensor]:
+        assert known.ends is not None and known.latents is not None
+        if arrived is None:
+            path = known.carried.path(time)
+            arrived, bend = path[:2], path[2:]
+        if bend is None:
+            bend = bends_at(known.ends, time, arrived)
+        told = network.told(known.ends, known.latents, time, torch.cat([arrived, bend]).float())
+        return ways(told[:2], told[2:], time)
 
     def _whole(self, planes: Tensor, size: Tuple[int, int]) -> Tensor:
         """Planes of the grid, in its pixels, at the frame's size and in the frame's."""
