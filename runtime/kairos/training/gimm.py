@@ -2,7 +2,8 @@
 
 It sees their flows as they are, as an estimator would have found them (told by what surrounds them where a point is
 hidden in the other frame, a little wrong everywhere), or as the quick search of ``swift`` finds them in the pictures.
-What it learns is whose motion a pixel follows, at pixels where neighbouring motions differ.
+What it learns is whose motion a pixel follows, at pixels where neighbouring motions differ, and how far to believe what
+the frames before and after the pair show of how paths bend.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.gimm.anchored import Anchored, Ends, ends_of, places
+from kairos.engines.gimm.anchored import Anchored, Ends, bend_of, bends_at, ends_of, places, ways
 from kairos.engines.gimm.carried import Carried
 from kairos.motion.fill import fill_holes
 from kairos.training.scenes import VERSION, Paths, Scenes, Switches
@@ -51,6 +52,8 @@ _OFF, _PART = 0.3, 0.02
 """Error of the flows that it sees: most pixels, and most part of the longest motion besides."""
 _PATCH = 16
 """Pixels over which the flows' error is the same way."""
+_SMEARED = 0.3
+"""Part of what is asked for which what has arrived is smeared."""
 _BELIEF = 0.3
 """Weight of the mean error of all motions, as much as each is believed, beside the error of their mean."""
 _EASE = 1.0
@@ -64,17 +67,20 @@ class Asked:
     Attributes:
         scene: whose.
         time: between 0 and 1.
-        base: (4, H, W) velocity and bend that have arrived.
-        pixels: (N,), row by row.
-        velocity: (N, 2), the truth; weight: (N,).
+        base: (2, H, W) velocity that has arrived.
+        pixels: (N,), row by row, where neighbouring motions differ; others: (M,), anywhere.
+        velocity, weight: (2, H, W) and (1, H, W), the truth, and how much it counts.
+        away: (2, H, W), how far pixels truly lie from the straight line.
     """
 
     scene: int
     time: float
     base: Tensor
     pixels: Tensor
+    others: Tensor
     velocity: Tensor
     weight: Tensor
+    away: Tensor
 
 
 @dataclass(frozen=True)
@@ -140,27 +146,40 @@ class GimmTask:
     def loss(self, model: nn.Module, batch: GimmBatch, progress: float) -> Tuple[Tensor, Dict[str, float]]:
         """Errors of the velocity, as parts of what they were before."""
         network: Any = model
-        latents = [network.latents(ends) for ends in batch.ends]
-        mean = believed = weights = batch.asked[0].velocity.new_zeros(())
+        seen = [network.seen(ends) for ends in batch.ends]
+        sums = {name: batch.asked[0].base.new_zeros(()) for name in ("velocity", "believed", "bend")}
         for asked in batch.asked:
-            motions, says = network.weighed(
-                batch.ends[asked.scene], latents[asked.scene], asked.time, asked.base, asked.pixels
-            )
-            off = _long(motions[..., :2] - asked.velocity[:, None])
-            told = _long((motions[..., :2] * says[..., None]).sum(1) - asked.velocity)
-            counts = asked.weight / (0.5 * off[:, 0] + _EASE)
-            mean = mean + (told * counts).sum()
-            believed = believed + ((off * says).sum(1) * counts).sum()
-            weights = weights + asked.weight.sum()
-        mean, believed = mean / weights.clamp(min=1.0), believed / weights.clamp(min=1.0)
-        return mean + _BELIEF * believed, {"velocity": float(mean.detach()), "believed": float(believed.detach())}
+            pair = seen[asked.scene]
+            with torch.no_grad():
+                bend = bends_at(pair.ends, asked.time, asked.base)
+            motions, says = network.weighed(pair, asked.time, torch.cat([asked.base, bend]), asked.pixels)
+            truth, weight = asked.velocity.flatten(1).T[asked.pixels], asked.weight.flatten()[asked.pixels]
+            off = _long(motions[..., :2] - truth[:, None])
+            told = _long((motions[..., :2] * says[..., None]).sum(1) - truth)
+            counts = weight / (0.5 * off[:, 0] + _EASE)
+            # Scenes count alike, however many of their pixels are asked.
+            some = weight.sum().clamp(min=64.0)
+            sums["velocity"] = sums["velocity"] + (told * counts).sum() / some
+            sums["believed"] = sums["believed"] + ((off * says).sum(1) * counts).sum() / some
+            if pair.ends.bent:
+                some = asked.others
+                velocity, begun, away, weight = (
+                    planes.flatten(1).T[some] for planes in (asked.base, bend, asked.away, asked.weight)
+                )
+                place = (some % bend.shape[-1]).float(), (some // bend.shape[-1]).float()
+                found = bend_of(pair.ends, asked.time, velocity, begun, place) * (asked.time * (1 - asked.time))
+                part = _long(found - away) / (0.5 * _long(away) + _EASE) * weight[:, 0]
+                sums["bend"] = sums["bend"] + part.sum() / weight.sum().clamp(min=64.0)
+        parts = {name: value / len(batch.asked) for name, value in sums.items()}
+        total = parts["velocity"] + _BELIEF * parts["believed"] + parts["bend"]
+        return total, {name: float(part.detach()) for name, part in parts.items()}
 
     def validate(self, model: nn.Module, count: int, device: torch.device) -> Dict[str, float]:
         """End-point errors in pixels, means over :data:`TIMES` and scenes of the validation seed.
 
         Of the velocity, first with true flows, then with those of the search: ``two`` frames seen and ``four``, beside
-        what arrives from as many (``carried two`` and so on). The score is the opposite of the sum of the logarithms of
-        what each becomes.
+        what arrives from as many (``carried two`` and so on); ``way``: of the ways to both frames, four frames seen,
+        beside those along what arrives. The score is the opposite of the sum of the logarithms of what each becomes.
         """
         network: Any = model
         sums: Dict[str, float] = {}
@@ -171,14 +190,19 @@ class GimmTask:
                 for kind, flows in (("", _true(paths)), ("searched ", _searched(supply, number))):
                     for frames, far in (("two", (None, None)), ("four", flows[2:])):
                         seen = _Seen.of(flows[0], flows[1], *far)
-                        latents = network.latents(seen.ends)
+                        pair = network.seen(seen.ends)
                         for index, time in enumerate(TIMES[::2]):
                             base = seen.carried.path(time)
-                            told = network.told(seen.ends, latents, time, base)
+                            begun = torch.cat([base[:2], bends_at(pair.ends, time, base[:2])])
+                            told = network.told(pair, time, begun)
                             for name, found in ((f"{kind}{frames}", told), (f"{kind}carried {frames}", base)):
-                                error = _error(found, paths, index) / (count * len(TIMES[::2]))
-                                sums[name] = sums.get(name, 0.0) + error
-        own = ("two", "four", "searched two", "searched four")
+                                velocity, way = (
+                                    each / (count * len(TIMES[::2])) for each in _errors(found, paths, index)
+                                )
+                                sums[name] = sums.get(name, 0.0) + velocity
+                                if frames == "four":
+                                    sums[f"{name} way"] = sums.get(f"{name} way", 0.0) + way
+        own = ("two", "four", "searched two", "searched four", "four way", "searched four way")
         score = -sum(float(np.log(max(sums[name], 1e-6))) for name in own)
         return {**sums, "score": score}
 
@@ -238,14 +262,20 @@ def _searched(supply: Scenes, index: int) -> Tuple[Tensor, ...]:
 
 
 def _asked(scene: int, seen: _Seen, paths: Paths, time: float, index: int, turn: int, picks: torch.Generator) -> Asked:
-    base = seen.carried.path(time)
-    pixels = places(base[:2])
+    base = seen.carried.path(time)[:2]
+    if float(torch.rand((), generator=picks)) < _SMEARED:
+        # As an engine's own motion may be that is found on a coarser grid.
+        side = 3 + 2 * int(torch.randint(3, (), generator=picks))
+        base = F.avg_pool2d(base[None], side, 1, side // 2, count_include_pad=False)[0]
+    pixels = places(base)
     if len(pixels) > _PIXELS:
         pixels = pixels[torch.randperm(len(pixels), generator=picks)[:_PIXELS].to(pixels.device)]
-    velocity = turned_flow((paths.flow_t1[index] - paths.flow_t0[index])[None], turn)[0]
+    others = torch.randint(base[0].numel(), (_PIXELS,), generator=picks).to(base.device)
+    to_0, to_1 = (turned_flow(way[index][None], turn)[0] for way in (paths.flow_t0, paths.flow_t1))
     shown = torch.maximum(paths.visible_t0[index], paths.visible_t1[index])
     weight = turned_plane(paths.valid_t[index] * (_UNSEEN + (1 - _UNSEEN) * shown), turn)
-    return Asked(scene, time, base, pixels, velocity.flatten(1).T[pixels], weight.flatten()[pixels])
+    away = -to_0 * (1 - time) - to_1 * time
+    return Asked(scene, time, base, pixels, others, to_1 - to_0, weight, away)
 
 
 def turned_plane(planes: Tensor, step: int) -> Tensor:
@@ -264,11 +294,19 @@ def _estimated(flow: Tensor, visible: Tensor, noise: torch.Generator) -> Tensor:
     return guessed + off * most * (_OFF + _PART * float(flow.abs().max()) * (most > 0.5))
 
 
-def _error(found: Tensor, paths: Paths, index: int) -> float:
-    """Mean error of the velocity in pixels, where the truth is valid and either frame shows the point."""
-    off = _long((found[:2] - (paths.flow_t1[index] - paths.flow_t0[index])).permute(1, 2, 0))
+def _errors(found: Tensor, paths: Paths, index: int) -> Tuple[float, float]:
+    """Mean errors of the velocity and of the ways to both frames, (4, H, W) of velocity and bend, in pixels, where the
+    truth is valid and either frame shows the point.
+    """
+    to_0, to_1 = paths.flow_t0[index], paths.flow_t1[index]
     here = (paths.valid_t[index] > 0.5) & (torch.maximum(paths.visible_t0[index], paths.visible_t1[index]) > 0.5)
-    return float((off * here[0]).sum() / here.sum().clamp(min=1))
+    time = TIMES[::2][index]
+
+    def mean(off: Tensor) -> float:
+        return float((_long(off.permute(1, 2, 0)) * here[0]).sum() / here.sum().clamp(min=1))
+
+    ours = ways(found[:2], found[2:], time)
+    return mean(found[:2] - (to_1 - to_0)), 0.5 * (mean(ours[0] - to_0) + mean(ours[1] - to_1))
 
 
 def _long(vectors: Tensor) -> Tensor:

@@ -117,10 +117,26 @@ def test_motions_of_both_ends_are_weighed_too_and_beliefs_sum_to_one() -> None:
     network = fresh()
     base = torch.zeros(4, 80, 112)
     base[0], asked = 3.0, torch.tensor([24 * 112 + 24, 5])
-    motions, says = network.weighed(ends, network.latents(ends), 0.5, base, asked)
+    motions, says = network.weighed(network.seen(ends), 0.5, base, asked)
     assert motions.shape == (2, 27, 4) and torch.allclose(says.sum(1), torch.ones(2))
     # The pixel lies on the block: 1.5 pixels back and on, both frames show the block's own motion.
     assert motions[0, :3, 0].tolist() == [3.0, 12.0, 12.0] and motions[1, :3, 0].tolist() == [3.0, 0.0, 0.0]
+
+
+def test_bends_are_believed_as_the_encoder_says_each_pixels_own_or_those_around() -> None:
+    """By hand: half of each pixel's own bend and half of what the cells around show, and of both eight tenths."""
+    flow = torch.tensor([6.0, 0.0])[:, None, None].expand(2, HEIGHT, WIDTH)
+    # Two pixels to the right of its straight way, and one pixel is wrong by a hundred.
+    before, odd = -flow - 16.0 * torch.tensor([1.0, 0.0])[:, None, None], (24, 30)
+    before = before.clone()
+    before[0, odd[0], odd[1]] -= 100.0
+    network = fresh()
+    network.encoder[-1].bias[-2:] = torch.logit(torch.tensor([0.8, 0.5]))
+    seen = network.seen(ends_of(flow, -flow, before))
+    bend = seen.ends.bends()[0][0]
+    assert float(bend[5, 5]) == pytest.approx(0.8 * 8.0, abs=0.2)
+    # Of the odd one's 50 more, half of eight tenths; it is one of some 1900 pixels gathered around.
+    assert float(bend[odd] - bend[24, 33]) == pytest.approx(0.8 * 0.5 * 50.0, abs=0.5)
 
 
 def test_where_nothing_is_uneven_what_arrives_stays_as_it_is() -> None:

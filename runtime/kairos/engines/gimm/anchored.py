@@ -6,13 +6,14 @@ nothing that nobody has seen, and an edge is as sharp as in the flows. What it i
 show where that motion comes from and goes to: how well they agree with it, whether the way back does, and their motion
 latents there, which are GIMM's: both velocities, brought to a range and encoded.
 
-It is asked where neighbouring motions differ; elsewhere there is nothing to choose. All on the flows' own grid, in its
-pixels; nothing hangs on the grid's size.
+It is asked where neighbouring motions differ; elsewhere there is nothing to choose. Where the frames before and after
+the pair show how paths bend, the encoder says how far to believe them, and how far what they show around. All on the
+flows' own grid, in its pixels; nothing hangs on the grid's size.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import List, Optional, Tuple
 
 import torch
@@ -25,6 +26,9 @@ from kairos.engines.gimm.network import Residual
 
 AROUND = "around.weight"
 """The tensor that sets this network's weights apart."""
+
+OTHERS = 2
+"""What the encoder answers with besides latents: how far bends are believed, and how far each pixel's own of them."""
 
 PLACES: Tuple[Tuple[int, int], ...] = (
     (0, 0),
@@ -39,6 +43,10 @@ _PLANES = 5
 _CELL = 4
 """Pixels per cell of the grid of latents, along each side."""
 _SLOPE = 0.1
+_BELIEVED = 3.0
+"""Of the frames around the pair, before anything is learned: nearly all (as a logistic function has it)."""
+_AROUND = 11
+"""Cells over which bends are gathered, along each side."""
 
 _APART, _REACH = 0.5, 4
 """A pixel is asked where motions this far away on both sides, pixels, differ so much from going on evenly, pixels."""
@@ -56,11 +64,12 @@ class Ends:
         rows: of either frame (H * W, 5): velocity from frame 0 to frame 1, x and y; bend (times t (1 - t) it is how far
             a path lies from the straight line); how far the way back misses, pixels.
         planes: (2, 5, h, w), the same on the grid of latents, brought to a range.
-        size: H and W; bent: any path bends.
+        scale: pixels, what is 1 there; size: H and W; bent: any path bends.
     """
 
     rows: Tuple[Tensor, Tensor]
     planes: Tensor
+    scale: Tensor
     size: Tuple[int, int]
     bent: bool
 
@@ -91,7 +100,20 @@ def ends_of(flow_01: Tensor, flow_10: Tensor, before: Optional[Tensor] = None, a
     padded = F.pad(ranged, (0, -width % _CELL, 0, -height % _CELL), mode="replicate")
     rows = [frame.reshape(_PLANES, -1).T.contiguous() for frame in frames]
     bent = bool(both[:, 2:4].any())
-    return Ends((rows[0], rows[1]), F.avg_pool2d(padded, _CELL), (int(height), int(width)), bent)
+    return Ends((rows[0], rows[1]), F.avg_pool2d(padded, _CELL), scale, (int(height), int(width)), bent)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the network makes of a pair's flows.
+
+    Attributes:
+        ends: with bends as far as they are believed.
+        latents: of either frame (h * w, C) float32, cell by cell.
+    """
+
+    ends: Ends
+    latents: Tuple[Tensor, Tensor]
 
 
 class Anchored(nn.Module):
@@ -110,7 +132,7 @@ class Anchored(nn.Module):
             nn.LeakyReLU(_SLOPE),
             Residual(width),
             nn.LeakyReLU(_SLOPE),
-            nn.Conv2d(width, latent, 3, 1, 1),
+            nn.Conv2d(width, latent + OTHERS, 3, 1, 1),
         )
         channels_last(self.encoder)
         self.first = nn.Linear(_TOLD + 2 * latent, hidden)
@@ -123,22 +145,25 @@ class Anchored(nn.Module):
             self.last.weight.zero_()
             # Before it has learned, what has arrived is worth more than what the ends show.
             self.last.bias.copy_(torch.tensor([0.0, -1.0, -1.0]))
+            # And the frames around the pair are believed.
+            encoded = self.encoder[-1]
+            encoded.weight[-OTHERS:].zero_()
+            encoded.bias[-OTHERS:].fill_(_BELIEVED)
 
-    def latents(self, ends: Ends) -> Tuple[Tensor, Tensor]:
-        """Of either frame (h * w, C) float32, cell by cell."""
+    def seen(self, ends: Ends) -> Seen:
+        """What depends on the flows alone."""
         found = self.encoder(ends.planes.to(dtype_of(self))).float()
+        latents, shares = found[:, :-OTHERS], found[:, -OTHERS:].sigmoid()
         # A mean square of one at most: nothing else would hold them back.
-        found = found * (found.square().mean(1, keepdim=True) + 1).rsqrt()
-        zero, one = found.flatten(2).transpose(1, 2)
-        return zero, one
+        latents = latents * (latents.square().mean(1, keepdim=True) + 1).rsqrt()
+        zero, one = latents.flatten(2).transpose(1, 2)
+        return Seen(_believed(ends, shares) if ends.bent else ends, (zero, one))
 
-    def weighed(
-        self, ends: Ends, latents: Tuple[Tensor, Tensor], time: float, base: Tensor, asked: Tensor
-    ) -> Tuple[Tensor, Tensor]:
+    def weighed(self, seen: Seen, time: float, base: Tensor, asked: Tensor) -> Tuple[Tensor, Tensor]:
         """The motions that some pixels may follow, and how much each of them is believed.
 
         Args:
-            ends: of the pair; latents: of :meth:`latents`.
+            seen: of the pair.
             time: 0..1.
             base: (4, H, W), velocity and bend that have arrived at the time's pixels.
             asked: (N,) the pixels, row by row.
@@ -146,21 +171,21 @@ class Anchored(nn.Module):
         Returns:
             (N, M, 4) velocity and bend; (N, M) in 0..1, of sum 1.
         """
-        motions, told = _evidence(ends, latents, time, base, asked)
+        motions, told = _evidence(seen, time, base, asked)
         dtype = dtype_of(self)
         each = self.second(self.first(told.to(dtype)).relu()).relu()
         among = self.around(torch.cat([each.mean(1), each.amax(1)], -1))
         says = self.last(self.third((self.own(each) + among[:, None]).relu()).relu())
         return motions, says.float().flatten(1).softmax(1)
 
-    def told(self, ends: Ends, latents: Tuple[Tensor, Tensor], time: float, base: Tensor) -> Tensor:
+    def told(self, seen: Seen, time: float, base: Tensor) -> Tensor:
         """Velocity and bend (4, H, W) at a time, from those that have arrived, ``base`` (4, H, W)."""
         asked = places(base[:2])
         if not len(asked):
             return base
         parts = []
         for some in asked.split(_CHUNK):
-            motions, says = self.weighed(ends, latents, time, base, some)
+            motions, says = self.weighed(seen, time, base, some)
             parts.append((motions * says[..., None]).sum(1))
         answer = base.flatten(1).clone()
         answer[:, asked] = torch.cat(parts).T
@@ -195,18 +220,23 @@ def ways(velocity: Tensor, bend: Tensor, time: float) -> Tuple[Tensor, Tensor]:
 
 def bends_at(ends: Ends, time: float, velocity: Tensor) -> Tensor:
     """(2, H, W): how paths bend that arrive with a velocity (2, H, W), as both frames tell at their ends."""
-    bend = torch.zeros_like(velocity)
     if not ends.bent:
-        return bend
+        return torch.zeros_like(velocity)
+    place = _pixels(ends.size, velocity.device)
     # The ends of a path hang on its bend: looked up once more, they are near enough.
-    for _ in range(2):
-        rows = torch.cat([velocity, bend]).flatten(1).T[None]
-        (near, _), (far, _) = _both_ends(ends, time, rows, _pixels(ends.size, velocity.device))
-        off = [(each[0, :, :2] - rows[0, :, :2]).abs().sum(-1, keepdim=True) + 0.1 for each in (near, far)]
-        say = (1 - time) * off[1] / ((1 - time) * off[1] + time * off[0])
-        found = near[0, :, 2:4] * say + far[0, :, 2:4] * (1 - say)
-        bend = found.T.reshape(bend.shape)
-    return bend
+    bend = bend_of(ends, time, velocity.flatten(1).T, torch.zeros_like(velocity).flatten(1).T, place)
+    return bend_of(ends, time, velocity.flatten(1).T, bend, place).T.reshape(velocity.shape)
+
+
+def bend_of(ends: Ends, time: float, velocity: Tensor, bend: Tensor, place: Tuple[Tensor, Tensor]) -> Tensor:
+    """(N, 2): the bend at both ends of paths of that velocity and bend, (N, 2), of pixels (columns and rows, (N,)):
+    that of the end counts more which is nearer in time, and whose own velocity is nearer to the path's.
+    """
+    paths = torch.cat([velocity, bend], 1)[:, None]
+    (near, _), (far, _) = _both_ends(ends, time, paths, (place[0][:, None], place[1][:, None]))
+    off = [(each[:, 0, :2] - velocity).abs().sum(1, keepdim=True) + 0.1 for each in (near, far)]
+    say = (1 - time) * off[1] / ((1 - time) * off[1] + time * off[0])
+    return near[:, 0, 2:4] * say + far[:, 0, 2:4] * (1 - say)
 
 
 def _bend(onward: Tensor, beyond: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
@@ -218,10 +248,26 @@ def _bend(onward: Tensor, beyond: Optional[Tensor]) -> Tuple[Tensor, Tensor]:
     return torch.where(known, bend, 0.0), known.to(bend.dtype)
 
 
+def _believed(ends: Ends, shares: Tensor) -> Ends:
+    """With bends as far as they are believed: ``shares`` (2, 2, h, w) in 0..1, of the bend at all, and in that of each
+    pixel's own beside that of the cells around.
+    """
+    height, width = ends.size
+    rows = []
+    for own, share, cells in zip(ends.rows, shares, ends.planes[:, 2:4] * ends.scale):
+        total = F.avg_pool2d(torch.cat([cells * share[:1], share[:1]])[None], _AROUND, 1, _AROUND // 2)[0]
+        around = torch.cat([share, total[:2] / total[2:].clamp(min=1e-6)])
+        fine = F.interpolate(around[None], scale_factor=float(_CELL), mode="bilinear", align_corners=False)
+        told = fine[0, :, :height, :width].flatten(1).T
+        bend = told[:, :1] * (own[:, 2:4] * told[:, 1:2] + told[:, 2:] * (1 - told[:, 1:2]))
+        rows.append(torch.cat([own[:, :2], bend, own[:, 4:]], 1))
+    return replace(ends, rows=(rows[0], rows[1]))
+
+
 def _pixels(size: Tuple[int, int], device: torch.device) -> Tuple[Tensor, Tensor]:
-    """Columns and rows, (1, H * W) float32."""
+    """Columns and rows, (H * W,) float32."""
     y, x = torch.meshgrid(*(torch.arange(length, device=device) for length in size), indexing="ij")
-    return x.reshape(1, -1).float(), y.reshape(1, -1).float()
+    return x.flatten().float(), y.flatten().float()
 
 
 Looked = Tuple[Tensor, Tuple[Tensor, Tensor]]
@@ -239,10 +285,9 @@ def _both_ends(ends: Ends, time: float, motions: Tensor, pixel: Tuple[Tensor, Te
     return found[0], found[1]
 
 
-def _evidence(
-    ends: Ends, latents: Tuple[Tensor, Tensor], time: float, base: Tensor, asked: Tensor
-) -> Tuple[Tensor, Tensor]:
+def _evidence(seen: Seen, time: float, base: Tensor, asked: Tensor) -> Tuple[Tensor, Tensor]:
     """Motions (N, 3 K, 4), those that arrived and what either end shows in turns, and what is told (N, K, ...)."""
+    ends = seen.ends
     height, width = ends.size
     row, column = asked // width, asked % width
     table = base.flatten(1).T.contiguous()
@@ -275,14 +320,14 @@ def _evidence(
         _level(_long(motions[..., 2:])),
     ]
     cells = -(-width // _CELL)
-    seen = []
-    for latent, (_, (x, y)) in zip(latents, (zero, one)):
+    there = []
+    for latent, (_, (x, y)) in zip(seen.latents, (zero, one)):
         row_of, column_of = (
             (place.round().clamp(0, side - 1) / _CELL).floor() for place, side in ((y, height), (x, width))
         )
-        seen.append(F.embedding((row_of * cells + column_of).long(), latent))
+        there.append(F.embedding((row_of * cells + column_of).long(), latent))
     every = torch.stack([motions, zero[0][..., :4], one[0][..., :4]], 2).flatten(1, 2)
-    return every, torch.cat([torch.stack(told, -1), *seen], -1)
+    return every, torch.cat([torch.stack(told, -1), *there], -1)
 
 
 def _long(vectors: Tensor) -> Tensor:

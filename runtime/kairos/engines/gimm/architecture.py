@@ -7,7 +7,7 @@ from typing import Dict, Mapping, Optional
 from torch import Tensor, nn
 
 from kairos.engines.architecture import Architecture, Shapes, Value
-from kairos.engines.gimm.anchored import AROUND, Anchored
+from kairos.engines.gimm.anchored import AROUND, OTHERS, Anchored
 from kairos.engines.gimm.network import GIMM
 from kairos.engines.spelling import without_prefix
 
@@ -83,7 +83,7 @@ def _own_sizes(shapes: Shapes) -> Optional[Dict[str, Value]]:
     found = [shapes.get(name, ()) for name in wanted]
     if any(len(shape) != length for shape, length in zip(found, wanted.values())):
         return None
-    return {"variant": OWN, "latent": found[1][0], "width": found[0][0], "hidden": found[2][0]}
+    return {"variant": OWN, "latent": found[1][0] - OTHERS, "width": found[0][0], "hidden": found[2][0]}
 
 
 def _blocks(shapes: Shapes, part: str) -> int:

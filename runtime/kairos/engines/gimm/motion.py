@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.gimm.anchored import Anchored, Ends, bends_at, ends_of, ways
+from kairos.engines.gimm.anchored import Anchored, Seen, bends_at, ends_of, ways
 from kairos.engines.gimm.carried import Carried
 from kairos.engines.gimm.network import GIMM, State
 
@@ -32,21 +32,20 @@ class Known:
 
     Attributes:
         state: the published network's; None where it is Kairos' own that tells.
-        ends, latents, flows: of Kairos' own; None otherwise.
+        seen, flows: of Kairos' own; None otherwise.
         size: the frame's height and width.
     """
 
     size: Tuple[int, int]
     state: Optional[State] = None
-    ends: Optional[Ends] = None
-    latents: Optional[Tuple[Tensor, Tensor]] = None
+    seen: Optional[Seen] = None
     flows: Optional[Tuple[Tensor, Tensor]] = None
 
     @cached_property
     def carried(self) -> Carried:
         """Of Kairos' own: the flows on their way, for engines that do not say what arrives."""
-        assert self.flows is not None and self.ends is not None
-        return Carried(*self.flows, *self.ends.bends())
+        assert self.flows is not None and self.seen is not None
+        return Carried(*self.flows, *self.seen.ends.bends())
 
 
 class GimmMotion:
@@ -83,7 +82,7 @@ class GimmMotion:
         pair = [torch.nan_to_num(flow, 0.0, 0.0, 0.0) for flow in (flow_01, flow_10)]
         if isinstance(self._network, Anchored):
             ends = ends_of(pair[0], pair[1], before, after)
-            return Known(size, ends=ends, latents=self._network.latents(ends), flows=(pair[0], pair[1]))
+            return Known(size, seen=self._network.seen(ends), flows=(pair[0], pair[1]))
         grids = (coarse(flow[None], self._cell) for flow in pair)
         return Known(size, state=self._network.encode(*grids))
 
@@ -119,13 +118,13 @@ class GimmMotion:
     def _chosen(
         self, network: Anchored, known: Known, time: float, arrived: Optional[Tensor], bend: Optional[Tensor]
     ) -> Tuple[Tensor, Tensor]:
-        assert known.ends is not None and known.latents is not None
+        assert known.seen is not None
         if arrived is None:
             path = known.carried.path(time)
             arrived, bend = path[:2], path[2:]
         if bend is None:
-            bend = bends_at(known.ends, time, arrived)
-        told = network.told(known.ends, known.latents, time, torch.cat([arrived, bend]).float())
+            bend = bends_at(known.seen.ends, time, arrived)
+        told = network.told(known.seen, time, torch.cat([arrived, bend]).float())
         return ways(told[:2], told[2:], time)
 
     def _whole(self, planes: Tensor, size: Tuple[int, int]) -> Tensor:
