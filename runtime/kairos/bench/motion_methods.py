@@ -12,9 +12,10 @@ from typing import Callable, Dict, NamedTuple, Optional, Tuple
 import torch
 from torch import Tensor
 
-from kairos.engines.gimm.anchored import Anchored, ends_of, ways
+from kairos.engines.gimm.anchored import Anchored
 from kairos.engines.gimm.architecture import ARCHITECTURE
 from kairos.engines.gimm.carried import Carried
+from kairos.engines.gimm.ends import ends_of, ways
 from kairos.engines.gimm.loading import SHIPPED
 from kairos.engines.gimm.motion import GimmMotion, Network
 from kairos.engines.gimm.splatting import deposited

@@ -65,7 +65,7 @@ def warp(planes: Tensor, flow: Tensor, filter: str, clamp: bool) -> Tensor:
         else:
             kernels.lanczos_rows(source, vectors, target, clamp, top, bottom)
 
-    _in_bands(rows, *flow.shape[-2:])
+    in_bands(rows, *flow.shape[-2:])
     return out
 
 
@@ -74,7 +74,7 @@ def blend(source0: Tensor, source1: Tensor, flows: Tuple[Tensor, Tensor], amount
     kernels = _loaded().moving
     first, second = warp(source0, flows[0], filter, True), warp(source1, flows[1], filter, True)
     mixed, other, weight = first.numpy(), second.numpy(), _array(amount)
-    _in_bands(lambda top, bottom: kernels.mix_rows(mixed, other, weight, top, bottom), *amount.shape[-2:])
+    in_bands(lambda top, bottom: kernels.mix_rows(mixed, other, weight, top, bottom), *amount.shape[-2:])
     return first
 
 
@@ -83,7 +83,7 @@ def nearest(planes: Tensor, flow: Tensor) -> Tensor:
     kernels = _loaded().moving
     out = torch.empty(planes.shape)
     source, vectors, target = _array(planes).view(np.int32), _array(flow), out.numpy().view(np.int32)
-    _in_bands(lambda top, bottom: kernels.nearest_rows(source, vectors, target, top, bottom), *flow.shape[-2:])
+    in_bands(lambda top, bottom: kernels.nearest_rows(source, vectors, target, top, bottom), *flow.shape[-2:])
     return out
 
 
@@ -97,11 +97,11 @@ def splat(values: Tensor, flow: Tensor, importance: Optional[Tensor], mode: str,
     source, vectors = _array(values), _array(flow)
     metric = coverage.numpy() if importance is None else _array(importance)
     reach, limit = np.empty((height, 2), np.int64), np.float32(least)
-    _in_bands(lambda top, bottom: kernels.reach_rows(vectors, reach, top, bottom), height, width)
+    in_bands(lambda top, bottom: kernels.reach_rows(vectors, reach, top, bottom), height, width)
     greatest = weights
     if mode == "softmax":
         greatest = np.empty_like(weights)
-        _in_bands(
+        in_bands(
             lambda top, bottom: kernels.greatest_rows(vectors, metric, reach, limit, greatest, top, bottom),
             *(height, width),
         )
@@ -110,7 +110,7 @@ def splat(values: Tensor, flow: Tensor, importance: Optional[Tensor], mode: str,
     def rows(top: int, bottom: int) -> None:
         kernels.splat_rows(source, vectors, metric, greatest, reach, which, limit, whole, weights, area, top, bottom)
 
-    _in_bands(rows, height, width)
+    in_bands(rows, height, width)
     return mean, coverage
 
 
@@ -121,9 +121,9 @@ def unmixed(planes: Tensor, flow: Tensor) -> Tensor:
     out, source, vectors = torch.empty(planes.shape), _array(planes), _array(flow)
     spread, smooth = np.empty((count, height + 4, width + 4), np.float32), np.empty((height, width), np.uint8)
     target = out.numpy()
-    _in_bands(lambda top, bottom: still.spread_rows(source, spread, top, bottom), height + 4, width)
-    _in_bands(lambda top, bottom: still.smooth_rows(source, spread, smooth, top, bottom), height, width)
-    _in_bands(lambda top, bottom: moving.unmixed_rows(source, vectors, smooth, target, top, bottom), height, width)
+    in_bands(lambda top, bottom: still.spread_rows(source, spread, top, bottom), height + 4, width)
+    in_bands(lambda top, bottom: still.smooth_rows(source, spread, smooth, top, bottom), height, width)
+    in_bands(lambda top, bottom: moving.unmixed_rows(source, vectors, smooth, target, top, bottom), height, width)
     return out
 
 
@@ -133,7 +133,7 @@ def round_trip(flow: Tensor, back: Tensor) -> Tuple[Tensor, Tensor]:
     height, width = flow.shape[-2:]
     error, inside = torch.empty(1, height, width), torch.empty(1, height, width, dtype=torch.bool)
     there, again, far, within = _array(flow), _array(back), error.numpy(), inside.numpy()
-    _in_bands(lambda top, bottom: kernels.round_trip_rows(there, again, far, within, top, bottom), height, width)
+    in_bands(lambda top, bottom: kernels.round_trip_rows(there, again, far, within, top, bottom), height, width)
     return error, inside
 
 
@@ -142,7 +142,7 @@ def median(planes: Tensor) -> Tensor:
     kernels = _loaded().planes
     out = torch.empty(planes.shape)
     source, target = _array(planes), out.numpy()
-    _in_bands(lambda top, bottom: kernels.median_rows(source, target, top, bottom), *planes.shape[-2:])
+    in_bands(lambda top, bottom: kernels.median_rows(source, target, top, bottom), *planes.shape[-2:])
     return out
 
 
@@ -155,7 +155,7 @@ def halve(values: Tensor, weight: Tensor, least: float) -> Tuple[Tensor, Tensor]
     coarse, left = torch.empty(len(values), height, width), torch.empty(1, height, width)
     source, share, limit = _array(values), _array(weight), np.float32(least)
     target, rest = coarse.numpy(), left.numpy()
-    _in_bands(lambda top, bottom: kernels.halve_rows(source, share, limit, target, rest, top, bottom), *(height, width))
+    in_bands(lambda top, bottom: kernels.halve_rows(source, share, limit, target, rest, top, bottom), *(height, width))
     return coarse, left
 
 
@@ -166,7 +166,7 @@ def enlarge(planes: Tensor, rows: Tuple[Tensor, Tensor], columns: Tuple[Tensor, 
     out = torch.empty(len(planes), height, width)
     source, target = _array(planes), out.numpy()
     places = [each.numpy() for each in (*rows, *columns)]
-    _in_bands(lambda top, bottom: kernels.enlarge_rows(source, *places, target, top, bottom), height, width)
+    in_bands(lambda top, bottom: kernels.enlarge_rows(source, *places, target, top, bottom), height, width)
     return out
 
 
@@ -175,7 +175,7 @@ def _array(planes: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return found
 
 
-def _in_bands(work: Callable[[int, int], None], height: int, width: int) -> None:
+def in_bands(work: Callable[[int, int], None], height: int, width: int) -> None:
     """Runs a kernel over all rows, in as many bands as torch uses threads; what it answers is the same for any."""
     bands = max(1, min(torch.get_num_threads(), height, height * width // _SMALL))
     edges = [height * band // bands for band in range(bands + 1)]

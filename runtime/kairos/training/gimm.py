@@ -16,8 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.gimm.anchored import Anchored, Ends, bend_of, bends_at, ends_of, places, ways
+from kairos.engines.gimm.anchored import Anchored, places
 from kairos.engines.gimm.carried import Carried
+from kairos.engines.gimm.ends import Ends, bend_of, bends_at, ends_of, ways
 from kairos.motion.fill import fill_holes
 from kairos.training.scenes import VERSION, Paths, Scenes, Switches
 from kairos.training.searched import searched_flows
@@ -152,7 +153,8 @@ class GimmTask:
             pair = seen[asked.scene]
             with torch.no_grad():
                 bend = bends_at(pair.ends, asked.time, asked.base)
-            motions, says = network.weighed(pair, asked.time, torch.cat([asked.base, bend]), asked.pixels)
+            arrived = torch.cat([asked.base, bend]).flatten(1).T.contiguous()
+            motions, says = network.weighed(pair, asked.time, arrived, asked.pixels)
             truth, weight = asked.velocity.flatten(1).T[asked.pixels], asked.weight.flatten()[asked.pixels]
             off = _long(motions[..., :2] - truth[:, None])
             told = _long((motions[..., :2] * says[..., None]).sum(1) - truth)

@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.gimm.anchored import Anchored, Seen, bends_at, ends_of, ways
+from kairos.engines.gimm.anchored import Anchored
 from kairos.engines.gimm.carried import Carried
+from kairos.engines.gimm.ends import bends_at, ends_of, ways
+from kairos.engines.gimm.evidence import Seen
 from kairos.engines.gimm.network import GIMM, State
 
 Network = Union[GIMM, Anchored]
@@ -99,7 +101,7 @@ class GimmMotion:
                 network begins from it, or, without it, from the flows carried to the time. Of the published network,
                 where its grid is coarser than the frame, edges stay as they are: what it makes of what arrives on the
                 coarse grid is what is added.
-            bend: (2, H, W) pixels, the same of how far paths bend (see :func:`kairos.engines.gimm.anchored.ways`).
+            bend: (2, H, W) pixels, the same of how far paths bend (see :func:`kairos.engines.gimm.ends.ways`).
         """
         if arrived is not None:
             arrived = torch.nan_to_num(arrived, 0.0, 0.0, 0.0)
