@@ -87,7 +87,7 @@ def forward_warp(flows: Flows) -> At:
         ends.append((flow[None], flow[None] * sign, (-consistency(flow, back).error[None]).exp().clamp(min=1e-6)))
 
     def at(time: float) -> Ways:
-        total = 0.0
+        total = torch.zeros_like(ends[0][1][:, :1])
         for (flow, velocity, sure), part in zip(ends, (time, 1 - time)):
             # Nearer in time counts more.
             sure = sure * (1 - part)

@@ -73,9 +73,9 @@ class Anchored(nn.Module):
             # Before it has learned, what has arrived is worth more than what the ends show.
             self.last.bias.copy_(torch.tensor([0.0, -1.0, -1.0]))
             # And the frames around the pair are believed.
-            encoded = self.encoder[-1]
+            encoded: nn.Conv2d = self.encoder[-1]  # type: ignore[assignment]
             encoded.weight[-OTHERS:].zero_()
-            encoded.bias[-OTHERS:].fill_(_BELIEVED)
+            encoded.bias[-OTHERS:].fill_(_BELIEVED)  # type: ignore[index]
 
     def seen(self, ends: Ends) -> Seen:
         """What depends on the flows alone."""
@@ -110,7 +110,7 @@ class Anchored(nn.Module):
         if not len(asked):
             return base
         arrived, parts = base.flatten(1).T.contiguous(), []
-        for some in asked.split(_CHUNK):
+        for some in asked.split(_CHUNK):  # type: ignore[no-untyped-call]
             motions, says = self.weighed(seen, time, arrived, some)
             parts.append(torch.bmm(says[:, None], motions)[:, 0])
         arrived[asked] = torch.cat(parts)
@@ -154,6 +154,8 @@ def rectified(layer: nn.Linear, values: Tensor) -> Tensor:
     fused = getattr(getattr(torch.ops, "mkldnn", None), "_linear_pointwise", None)
     gradient = torch.is_grad_enabled() and (values.requires_grad or layer.weight.requires_grad)
     if fused is None or gradient or values.device.type != "cpu" or values.dtype is not torch.float32:
-        return layer(values).relu()
+        answer: Tensor = layer(values).relu()
+        return answer
     flat = values.reshape(-1, values.shape[-1])
-    return fused(flat, layer.weight, layer.bias, "relu", [], "").reshape(*values.shape[:-1], -1)
+    quick: Tensor = fused(flat, layer.weight, layer.bias, "relu", [], "")
+    return quick.reshape(*values.shape[:-1], -1)

@@ -40,8 +40,8 @@ def _long(x: np.float32, y: np.float32) -> np.float32:
 @njit(nogil=True, error_model="numpy")
 def _looked(x: np.float32, y: np.float32, height: int, width: int) -> Tuple[int, int, np.float32]:
     """The nearest pixel, and how far beyond the frame the place lies, up to 8 pixels, in 0..1."""
-    column = min(max(np.int64(np.rint(x)), 0), width - 1)
-    row = min(max(np.int64(np.rint(y)), 0), height - 1)
+    column: int = min(max(int(np.rint(x)), 0), width - 1)
+    row: int = min(max(int(np.rint(y)), 0), height - 1)
     off = max(max(-x, x - np.float32(width - 1)), max(-y, y - np.float32(height - 1)))
     return row, column, min(max(off, _ZERO), _EIGHT) / _EIGHT
 

@@ -9,8 +9,10 @@ import torch
 
 from kairos.engines.architecture import shapes_of
 from kairos.engines.files import file_hash, mismatch, read_tensors
+from kairos.engines.gimm.anchored import Anchored
 from kairos.engines.gimm.architecture import ARCHITECTURE
-from kairos.engines.gimm.motion import Network, is_network
+from kairos.engines.gimm.motion import Network
+from kairos.engines.gimm.network import GIMM
 from kairos.errors import BadRequest
 
 SHIPPED = Path(__file__).parent / "weights" / "gimm.safetensors"
@@ -34,7 +36,7 @@ def _network(path: Path, digest: str, device: torch.device, dtype: torch.dtype) 
     tensors = ARCHITECTURE.spelled(read_tensors(path, _REMEDY))
     values = ARCHITECTURE.recognise(shapes_of(tensors))
     network = None if values is None else ARCHITECTURE.build(values)
-    if not is_network(network):
+    if not isinstance(network, (GIMM, Anchored)):
         raise BadRequest(f"{path} does not hold weights of GIMM.", _REMEDY)
     problem = mismatch(network.state_dict(), tensors)
     if problem:

@@ -11,7 +11,7 @@ from typing import Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from kairos.engines.gimm.anchored import Anchored
 from kairos.engines.gimm.carried import Carried
@@ -21,11 +21,6 @@ from kairos.engines.gimm.network import GIMM, State
 
 Network = Union[GIMM, Anchored]
 """The published network, or Kairos' own."""
-
-
-def is_network(network: Optional[nn.Module]) -> bool:
-    """Whether it is either of them."""
-    return isinstance(network, (GIMM, Anchored))
 
 
 @dataclass(frozen=True)
