@@ -1,7 +1,8 @@
 """What Kairos' own implicit motion learns, and from what: the paths of made scenes at many times.
 
 It sees their flows as they are, as an estimator would have found them (told by what surrounds them where a point is
-hidden in the other frame, a little wrong everywhere), or as the quick search of ``swift`` finds them in the pictures.
+hidden in the other frame, a little wrong everywhere), or as ``swift`` finds them in the pictures, or the quick search that
+it begins from.
 What it learns is whose motion a pixel follows, at pixels where neighbouring motions differ, and how far to believe what
 the frames before and after the pair show of how paths bend.
 """
@@ -19,9 +20,10 @@ from torch import Tensor, nn
 from kairos.engines.gimm.anchored import Anchored, places
 from kairos.engines.gimm.carried import Carried
 from kairos.engines.gimm.ends import Ends, bend_of, bends_at, ends_of, ways
+from kairos.engines.swift.prior import classical_prior
 from kairos.motion.fill import fill_holes
 from kairos.training.scenes import VERSION, Paths, Scenes, Switches
-from kairos.training.searched import searched_flows
+from kairos.training.searched import Find, searched_flows, swift_flows
 from kairos.training.swift import turned_flow
 from kairos.training.task import VALIDATION_SEED
 
@@ -47,8 +49,10 @@ _UNSEEN = 0.1
 """Weight of points that neither frame shows."""
 _FOUR = 0.6
 """Part of the steps that see the frame before the pair, and of those that see the frame after it."""
-_EXACT, _SEARCHED = 0.4, 0.3
-"""Part of the scenes whose true flows are seen, and of those whose pictures are searched."""
+_EXACT, _SEARCHED, _NETWORKS = 0.35, 0.2, 0.25
+"""Part of the scenes whose true flows are seen, of those whose pictures are searched, and of those in which ``swift``
+finds the motion.
+"""
 _OFF, _PART = 0.3, 0.02
 """Error of the flows that it sees: most pixels, and most part of the longest motion besides."""
 _PATCH = 16
@@ -57,8 +61,8 @@ _SMEARED = 0.3
 """Part of what is asked for which what has arrived is smeared."""
 _BELIEF = 0.3
 """Weight of the mean error of all motions, as much as each is believed, beside the error of their mean."""
-_EASE = 1.0
-"""An error counts as its part of what it was before, and this many pixels."""
+_EASE, _EASE_BENT = 1.0, 0.25
+"""An error counts as its part of half of what it was before, and so many pixels: of velocities, and of bends."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +174,7 @@ class GimmTask:
                 )
                 place = (some % bend.shape[-1]).float(), (some // bend.shape[-1]).float()
                 found = bend_of(pair.ends, asked.time, velocity, begun, place) * (asked.time * (1 - asked.time))
-                part = _long(found - away) / (0.5 * _long(away) + _EASE) * weight[:, 0]
+                part = _long(found - away) / (0.5 * _long(away) + _EASE_BENT) * weight[:, 0]
                 sums["bend"] = sums["bend"] + part.sum() / weight.sum().clamp(min=64.0)
         parts = {name: value / len(batch.asked) for name, value in sums.items()}
         total = parts["velocity"] + _BELIEF * parts["believed"] + parts["bend"]
@@ -247,6 +251,8 @@ def _seen_scene(supply: Scenes, index: int, times: Sequence[float], draw: np.ran
         return _Scene(_true(paths), paths)
     if kind < _EXACT + _SEARCHED:
         return _Scene(_searched(supply, index), paths)
+    if kind < _EXACT + _SEARCHED + _NETWORKS:
+        return _Scene(_searched(supply, index, swift_flows), paths)
     there, back, before, after = (
         _estimated(getattr(paths, f"flow_{way}"), getattr(paths, f"visible_{way}"), noise)
         for way in ("01", "10", "0_before", "1_after")
@@ -258,9 +264,9 @@ def _true(paths: Paths) -> Tuple[Tensor, ...]:
     return paths.flow_01, paths.flow_10, paths.flow_0_before, paths.flow_1_after
 
 
-def _searched(supply: Scenes, index: int) -> Tuple[Tensor, ...]:
+def _searched(supply: Scenes, index: int, find: Find = classical_prior) -> Tuple[Tensor, ...]:
     before, first, second, after = supply.render(index, (-1.0, 0.0, 1.0, 2.0))
-    return searched_flows(before, first, second, after)
+    return searched_flows(before, first, second, after, find)
 
 
 def _asked(scene: int, seen: _Seen, paths: Paths, time: float, index: int, turn: int, picks: torch.Generator) -> Asked:
