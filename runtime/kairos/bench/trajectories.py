@@ -22,6 +22,11 @@ from kairos.training.scenes.render import motion, picture
 
 STRAIGHT = "straight"
 
+SEEN, SWIFT, SWIFT_GIMM = "seen", "swift", "swift gimm"
+"""Of a clip: followed from frame to frame through those that are dropped, and as the engine tells it without and with
+GIMM's paths.
+"""
+
 POINTS = 8
 """Of the picture, at most."""
 
@@ -31,7 +36,8 @@ STEPS = tuple(number / 8 for number in range(9))
 _STEP, _APART = 4, 0.12
 """Pixels between the points that are looked at, and the least distance of those chosen, part of the diagonal."""
 
-_ZOOM, _FOOT = 3, 60
+_WIDE, _FOOT = 1344, 60
+"""Pixels across the picture, about, and those of the legend's height."""
 
 _COLOURS: Mapping[str, Colour] = {
     TRUTH: (245, 245, 245),
@@ -39,6 +45,9 @@ _COLOURS: Mapping[str, Colour] = {
     QUADRATIC: (190, 110, 255),
     GIMM_TWO: (255, 175, 50),
     GIMM_FOUR: (255, 70, 60),
+    SEEN: (245, 245, 245),
+    SWIFT: (255, 210, 90),
+    SWIFT_GIMM: (255, 70, 60),
 }
 _GROUND, _INK = (40, 40, 40), (225, 225, 225)
 
@@ -48,14 +57,19 @@ Track = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Trajectories:
-    """Of a few points of frame 0, by method, the truth's first; ``frames``: (2, 3, H, W), 0 and 1."""
+    """Of a few points of frame 0, by method, first what others are measured by; ``frames``: (2, 3, H, W), 0 and 1."""
 
     tracks: Mapping[str, Track]
     frames: Tensor
 
     def off(self, name: str) -> float:
-        """Mean distance from the true place between both frames, pixels."""
-        return float(np.linalg.norm(self.tracks[name] - self.tracks[TRUTH], axis=-1)[1:-1].mean())
+        """Mean distance from the first method's place between both frames, pixels."""
+        return float(np.linalg.norm(self.tracks[name] - self.tracks[self.reference], axis=-1)[1:-1].mean())
+
+    @property
+    def reference(self) -> str:
+        """What others are measured by."""
+        return next(iter(self.tracks))
 
 
 def trajectories(supply: Scenes, index: int, flows: str, weights: Optional[Weights]) -> Trajectories:
@@ -75,41 +89,71 @@ def trajectories(supply: Scenes, index: int, flows: str, weights: Optional[Weigh
         assert zero is not None
         there = torch.stack([motion(layers, zero, zero, time)[0] for time in STEPS])
         usable = (paths.valid[0] > 0.5) & (paths.visible_01 > 0.5)
-        points = _points(there, usable[0])
+        points = points_of(there, STEPS, usable[0])
         here = torch.tensor(points, dtype=torch.float32, device=supply.device)
         tracks = {
-            TRUTH: _moved(there, points),
-            STRAIGHT: _moved(torch.stack([given.flow_01 * time for time in STEPS]), points),
-            QUADRATIC: _moved(torch.stack([_parabola(given, time) for time in STEPS]), points),
+            TRUTH: moved(there, points),
+            STRAIGHT: moved(torch.stack([given.flow_01 * time for time in STEPS]), points),
+            QUADRATIC: moved(torch.stack([_parabola(given, time) for time in STEPS]), points),
         }
         for name, method in _gimms(weights).items():
-            tracks[name] = _followed(method(given), here)
+            tracks[name] = followed(method(given), here)
         return Trajectories(tracks, supply.render(index, (0.0, 1.0)))
 
 
 def draw(found: Trajectories, path: Path) -> None:
-    """The paths over both frames, three times as large, as PNG. Raises KairosError where it cannot be written."""
+    """The paths over both frames, enlarged, and below each path by itself, larger still, what it lies beside its
+    straight line many times as much, as PNG. Raises KairosError where it cannot be written.
+    """
     both = (found.frames.mean(0).clamp(0, 1) * 130 + 20).byte().permute(1, 2, 0).cpu().numpy()
     plate = Image.fromarray(both)
-    plate = plate.resize((plate.width * _ZOOM, plate.height * _ZOOM), Image.Resampling.BICUBIC)
-    image = Image.new("RGB", (plate.width, plate.height + _FOOT), _GROUND)
+    zoom = max(1, round(_WIDE / plate.width))
+    plate = plate.resize((plate.width * zoom, plate.height * zoom), Image.Resampling.BICUBIC)
+    side = plate.width // POINTS
+    image = Image.new("RGB", (plate.width, plate.height + side + _FOOT), _GROUND)
     image.paste(plate)
-    pen = ImageDraw.Draw(image)
-    for name, track in found.tracks.items():
-        thick = name == TRUTH
-        for number in range(track.shape[1]):
-            # A pixel's centre lies in the middle of its enlarged square.
-            places = [((x + 0.5) * _ZOOM, (y + 0.5) * _ZOOM) for x, y in track[:, number].tolist()]
-            pen.line(places, _COLOURS[name], 7 if thick else 2, joint="curve")
-            radius = 5 if thick else 2.5
-            for x, y in places:
-                pen.ellipse([x - radius, y - radius, x + radius, y + radius], _COLOURS[name])
-    draw_legend(pen, (16, plate.height + 18), {name: _COLOURS[name] for name in found.tracks}, _INK)
-    told = ", ".join(f"{name} {found.off(name):.2f} px" for name in found.tracks if name != TRUTH)
-    font = ImageFont.load_default(15)
-    pen.text((16, plate.height + 44), f"mean distance from the truth: {told}", _INK, font, "lm")
+    pen, font = ImageDraw.Draw(image), ImageFont.load_default(15)
+    for number in range(found.tracks[found.reference].shape[1]):
+        # A pixel's centre lies in the middle of its enlarged square.
+        _draw_paths(pen, found, {name: (track[:, number] + 0.5) * zoom for name, track in found.tracks.items()})
+        x, y = ((found.tracks[found.reference][0, number] + 0.5) * zoom).tolist()
+        pen.text((x + 8, y - 12), str(number + 1), _INK, font, "lm")
+        corner = side * number, plate.height
+        close, times = _close(found, number)
+        _draw_paths(
+            pen, found, {name: track * (side - 56) + [corner[0] + 28, corner[1] + 36] for name, track in close.items()}
+        )
+        pen.text((corner[0] + 8, corner[1] + 14), f"{number + 1}: {times:.2g} x", _INK, font, "lm")
+    foot = plate.height + side
+    draw_legend(pen, (16, foot + 18), {name: _COLOURS[name] for name in found.tracks}, _INK)
+    told = ", ".join(f"{name} {found.off(name):.2f} px" for name in found.tracks if name != found.reference)
+    pen.text((16, foot + 44), f"mean distance from {found.reference}: {told}", _INK, font, "lm")
     with written_whole(path) as temporary:
         image.save(temporary, "PNG")
+
+
+def _draw_paths(pen: ImageDraw.ImageDraw, found: Trajectories, tracks: Mapping[str, Track]) -> None:
+    """One point's paths, (T, 2) of the picture."""
+    for name, track in tracks.items():
+        thick = name == found.reference
+        places = [(x, y) for x, y in track.tolist()]
+        pen.line(places, _COLOURS[name], 7 if thick else 2, joint="curve")
+        radius = 5 if thick else 2.5
+        for x, y in places:
+            pen.ellipse([x - radius, y - radius, x + radius, y + radius], _COLOURS[name])
+
+
+def _close(found: Trajectories, number: int) -> Tuple[Mapping[str, Track], float]:
+    """One point's paths, (T, 2) in 0..1, what they lie beside the straight line times as much as said."""
+    tracks = {name: track[:, number] for name, track in found.tracks.items()}
+    seen = tracks[found.reference]
+    line = np.linspace(0, 1, len(seen))[:, None] * (seen[-1] - seen[0]) + seen[0]
+    beside = max(float(np.abs(track - line).max()) for track in tracks.values())
+    times = max(1.0, 0.35 * float(np.abs(seen[-1] - seen[0]).max()) / max(beside, 1e-6))
+    grown = {name: line + (track - line) * times for name, track in tracks.items()}
+    every = np.concatenate(list(grown.values()))
+    low, long = every.min(0), max(float(np.ptp(every, axis=0).max()), 1e-6)
+    return {name: (track - low) / long for name, track in grown.items()}, times
 
 
 def _gimms(weights: Optional[Weights]) -> Dict[str, Callable[[Flows], At]]:
@@ -125,10 +169,12 @@ def _parabola(flows: Flows, time: float) -> Tensor:
     return (flows.flow_01 - half) * time + half * time * time
 
 
-def _points(there: Tensor, usable: Tensor) -> List[Tuple[int, int]]:
-    """Places (x, y) whose path lies furthest from the straight line, among those that end inside the frame."""
+def points_of(there: Tensor, times: Sequence[float], usable: Tensor) -> List[Tuple[int, int]]:
+    """Places (x, y) whose path, flows (T, 2, H, W) at times, lies furthest from the straight line, among those that are
+    usable, (H, W), and end inside the frame.
+    """
     height, width = usable.shape
-    straight = torch.stack([there[-1] * time for time in STEPS])
+    straight = torch.stack([there[-1] * time for time in times])
     bent = (there - straight).square().sum(1).sqrt().amax(0)
     x, y = pixels(there)
     ends = torch.stack([x + there[-1, 0], y + there[-1, 1]])
@@ -146,7 +192,7 @@ def _points(there: Tensor, usable: Tensor) -> List[Tuple[int, int]]:
     return chosen
 
 
-def _moved(flows: Tensor, points: Sequence[Tuple[int, int]]) -> Track:
+def moved(flows: Tensor, points: Sequence[Tuple[int, int]]) -> Track:
     """Where points of frame 0 go along flows (T, 2, H, W) from its pixels."""
     columns, rows = ([point[axis] for point in points] for axis in (0, 1))
     found = flows[:, :, rows, columns].permute(0, 2, 1).double().cpu().numpy()
@@ -154,13 +200,13 @@ def _moved(flows: Tensor, points: Sequence[Tuple[int, int]]) -> Track:
     return answer
 
 
-def _followed(at: At, points: Tensor) -> Track:
+def followed(at: At, points: Tensor, times: Sequence[float] = STEPS) -> Track:
     """Where points (N, 2) of frame 0 go by the ways back from each time.
 
     Of the pixels at the time the one is taken that comes from nearest to the point, less what it misses it by.
     """
     track = []
-    for time in STEPS:
+    for time in times:
         to_0, _ = at(time)
         x, y = pixels(to_0[None])
         places = torch.stack([x.expand_as(to_0[0]), y.expand_as(to_0[0])]).flatten(1)

@@ -131,16 +131,19 @@ def motion(
         str, typer.Option("--flows", help="true: the scenes' own are given to all methods; found: those of a search.")
     ] = "true",
     out: Annotated[
-        Optional[Path], typer.Option("--out", metavar="FOLDER", help="For motion.png, a plot, and paths.png.")
+        Optional[Path],
+        typer.Option("--out", metavar="FOLDER", help="For motion.png, a plot, paths.png, and paths of the clips."),
     ] = None,
     engine: Engines = None,
     device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
 ) -> None:
     """Motion at any time between two frames: straight, carried forward, quadratic, and GIMM's, against the truth."""
+    from kairos.bench.clip_paths import clip_trajectories
+    from kairos.bench.clips import CLIPS
     from kairos.bench.engine_speed import choose_device, parse_size
     from kairos.bench.motion import motion as measure
     from kairos.bench.motion import plain_scenes
-    from kairos.bench.motion_clips import ENGINES, measure_clips, render_clips
+    from kairos.bench.motion_clips import ENGINES, NAMES, measure_clips, render_clips
     from kairos.bench.motion_methods import gimm_weights
     from kairos.bench.motion_report import draw_plot, render
     from kairos.bench.trajectories import draw, trajectories
@@ -160,3 +163,7 @@ def motion(
             draw(trajectories(supply, most, flows, gimm_weights(weights, where)), out / "paths.png")
     if root is not None:
         print(render_clips(measure_clips(root, engine or ENGINES, listener=told)))
+        for clip in (clip for clip in CLIPS if out is not None and clip.name in NAMES):
+            found = clip_trajectories(clip.load(root))
+            if out is not None and found is not None:
+                draw(found, out / f"paths-{clip.name.replace(' ', '-')}.png")

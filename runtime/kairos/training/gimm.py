@@ -1,10 +1,9 @@
 """What Kairos' own implicit motion learns, and from what: the paths of made scenes at many times.
 
 It sees their flows as they are, as an estimator would have found them (told by what surrounds them where a point is
-hidden in the other frame, a little wrong everywhere), or as ``swift`` finds them in the pictures, or the quick search that
-it begins from.
-What it learns is whose motion a pixel follows, at pixels where neighbouring motions differ, and how far to believe what
-the frames before and after the pair show of how paths bend.
+hidden in the other frame, a little wrong everywhere), or as ``swift``, or the quick search that it begins from, finds
+them in the pictures. What it learns is whose motion a pixel follows, at pixels where neighbouring motions differ, and
+how far to believe what the frames before and after the pair show of how paths bend.
 """
 
 from __future__ import annotations

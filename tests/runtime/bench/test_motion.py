@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from kairos.bench import motion_clips
+from kairos.bench.clip_paths import clip_trajectories
 from kairos.bench.clips import Clip
 from kairos.bench.metrics import Image as Picture
 from kairos.bench.motion import EDGES, TRUTH, Tally, add_motion, motion
@@ -36,7 +37,7 @@ from kairos.bench.motion_methods import (
     methods,
 )
 from kairos.bench.motion_report import NO_WEIGHTS, render
-from kairos.bench.trajectories import STEPS, STRAIGHT, _followed, trajectories
+from kairos.bench.trajectories import SEEN, STEPS, STRAIGHT, SWIFT, SWIFT_GIMM, draw, followed, trajectories
 from kairos.cli import main
 from kairos.engines import engine
 from kairos.errors import BadRequest, EngineError
@@ -245,7 +246,7 @@ def test_the_command_prints_tables_and_draws(tmp_path: Path, _small: None, capfd
     pictures = [row[0] for row in _rows(first, "PSNR of the picture rebuilt along the motion, dB")]
     assert pictures == [LINEAR, FORWARD, CARRIED, QUADRATIC, TRUTH]
     assert Image.open(tmp_path / "motion.png").size > (800, 600)
-    assert Image.open(tmp_path / "paths.png").size[0] == 3 * 96
+    assert Image.open(tmp_path / "paths.png").size[0] == 14 * 96
     assert main(arguments) == 0
     assert capfd.readouterr().out == first
 
@@ -304,7 +305,7 @@ def test_a_point_is_followed_by_the_ways_back() -> None:
         to_0 = -_everywhere(10 * time, 8 * time * time)
         return to_0, _everywhere(10, 8) + to_0
 
-    track = _followed(at, torch.tensor([[20.0, 30.0], [50.0, 10.0]]))
+    track = followed(at, torch.tensor([[20.0, 30.0], [50.0, 10.0]]))
     for step, time in enumerate(STEPS):
         assert np.allclose(
             track[step], [[20 + 10 * time, 30 + 8 * time**2], [50 + 10 * time, 10 + 8 * time**2]], atol=1e-4
@@ -316,6 +317,28 @@ def test_of_a_clip_every_fourth_frame_is_kept() -> None:
     kept, dropped = split_apart(frames)
     assert [int(frame[0, 0, 0]) for frame in kept] == [0, 4, 8]
     assert [int(frame[0, 0, 0]) for frame in dropped] == [1, 2, 3, 5, 6, 7]
+
+
+def test_in_a_clip_points_are_followed_through_the_dropped_frames(tmp_path: Path) -> None:
+    """Thirteen frames, four of them kept; frame k lies at (2 k, 0.08 (k - 6)^2), and the middle gap is the one seen."""
+    columns, rows = np.meshgrid(np.arange(160.0), np.arange(120.0))
+    places = [(2.0 * number, 0.08 * (number - 6) ** 2) for number in range(13)]
+    frames = []
+    for x, y in places:
+        plane = 128 + 40 * np.sin((columns - x) * 0.31) * np.cos((rows - y) * 0.27)
+        plane += 30 * np.sin((columns - x + rows - y) * 0.13) + 20 * np.sin((columns - x) * 0.7 - (rows - y) * 0.9)
+        frames.append(np.repeat(plane.round().astype(np.uint8)[..., None], 3, -1))
+    found = clip_trajectories(frames)
+    assert found is not None and list(found.tracks) == [SEEN, STRAIGHT, SWIFT, SWIFT_GIMM]
+    truth = np.array(places[4:9]) - np.array(places[4])
+    seen = found.tracks[SEEN] - found.tracks[SEEN][:1]
+    assert seen.shape[1] > 1 and float(np.abs(seen - truth[:, None]).mean()) < 0.3
+    # Half-way the straight line is 0.32 pixels off, and begins and ends where the points do.
+    assert found.off(SEEN) == 0.0 and 0.1 < found.off(STRAIGHT) < 0.6
+    assert float(np.abs(found.tracks[STRAIGHT][[0, -1]] - found.tracks[SEEN][[0, -1]]).max()) < 1.5
+    draw(found, tmp_path / "paths.png")
+    assert Image.open(tmp_path / "paths.png").size[0] == 8 * 160
+    assert clip_trajectories(frames[:9]) is None
 
 
 def _panned(root: Path) -> List[Picture]:
