@@ -58,10 +58,14 @@ _PATCH = 16
 """Pixels over which the flows' error is the same way."""
 _SMEARED = 0.3
 """Part of what is asked for which what has arrived is smeared."""
-_BELIEF = 0.3
-"""Weight of the mean error of all motions, as much as each is believed, beside the error of their mean."""
-_EASE, _EASE_BENT = 1.0, 0.25
-"""An error counts as its part of half of what it was before, and so many pixels: of velocities, and of bends."""
+_SQUARE, _BELIEF = 0.3, 0.3
+"""Weights of the mean square error, and of the mean error of all motions, as much as each is believed, beside the mean
+error of what is told.
+"""
+_SLIGHT = 0.02
+"""An error that does not matter, pixels."""
+_EASE = 0.25
+"""An error of bends counts as its part of half of what straight paths have, and so many pixels."""
 
 
 @dataclass(frozen=True)
@@ -148,24 +152,23 @@ class GimmTask:
         return GimmBatch(tuple(ends), tuple(asked))
 
     def loss(self, model: nn.Module, batch: GimmBatch, progress: float) -> Tuple[Tensor, Dict[str, float]]:
-        """Errors of the velocity, as parts of what they were before."""
+        """Errors of the velocity and of its square, by how often they halve what arrives with; and of bends."""
         network: Any = model
         seen = [network.seen(ends) for ends in batch.ends]
-        sums = {name: batch.asked[0].base.new_zeros(()) for name in ("velocity", "believed", "bend")}
+        sums = {name: batch.asked[0].base.new_zeros(()) for name in ("velocity", "square", "believed", "bend")}
         for asked in batch.asked:
             pair = seen[asked.scene]
             with torch.no_grad():
                 bend = bends_at(pair.ends, asked.time, asked.base)
             arrived = torch.cat([asked.base, bend]).flatten(1).T.contiguous()
             motions, says = network.weighed(pair, asked.time, arrived, asked.pixels)
-            truth, weight = asked.velocity.flatten(1).T[asked.pixels], asked.weight.flatten()[asked.pixels]
-            off = _long(motions[..., :2] - truth[:, None])
-            told = _long((motions[..., :2] * says[..., None]).sum(1) - truth)
-            counts = weight / (0.5 * off[:, 0] + _EASE)
-            # Scenes count alike, however many of their pixels are asked.
-            some = weight.sum().clamp(min=64.0)
-            sums["velocity"] = sums["velocity"] + (told * counts).sum() / some
-            sums["believed"] = sums["believed"] + ((off * says).sum(1) * counts).sum() / some
+            if len(asked.pixels):
+                truth, weight = asked.velocity.flatten(1).T[asked.pixels], asked.weight.flatten()[asked.pixels]
+                off = _long(motions[..., :2] - truth[:, None])
+                told = _long((motions[..., :2] * says[..., None]).sum(1) - truth)
+                sums["velocity"] = sums["velocity"] + _ratio(told * weight, off[:, 0] * weight)
+                sums["square"] = sums["square"] + _ratio(told.square() * weight, off[:, 0].square() * weight)
+                sums["believed"] = sums["believed"] + _ratio((off * says).sum(1) * weight, off[:, 0] * weight)
             if pair.ends.bent:
                 some = asked.others
                 velocity, begun, away, weight = (
@@ -173,10 +176,10 @@ class GimmTask:
                 )
                 place = (some % bend.shape[-1]).float(), (some // bend.shape[-1]).float()
                 found = bend_of(pair.ends, asked.time, velocity, begun, place) * (asked.time * (1 - asked.time))
-                part = _long(found - away) / (0.5 * _long(away) + _EASE_BENT) * weight[:, 0]
+                part = _long(found - away) / (0.5 * _long(away) + _EASE) * weight[:, 0]
                 sums["bend"] = sums["bend"] + part.sum() / weight.sum().clamp(min=64.0)
         parts = {name: value / len(batch.asked) for name, value in sums.items()}
-        total = parts["velocity"] + _BELIEF * parts["believed"] + parts["bend"]
+        total = parts["velocity"] + _SQUARE * parts["square"] + _BELIEF * parts["believed"] + parts["bend"]
         return total, {name: float(part.detach()) for name, part in parts.items()}
 
     def validate(self, model: nn.Module, count: int, device: torch.device) -> Dict[str, float]:
@@ -314,6 +317,11 @@ def _errors(found: Tensor, paths: Paths, index: int) -> Tuple[float, float]:
 
     ours = ways(found[:2], found[2:], time)
     return mean(found[:2] - (to_1 - to_0)), 0.5 * (mean(ours[0] - to_0) + mean(ours[1] - to_1))
+
+
+def _ratio(found: Tensor, begun: Tensor) -> Tensor:
+    """How often a mean error is doubled."""
+    return ((found.mean() + _SLIGHT) / (begun.mean() + _SLIGHT)).log2()
 
 
 def _long(vectors: Tensor) -> Tensor:

@@ -64,8 +64,9 @@ def test_some_steps_on_one_batch_lower_the_loss(task: GimmTask) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(float(loss.detach()))
-        assert set(parts) == {"velocity", "believed", "bend"}
-    assert losses[-1] < 0.7 * losses[0]
+        assert set(parts) == {"velocity", "square", "believed", "bend"}
+    # By how often errors double: half of what it began with is one less.
+    assert losses[-1] < losses[0] - 1.0
 
 
 def test_it_is_judged_beside_what_is_carried_with_true_flows_and_with_found_ones() -> None:

@@ -31,14 +31,18 @@ OTHERS = 2
 
 _SLOPE = 0.1
 _BELIEVED = 3.0
-"""Of the frames around the pair, before anything is learned: nearly all (as a logistic function has it)."""
+"""Of the frames around the pair, before anything is learned: all but nothing (what the encoder says goes through a
+logistic function that is a little wider than 0..1, and is cut to that).
+"""
 
 _APART, _REACH = 0.5, 4
 """A pixel is asked where motions this far away on both sides, pixels, differ so much from going on evenly, pixels."""
 _NEAR = 2
 """And so are pixels so near to it, along rows and columns."""
-_SHARE = 0.1
-"""At most so much of all pixels is asked (more where many are alike): those where motions differ most."""
+_SHARE, _ALWAYS = 0.1, 24576
+"""At most so much of all pixels is asked, or so many, whichever is more (and more where many are alike): those where
+motions differ most.
+"""
 _CHUNK = 1 << 11
 """Pixels of which all motions are weighed at once: what they are told stays in the processor's cache."""
 
@@ -80,7 +84,7 @@ class Anchored(nn.Module):
     def seen(self, ends: Ends) -> Seen:
         """What depends on the flows alone."""
         found = self.encoder(ends.planes.to(dtype_of(self))).float()
-        latents, shares = found[:, :-OTHERS], found[:, -OTHERS:].sigmoid()
+        latents, shares = found[:, :-OTHERS], (found[:, -OTHERS:].sigmoid() * 1.1 - 0.05).clamp(0, 1)
         # A mean square of one at most: nothing else would hold them back.
         latents = latents * (latents.square().mean(1, keepdim=True) + 1).rsqrt()
         zero, one = latents.flatten(2).transpose(1, 2)
@@ -130,7 +134,7 @@ def places(velocity: Tensor) -> Tensor:
     for axis in (0, 1):
         uneven = _greatest(uneven, axis)
     flat = uneven.flatten()
-    most, least = int(_SHARE * len(flat)), _APART
+    most, least = min(max(int(_SHARE * len(flat)), _ALWAYS), len(flat) - 1), _APART
     asked = flat > least
     if int(asked.sum()) > most:
         least = max(least, float(flat.kthvalue(len(flat) - most).values))
