@@ -29,6 +29,7 @@ def stamps(directory: Path) -> Dict[str, Stamp]:
     return {file.name: (file.stat().st_ino, file.stat().st_mtime_ns) for file in directory.glob("out.*.exr")}
 
 
+@pytest.mark.slow
 def pixels(directory: Path) -> Dict[str, bytes]:
     """Decoded pixels of every frame."""
     return {
@@ -103,6 +104,7 @@ def test_inputs_are_never_written_over(tmp_path: Path) -> None:
     assert [file.read_bytes() for file in clip.files] == before
 
 
+@pytest.mark.slow
 def test_several_frames_never_land_in_one_file(tmp_path: Path) -> None:
     clip = made.pan(tmp_path, frames=3)
     with pytest.raises(BadRequest, match="%04d"):

@@ -79,6 +79,7 @@ def test_no_shutter_leaves_source_frames_alone(tmp_path: Path) -> None:
         assert np.array_equal(read_exr(source)["G"], read_exr(output)["G"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"between": 3}, {"speed": "-1/4"}, {"between": 1, "shutter": 360.0}], ids=str)
 def test_no_pixel_of_the_other_scene_on_either_side_of_a_cut(settings: Dict[str, Any], tmp_path: Path) -> None:
     clip = made.two_scenes(tmp_path / "plate", frames=6, cut=3)
