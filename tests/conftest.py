@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sys
+from typing import List
 
 import pytest
 from hypothesis import settings
@@ -17,6 +18,12 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 # The same examples on every run, however slow the machine.
 settings.register_profile("suite", deadline=None, derandomize=True, database=None, max_examples=60)
 settings.load_profile("suite")
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    """Files with slow tests come first: begun last, one of them would keep a process busy while the others rest."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True)

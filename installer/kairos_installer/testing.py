@@ -37,7 +37,11 @@ def checks(workers: int, pytest_arguments: Sequence[str]) -> List[Tuple[str, Lis
         ("ruff check", ["-m", "ruff", "check", "."]),
         ("ruff format", ["-m", "ruff", "format", "--check", "."]),
         ("mypy", ["-m", "mypy"]),
-        ("pytest", ["-m", "pytest", *color, "-n", str(workers)]),
+        # File by file: what the tests of one share is made once. In the order of tests/conftest.py.
+        (
+            "pytest",
+            ["-m", "pytest", *color, "-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"],
+        ),
     ]
 
 

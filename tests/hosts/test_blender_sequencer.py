@@ -107,6 +107,7 @@ def times_shown(pictures: npt.NDArray[Any]) -> List[float]:
     return [float(one[2, 2, 0]) / 8 for one in pictures]
 
 
+@pytest.mark.slow
 def apart(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
     """Largest difference of two lots of pictures."""
     assert one.shape == other.shape

@@ -133,6 +133,7 @@ def test_an_exr_sequence_comes_back_as_one_numbered_from_0(kairos: Path, tmp_pat
     assert [int(file.stem.rpartition(".")[2]) for file in files] == list(range(7))
 
 
+@pytest.mark.slow
 def test_a_retimed_clip_gets_true_frames_at_the_speed_that_the_timeline_says(
     kairos: Path, movies: Dict[str, Path]
 ) -> None:

@@ -14,7 +14,8 @@ from kairos_nodes.fusion_text import Clip, Tagged, blur_tools, composition_text,
 from support import lua as reading
 from support import made
 from support.exr import read_exr
-from support.resolve import Flow, Operator, PoolItem, Socket, Studio, own_kairos
+from support.fusion import Flow, Operator, Socket
+from support.resolve import PoolItem, Studio, own_kairos
 
 FIRST = 1001
 NUMBERS = range(FIRST, FIRST + 8)

@@ -153,6 +153,11 @@ def test_kairos_test_checks_style_types_and_behaviour() -> None:
     assert testing.checks(2, ["-k", "warp"]) == [("pytest", ["-m", "pytest", "-k", "warp"])]
 
 
+def test_two_processes_share_the_suite_by_whole_files() -> None:
+    told = testing.checks(2, [])[-1][1]
+    assert told[told.index("-n") + 1] == "2" and told[told.index("--dist") + 1] == "loadfile"
+
+
 def test_the_summary_names_what_failed() -> None:
     outcomes = [testing.Outcome("mypy", 1, 12.4, "2 errors"), testing.Outcome("pytest", 0, 9.0, "3 passed in 8.90s")]
     assert testing.summary(outcomes) == "== mypy FAILED in 12 s, pytest passed: 3 passed in 8.90s"

@@ -38,7 +38,9 @@ from kairos_nodes.jobs import RetimeJob
 BETWEEN = 3
 STEP = Fraction(1, BETWEEN + 1)
 MOTION_LAYERS = ("forward", "backward")
-MASKS = ("occlusion.forward", "occlusion.backward", "confidence.a", "blend.a")
+OCCLUSIONS = (("occlusion.forward", STEP, "next"), ("occlusion.backward", -STEP, "previous"))
+"""Masks of what another output frame hides, how far away that is, and which it is."""
+OTHER_MASKS = (("confidence.a", "trust"), ("blend.a", "weight of the earlier source"))
 
 Retime = Callable[[RetimeJob, Listener], object]
 """Runs a retime job."""
@@ -133,7 +135,7 @@ class _Gallery:
                 self.inbetweens.append(score)
                 if moment in self._shown:
                     self._keep_picture(score, tonemap(truth.rgb), tonemap(_rgb(planes)), blended)
-                    self._keep_masks(frame.number, planes)
+                    self._mask_tiles = self._mask_tiles or mask_tiles(self._scene, frame.number, moment, planes)
             if position + 1 < len(self._result):
                 self._compare_vectors(frame.number, moment, planes, cover)
 
@@ -158,7 +160,7 @@ class _Gallery:
         return contact_sheet(self._flow_tiles, columns=2, title="Forward vectors: Kairos, truth", tile_width=640)
 
     def masks(self) -> Picture:
-        """The masks of one in-between."""
+        """The masks of one in-between, what is hidden beside the truth."""
         return contact_sheet(self._mask_tiles, columns=2, title="Masks", tile_width=640)
 
     def _keep_picture(self, score: InbetweenScore, truth: Picture, ours: Picture, blended: Picture) -> None:
@@ -179,15 +181,23 @@ class _Gallery:
             (f"Truth\n{score.length:.1f} px mean motion", flow_wheel(true, maximum)),
         ]
 
-    def _keep_masks(self, number: int, planes: Dict[str, Planes]) -> None:
-        if self._mask_tiles:
-            return
-        over = tonemap(_rgb(planes))
-        meanings = ("hidden in the next frame", "hidden in the previous frame", "trust", "weight of the earlier source")
-        for name, meaning in zip(MASKS, meanings):
-            tinted = name.startswith("occlusion")
-            picture = mask_picture(planes[name], over if tinted else None)
-            self._mask_tiles.append((f"{name}, frame {number}\n{meaning}", picture))
+
+def mask_tiles(scene: DemoScene, number: int, moment: Fraction, planes: Dict[str, Planes]) -> List[Tuple[str, Picture]]:
+    """Captions and pictures of the masks of one output frame, each occlusion beside the scene's own.
+
+    Args:
+        scene: what was retimed.
+        number: of the output frame; ``moment``: its time, source frames from 0.
+        planes: its channels.
+    """
+    over = tonemap(_rgb(planes))
+    tiles = []
+    for name, step, which in OCCLUSIONS:
+        truth = scene.occlusion(float(moment), float(moment + step)).astype(np.float32)
+        for title, mask in ((f"{name}, frame {number}", planes[name]), ("Truth", truth)):
+            caption = f"{title}\nhidden in the {which} frame: {100 * mask.mean():.1f} % of the picture"
+            tiles.append((caption, mask_picture(mask, over)))
+    return tiles + [(f"{name}, frame {number}\n{meaning}", mask_picture(planes[name])) for name, meaning in OTHER_MASKS]
 
 
 def _rgb(planes: Dict[str, Planes]) -> Planes:

@@ -8,7 +8,7 @@ flash, a dropout).
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 import torch
 import torch.nn.functional as F
@@ -107,9 +107,10 @@ def _lost(a: Tensor, b: Tensor) -> float:
     """How little of the blocks of ``a`` is found in ``b``, 0..1: one less the best correlation, by their contrast."""
     size = max(a.shape[1], b.shape[1])
     a, b = (F.pad(each, (0, size - each.shape[1])) for each in (a, b))
-    blocks = _patches(a, _BLOCK, 0)
+    blocks = _patches(a, _BLOCK)
     # (N, w, w): of every block, the part of the other frame it may have moved to.
-    windows = _patches(b, _BLOCK + 2 * _REACH, _REACH)
+    reached = F.pad(b, (_REACH,) * 4)
+    windows = _patches(reached, _BLOCK + 2 * _REACH)
     energy = blocks.square().sum((1, 2))
     told = energy > _FLAT * _BLOCK * _BLOCK
     if not bool(told.any()):
@@ -117,15 +118,15 @@ def _lost(a: Tensor, b: Tensor) -> float:
         return 0.0 if float(b.square().mean()) < _FLAT else 1.0
     blocks, windows, energy = blocks[told], windows[told], energy[told]
     product = F.conv2d(windows[None], blocks[:, None], groups=len(blocks))[0]
-    other = F.avg_pool2d(windows.square()[None], _BLOCK, 1)[0] * (_BLOCK * _BLOCK)
+    # Summed up once for the whole frame: the windows overlap.
+    sums = F.avg_pool2d(reached.square()[None], _BLOCK, 1)[0] * (_BLOCK * _BLOCK)
+    other = _patches(sums, 2 * _REACH + 1)[told]
     scale = (energy[:, None, None] * other).sqrt().clamp(min=_FLAT * _BLOCK * _BLOCK)
     best = (product / scale).amax((1, 2)).clamp(0, 1)
     weight = energy.sqrt()
     return float(((1 - best) * weight).sum() / weight.sum())
 
 
-def _patches(image: Tensor, size: int, margin: int) -> Tensor:
-    """(N, size, size) patches every stride, of an image (H, W) with a black margin."""
-    padded = F.pad(image, (margin,) * 4)
-    found: List[Tensor] = list(padded.unfold(0, size, _STRIDE).unfold(1, size, _STRIDE).flatten(0, 1))
-    return torch.stack(found)
+def _patches(image: Tensor, size: int) -> Tensor:
+    """(N, size, size) patches every stride, of an image (H, W)."""
+    return image.unfold(0, size, _STRIDE).unfold(1, size, _STRIDE).flatten(0, 1)

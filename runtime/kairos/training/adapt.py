@@ -23,8 +23,9 @@ from torch import Tensor
 
 from kairos.engines.base import Pair, ShotView
 from kairos.engines.swift.ensemble import TURNS
+from kairos.engines.swift.layers import MULTIPLE
 from kairos.engines.swift.meeting import Told, decided
-from kairos.engines.swift.network import MULTIPLE, Decision, Meeting, Swift
+from kairos.engines.swift.network import Decision, Meeting, Swift
 from kairos.engines.swift.scale import automatic_scale
 from kairos.engines.swift.session import SwiftSession
 from kairos.errors import BadRequest, Cancelled

@@ -14,7 +14,8 @@ from kairos.engines.classic.midway import paths
 from kairos.engines.classic.motion import Found, PairMotion, layer_of
 from kairos.engines.swift.estimator import hidden_of
 from kairos.engines.swift.meeting import Told, arrival, base_logits, evidence, halved, told_hidden
-from kairos.engines.swift.network import Decision, Estimate, Swift, levels_of
+from kairos.engines.swift.motion import Estimate, levels_of
+from kairos.engines.swift.network import Decision, Swift
 from kairos.engines.swift.prior import classical_prior
 from kairos.training.losses import FilmLoss, laplacian, robust
 from kairos.training.scenes import VERSION, SceneBatch, Scenes

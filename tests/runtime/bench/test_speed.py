@@ -71,6 +71,7 @@ def test_an_unknown_device_is_refused() -> None:
         choose_device("abacus")
 
 
+@pytest.mark.slow
 def test_nothing_of_the_job_stays_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     measure_job("classic", 96, 64, "cpu", run_retime, frames=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import List
 
@@ -11,8 +12,12 @@ import pytest
 
 from kairos.demo import DemoReport, DemoScene, run_demo
 from kairos.demo.measure import score_vectors
+from kairos.demo.run import mask_tiles
 from kairos.events import Event
+from kairos.pictures import mask_picture, tonemap
 from kairos.retime import run_retime
+
+MASKS = ("occlusion.forward", "occlusion.backward", "confidence.a", "blend.a")
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +83,18 @@ def test_only_the_pixels_that_count_are_measured() -> None:
     counted = np.array([[False, True], [True, True]])
     score = score_vectors(7, found, true, counted)
     assert score.error == pytest.approx(5.0 / 3) and score.median == 0.0
+
+
+def test_what_is_hidden_is_shown_beside_the_truth() -> None:
+    scene, moment = DemoScene(384, 216, 3), Fraction(5, 4)
+    planes = {**scene.render(float(moment)).planes}
+    planes.update({name: np.full((216, 384), 0.5, np.float32) for name in MASKS})
+    tiles = dict(mask_tiles(scene, 1006, moment, planes))
+    assert len(tiles) == 6
+    for other, which in ((1.5, "next"), (1.0, "previous")):
+        truth = scene.occlusion(1.25, other).astype(np.float32)
+        (caption,) = [each for each in tiles if each.startswith("Truth") and f"the {which} frame" in each]
+        assert caption.endswith(f"{100 * truth.mean():.1f} % of the picture")
+        assert np.array_equal(tiles[caption], mask_picture(truth, tonemap(scene.render(1.25).rgb)))
+        (found,) = [each for each in tiles if each.startswith("occlusion") and f"the {which} frame" in each]
+        assert found.endswith("50.0 % of the picture")

@@ -79,6 +79,7 @@ def _expected(network: Any, frames: Tensor, time: float) -> List[Tensor]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_onnx_agrees_at_sizes_that_were_not_recorded(name: str, tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="the exporter of torch needs the package onnx")

@@ -34,6 +34,7 @@ def test_what_is_seen_of_a_frame_serves_both_of_its_pairs() -> None:
     assert network.prepare(first, second, 0.5).one is not shared[0].one
 
 
+@pytest.mark.slow
 def test_half_precision_stays_near_and_its_flows_are_float32() -> None:
     network, frames = _network(), _frames(128, 160)
     answers = []

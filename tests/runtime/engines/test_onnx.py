@@ -90,6 +90,7 @@ def answer_of(id: str, frames: List[Tensor], time: float = 0.5, **settings: Any)
     return next(iter(session.at(Pair(0, 1), [time])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("height", "width"), [(134, 202), (190, 330), (70, 66)])
 def test_swift_as_a_file_agrees_with_torch_and_is_the_engine_without_its_classical_prior(
     swift: Path, height: int, width: int

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair, Session
+from kairos.engines.swift.layers import MULTIPLE
 from kairos.engines.swift.loading import SHIPPED, load_network
-from kairos.engines.swift.network import MULTIPLE, Swift, correlate, levels_of, mixed, warp
+from kairos.engines.swift.motion import Encoder, Motion, correlate, levels_of, mixed, warp
+from kairos.engines.swift.network import Meeting, Swift
 from kairos.errors import BadRequest
 from kairos.motion.compose import compose
 from kairos.motion.inbetween import Inbetween
@@ -108,10 +110,8 @@ def test_the_order_of_asking_changes_nothing(wild: Path) -> None:
 def test_features_are_computed_once_per_frame_and_motion_once_per_pair(
     wild: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from kairos.engines.swift import network
-
     calls = {"encoder": 0, "motion": 0, "meeting": 0}
-    for name, kind in (("encoder", network.Encoder), ("motion", network.Motion), ("meeting", network.Meeting)):
+    for name, kind in (("encoder", Encoder), ("motion", Motion), ("meeting", Meeting)):
 
         def counted(self: object, *given: object, name: str = name, forward: object = kind.forward) -> object:
             calls[name] += 1

@@ -36,7 +36,7 @@ def parts_of(path: Path) -> Parts:
 def beachball(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plate = shared_data() / "beachball" / "multipart.%04d.exr"
     output = tmp_path_factory.mktemp("beachball") / "bb.%04d.exr"
-    job = RetimeJob(str(plate), str(output), between=3, frames="1-3,5", vectors="nuke", masks=True, device="cpu")
+    job = RetimeJob(str(plate), str(output), between=3, frames="1,3,5", vectors="nuke", masks=True, device="cpu")
     assert run_retime(job, lambda event: None).exit_status == 0
     return output
 
@@ -44,7 +44,7 @@ def beachball(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_all_ten_parts_are_in_every_frame_with_the_new_layers(beachball: Path) -> None:
     source = parts_of(shared_data() / "beachball" / "multipart.0001.exr")
-    for number in (1, 2, 3, 5):
+    for number in (1, 3, 5):
         output = parts_of(Path(str(beachball) % number))
         assert set(source) <= set(output)
         for name, (spec, _) in source.items():

@@ -57,6 +57,7 @@ def _lands_inside(flow: Tensor, margin: float) -> Tensor:
     return (x >= margin) & (x <= width - 1 - margin) & (y >= margin) & (y <= height - 1 - margin)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", DIRECTIONS)
 def test_warping_a_frame_by_its_flow_rebuilds_the_other_where_it_is_visible(plain_batch: SceneBatch, way: str) -> None:
     start, end = DIRECTIONS[way]

@@ -84,7 +84,7 @@ def test_one_part_learns_and_the_other_stays(part: str) -> None:
     task = SwiftTask(1, part)
     torch.manual_seed(2)
     model = task.model()
-    loss, _ = task.loss(model, task.batch(3, 0, 96, torch.device("cpu")), 1.0)
+    loss, _ = task.loss(model, task.batch(SETTINGS.seed or 0, 0, 96, torch.device("cpu")), 1.0)
     loss.backward()
     learns = {name.split(".")[0] for name, weight in model.named_parameters() if weight.grad is not None}
     assert learns == {part}

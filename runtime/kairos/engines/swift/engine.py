@@ -15,8 +15,9 @@ from kairos.engines.gimm.option import MEANING as MOTION_MEANING
 from kairos.engines.raft.motion import FLOW, MEANING, flow_hash, flow_record, raft_motion
 from kairos.engines.swift.ensemble import TURNS
 from kairos.engines.swift.estimator import classical
+from kairos.engines.swift.layers import MULTIPLE
 from kairos.engines.swift.loading import SHIPPED, load_network
-from kairos.engines.swift.network import MULTIPLE, Swift
+from kairos.engines.swift.network import Swift
 from kairos.engines.swift.scale import automatic_scale
 from kairos.engines.swift.session import SwiftSession
 from kairos.errors import BadRequest

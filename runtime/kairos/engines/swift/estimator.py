@@ -13,7 +13,8 @@ from kairos.engines.classic.flow import Finder
 from kairos.engines.classic.motion import Found, Look
 from kairos.engines.swift.ensemble import TURNS, Turn, mean
 from kairos.engines.swift.meeting import padded
-from kairos.engines.swift.network import FINE, Estimate, Features, Swift, levels_of
+from kairos.engines.swift.motion import FINE, Estimate, Features, levels_of
+from kairos.engines.swift.network import Swift
 from kairos.engines.swift.prior import classical_prior
 from kairos.motion.tiling import resize, resize_flow
 

@@ -20,21 +20,21 @@ from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.fetching import counted
 from kairos.engines.published import Found, Padding, Time
 from kairos.engines.swift.estimator import LEAST, hidden_of
+from kairos.engines.swift.layers import MULTIPLE
 from kairos.engines.swift.meeting import Told, decided, evidence, halved
-from kairos.engines.swift.network import (
+from kairos.engines.swift.motion import (
     CELLS,
     COARSE,
     FINE,
     FINER,
     HIDDEN,
     MOST_LEVELS,
-    MULTIPLE,
     Estimate,
     Features,
-    Swift,
     enlarge_flow,
     mixed,
 )
+from kairos.engines.swift.network import Swift
 from kairos.engines.swift.recordable import layer_of, moment, twice, warp
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from kairos.engines.classic.course import Curve
 from kairos.engines.classic.midway import Moment, hidden, moment, weights
 from kairos.engines.classic.motion import Layer, PairMotion
-from kairos.engines.swift.network import MULTIPLE, Decision, Meeting
+from kairos.engines.swift.layers import MULTIPLE
+from kairos.engines.swift.network import Decision, Meeting
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.tiling import resize
 from kairos.motion.warp import backward_warp

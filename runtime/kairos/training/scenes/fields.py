@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
@@ -46,20 +47,27 @@ def fractal(rng: np.random.Generator, size: int, power: float, channels: int = 1
 
     cut: wavelength in pixels below which there is nothing; 0 keeps everything.
     """
-    fy = np.fft.fftfreq(size).astype(np.float32)[:, None]
-    fx = np.fft.rfftfreq(size).astype(np.float32)[None]
-    radius = np.hypot(fx, fy)
-    radius[0, 0] = 1.0
+    radius = _frequencies(size)
     weight = radius ** np.float32(-power)
     weight[0, 0] = 0.0
     if cut > 0:
         weight = weight * np.exp(-0.5 * (radius * np.float32(cut)) ** 2)
     noise = rng.standard_normal((channels, size, size // 2 + 1, 2), dtype=np.float32)
-    spectrum = (noise[..., 0] + 1j * noise[..., 1]) * weight
+    spectrum = noise.view(np.complex64)[..., 0] * weight
     field = np.fft.irfft2(spectrum, s=(size, size)).astype(np.float32)
     field -= field.mean(axis=(1, 2), keepdims=True)
     answer: Array = field / np.maximum(field.std(axis=(1, 2), keepdims=True), 1e-6)
     return answer
+
+
+@lru_cache(maxsize=2)
+def _frequencies(size: int) -> Array:
+    """(size, size // 2 + 1) length of every frequency of a real spectrum, cycles per pixel; 1 where there is none."""
+    fy = np.fft.fftfreq(size).astype(np.float32)[:, None]
+    fx = np.fft.rfftfreq(size).astype(np.float32)[None]
+    radius: Array = np.hypot(fx, fy)
+    radius[0, 0] = 1.0
+    return radius
 
 
 def colour(rng: np.random.Generator, hue: float, saturation: float, value: float) -> Array:
@@ -72,5 +80,6 @@ def colour(rng: np.random.Generator, hue: float, saturation: float, value: float
 def ramp(values: Array, stops: Array) -> Array:
     """(3, H, W) colours of a field (H, W) in 0..1 along colour stops (N, 3)."""
     where = np.linspace(0.0, 1.0, len(stops))
-    flat = np.clip(values, 0.0, 1.0)
+    # What it is interpolated in: not made anew for every channel.
+    flat = np.clip(values, 0.0, 1.0).astype(np.float64)
     return np.stack([np.interp(flat, where, stops[:, channel]).astype(np.float32) for channel in range(3)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Callable, List, Tuple
 
@@ -60,9 +60,19 @@ class Bank:
     grain_soft: Tensor
 
 
-@lru_cache(maxsize=2)
 def build_bank(seed: int, device: torch.device, photographs: bool) -> Bank:
     """The bank of a seed; the photographs come after the procedural canvases, which they leave unchanged."""
+    bank = _procedural(seed, device)
+    return replace(bank, textures=bank.textures + _photographic(device)) if photographs else bank
+
+
+@lru_cache(maxsize=1)
+def _photographic(device: torch.device) -> Tuple[Texture, ...]:
+    return tuple(_pyramid(picture, device, natural=True) for picture in free_photographs())
+
+
+@lru_cache(maxsize=2)
+def _procedural(seed: int, device: torch.device) -> Bank:
     rng = np.random.default_rng([seed, 0x7E87])
     painters: List[Tuple[Painter, int]] = [
         (_dead_leaves, 11),
@@ -84,37 +94,36 @@ def build_bank(seed: int, device: torch.device, photographs: bool) -> Bank:
         functional.avg_pool2d(functional.pad(white[None], (1, 1, 1, 1), mode="circular"), 3, 1)[0] * 2.0 + white * 0.6
     )
     soft = soft / soft.std()
-    if photographs:
-        textures += [_pyramid(picture, device, natural=True) for picture in free_photographs()]
     return Bank(tuple(textures), noise, white.to(device), soft.to(device))
 
 
 def _pyramid(canvas: Array, device: torch.device, natural: bool) -> Texture:
     """Levels by a binomial filter, the first lightly filtered too: it is sampled at more than its own density."""
-    current = np.ascontiguousarray(canvas, np.float32)
-    current = _filtered(current, (0.62, 0.19, 0.0))
-    levels = [current]
+    levels = [_filtered(np.asarray(canvas, np.float32), (0.62, 0.19, 0.0))]
     for _ in range(LEVELS - 1):
-        current = np.ascontiguousarray(_filtered(current, (0.375, 0.25, 0.0625))[:, ::2, ::2])
-        levels.append(current)
+        levels.append(_filtered(levels[-1], (0.375, 0.25, 0.0625), 2))
     means = levels[0].mean(axis=(1, 2)).tolist()
     tensors = tuple(torch.from_numpy(level)[None].to(device) for level in levels)
     return Texture(tensors, (means[0], means[1], means[2]), natural)
 
 
-def _filtered(image: Array, taps: Tuple[float, float, float]) -> Array:
-    """A symmetric filter of five taps, given from the middle outwards, along rows and columns."""
-    for axis in (1, 2):
-        size = image.shape[axis]
-        total = image * np.float32(taps[0])
-        for offset, tap in enumerate(taps[1:], start=1):
-            if tap:
-                steps = np.arange(size)
-                both = image.take(np.minimum(steps + offset, size - 1), axis)
-                both += image.take(np.maximum(steps - offset, 0), axis)
-                total += np.float32(tap) * both
-        image = total
-    return image
+def _filtered(image: Array, taps: Tuple[float, float, float], step: int = 1) -> Array:
+    """A symmetric filter of five taps, given from the middle outwards, along rows and columns; every ``step``-th of
+    both is kept. Plane by plane: what is worked on stays near the processor.
+    """
+    return np.stack([_along(_along(plane, taps, step).T, taps, step).T for plane in image])
+
+
+def _along(plane: Array, taps: Tuple[float, float, float], step: int) -> Array:
+    """The filter along the first axis; beyond the edge the edge goes on."""
+    wide, size = np.pad(plane, ((2, 2), (0, 0)), mode="edge"), len(plane)
+    total: Array = wide[2 : 2 + size : step] * np.float32(taps[0])
+    for offset, tap in enumerate(taps[1:], start=1):
+        if tap:
+            both = wide[2 + offset : 2 + offset + size : step] + wide[2 - offset : 2 - offset + size : step]
+            both *= np.float32(tap)
+            total += both
+    return total
 
 
 def free_photographs() -> List[Array]:
@@ -195,7 +204,7 @@ def _dead_leaves(rng: np.random.Generator) -> Array:
         c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
         u, v = c * x + s * y, (c * y - s * x) / np.float32(squash)
         distance = np.maximum(np.abs(u), np.abs(v)) * np.float32(1.3) if square else np.sqrt(u * u + v * v)
-        alpha = np.clip(np.float32(radius) - distance, 0.0, 1.0)
+        alpha = np.minimum(np.maximum(np.float32(radius) - distance, 0.0), 1.0)
         tint = second[rng.integers(3)] if rng.uniform() < 0.15 else stops[rng.integers(6)]
         shade = 1.0 + np.float32(rng.uniform(-0.25, 0.25) / radius) * u + np.float32(contrast) * grain[y0:y1, x0:x1]
         window = image[:, y0:y1, x0:x1]
@@ -262,16 +271,15 @@ def _cells(rng: np.random.Generator) -> Array:
     nearest = np.full((SIZE, SIZE), 1e9, np.float32)
     second = nearest.copy()
     tone = np.zeros((SIZE, SIZE), np.float32)
-    column = np.broadcast_to((x / step).astype(int) + 1, nearest.shape)
-    row = np.broadcast_to((y / step).astype(int) + 1, nearest.shape)
+    column, row = (x / step).astype(int)[0] + 1, (y / step).astype(int)[:, 0] + 1
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             r, c = np.clip(row + dy, 0, count - 1), np.clip(column + dx, 0, count - 1)
-            px = (c - 1 + points[r, c, 0]) * step
-            py = (r - 1 + points[r, c, 1]) * step
+            px = (c - 1 + points[..., 0][r][:, c]) * step
+            py = (r[:, None] - 1 + points[..., 1][r][:, c]) * step
             distance = np.hypot(x - px, y - py).astype(np.float32)
             second = np.minimum(second, np.maximum(distance, nearest))
-            tone = np.where(distance < nearest, tones[r, c], tone)
+            tone = np.where(distance < nearest, tones[r][:, c], tone)
             nearest = np.minimum(nearest, distance)
     edge = np.clip((second - nearest) / rng.uniform(2.0, 6.0), 0.0, 1.0)
     field = tone * (0.4 + 0.6 * edge) + 0.06 * fractal(rng, SIZE, 1.2)[0]
