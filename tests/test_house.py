@@ -48,6 +48,7 @@ BARE = {
 OPTIONAL = {
     "motion/compiled.py": {"numba", "llvmlite"},
     "motion/kernels.py": {"numba"},
+    "engines/gimm/kernels.py": {"numba"},
     "engines/export.py": {"onnx"},
     "engines/onnx/graph.py": {"platformdirs"},
 }

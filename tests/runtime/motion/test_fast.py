@@ -197,12 +197,13 @@ def test_without_numba_torch_does_the_work() -> None:
     code = (
         "import sys; sys.modules['numba'] = None\n"
         "import torch\n"
+        "from kairos.engines.gimm import quick\n"
         "from kairos.motion import fast\n"
         "from kairos.motion.warp import backward_warp\n"
         "moved = backward_warp(torch.arange(12.0).reshape(1, 3, 4), torch.ones(2, 3, 4), 'cubic')\n"
-        "print(fast.usable(moved), moved[0, 0].tolist())"
+        "print(fast.usable(moved), quick.usable(moved), moved[0, 0].tolist())"
     )
-    assert in_a_process(code) == "False [5.0, 6.0, 7.0, 7.0]"
+    assert in_a_process(code) == "False False [5.0, 6.0, 7.0, 7.0]"
 
 
 def test_kernels_work_where_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
