@@ -130,17 +130,21 @@ def test_motions_of_both_ends_are_weighed_too_and_beliefs_sum_to_one() -> None:
 def test_bends_are_believed_as_the_encoder_says_each_pixels_own_or_those_around() -> None:
     """By hand: half of each pixel's own bend and half of what the cells around show, and of both eight tenths."""
     flow = torch.tensor([6.0, 0.0])[:, None, None].expand(2, HEIGHT, WIDTH)
-    # Two pixels to the right of its straight way, and one pixel is wrong by a hundred.
+    # Eight pixels to the right of its straight way, and one pixel is wrong by a hundred.
     before, odd = -flow - 16.0 * torch.tensor([1.0, 0.0])[:, None, None], (24, 30)
     before = before.clone()
     before[0, odd[0], odd[1]] -= 100.0
     network = fresh()
     network.encoder[-1].bias[-2:] = torch.logit((torch.tensor([0.8, 0.5]) + 0.05) / 1.1)
-    seen = network.seen(ends_of(flow, -flow, before))
-    bend = seen.ends.bends()[0][0]
+    # Flows that were found: they miss each other by a tenth of a pixel.
+    bend = network.seen(ends_of(flow, -flow + 0.1, before)).ends.bends()[0][0]
     assert float(bend[5, 5]) == pytest.approx(0.8 * 8.0, abs=0.2)
     # Of the odd one's 50 more, half of eight tenths; it is one of some 1900 pixels gathered around.
     assert float(bend[odd] - bend[24, 33]) == pytest.approx(0.8 * 0.5 * 50.0, abs=0.5)
+    # A renderer's agree, and are believed outright.
+    bend = network.seen(ends_of(flow, -flow, before)).ends.bends()[0][0]
+    assert float(bend[5, 5]) == pytest.approx(8.0, abs=1e-3)
+    assert float(bend[odd] - bend[24, 33]) == pytest.approx(50.0, abs=1e-3)
 
 
 @pytest.mark.parametrize("time", [0.0, 0.375, 1.0])

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from kairos.engines.blocks import channels_last, dtype_of
-from kairos.engines.gimm.ends import PLANES, Ends, believed
+from kairos.engines.gimm.ends import PLANES, Ends, believed, exact
 from kairos.engines.gimm.evidence import TOLD, Seen, evidence
 from kairos.engines.gimm.network import Residual
 
@@ -84,11 +84,11 @@ class Anchored(nn.Module):
     def seen(self, ends: Ends) -> Seen:
         """What depends on the flows alone."""
         found = self.encoder(ends.planes.to(dtype_of(self))).float()
-        latents, shares = found[:, :-OTHERS], (found[:, -OTHERS:].sigmoid() * 1.1 - 0.05).clamp(0, 1)
+        latents, said = found[:, :-OTHERS], (found[:, -OTHERS:].sigmoid() * 1.1 - 0.05).clamp(0, 1)
         # A mean square of one at most: nothing else would hold them back.
         latents = latents * (latents.square().mean(1, keepdim=True) + 1).rsqrt()
         zero, one = latents.flatten(2).transpose(1, 2)
-        return Seen(believed(ends, shares) if ends.bent else ends, (zero, one))
+        return Seen(believed(ends, torch.maximum(said, exact(ends))) if ends.bent else ends, (zero, one))
 
     def weighed(self, seen: Seen, time: float, arrived: Tensor, asked: Tensor) -> Tuple[Tensor, Tensor]:
         """The motions that some pixels may follow, and how much each of them is believed.

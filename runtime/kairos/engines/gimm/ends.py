@@ -16,6 +16,8 @@ PLANES = 5
 """What is known of a frame's pixels: velocity, bend, how well the way back agrees."""
 CELL = 4
 """Pixels per cell of the grid on which a frame's motion is encoded, along each side."""
+_RENDERED, _FOUND = 0.01, 0.05
+"""Pixels by which the way back misses at most where a renderer has told both, and from which on they are found."""
 _AROUND = 11
 """Cells over which bends are gathered, along each side."""
 
@@ -123,6 +125,13 @@ def believed(ends: Ends, shares: Tensor) -> Ends:
     return replace(ends, rows=(rows[0], rows[1]))
 
 
+def exact(ends: Ends) -> Tensor:
+    """(2, 1, h, w) in 0..1: where both flows agree as only a renderer's vectors do, which know what the frames around a
+    pair show as well.
+    """
+    return ((_FOUND - unlevelled(ends.planes[:, -1:])) / (_FOUND - _RENDERED)).clamp(0, 1)
+
+
 def _pixels(size: Tuple[int, int], device: torch.device) -> Tuple[Tensor, Tensor]:
     """Columns and rows, (H * W,) float32."""
     y, x = torch.meshgrid(*(torch.arange(length, device=device) for length in size), indexing="ij")
@@ -147,6 +156,11 @@ def both_ends(ends: Ends, time: float, motions: Tensor, pixel: Tuple[Tensor, Ten
 def long(vectors: Tensor) -> Tensor:
     """Lengths of vectors (..., 2)."""
     return vectors.square().sum(-1).sqrt()
+
+
+def unlevelled(levels: Tensor) -> Tensor:
+    """The opposite of :func:`level`."""
+    return (levels * 4).exp2() - 0.05
 
 
 def level(pixels: Tensor) -> Tensor:
