@@ -163,16 +163,16 @@ def test_a_small_clip_is_fitted_in_seconds(field: str, steps: int) -> None:
 
 
 def test_between_the_frames_the_default_beats_plain_averaging_and_the_published_form() -> None:
-    speed = (1.6, 0.6)
+    speed = (2.4, 0.8)
     clip, truth = moving(32, 32, 4, speed), scene(32, 32, speed)
     score = {}
     for form in ("paths", "published", "plain"):
-        fitted = fit(clip, Plan(form=form, width=64, depth=2, steps=400), silent)
+        fitted = fit(clip, Plan(form=form, width=64, depth=2, steps=200), silent)
         score[form] = np.mean([decibels(picture(fitted, clip, k + 0.5), truth(k + 0.5)) for k in range(3)])
     averages = (clip.frames[:-1] + clip.frames[1:]) / 2
     average = np.mean([decibels(mean, truth(k + 0.5)) for k, mean in enumerate(averages)])
-    assert score["paths"] > average + 1
-    assert score["paths"] > score["published"] + 3 and score["paths"] > score["plain"] + 3
+    assert score["paths"] > average + 3
+    assert score["paths"] > max(score["published"], score["plain"]) + 6
 
 
 def weights_of(fitted: Fitted) -> List[Tensor]:

@@ -45,7 +45,7 @@ class Clip:
 
     @property
     def bytes(self) -> int:
-        """Memory that the clip takes: 32 bytes per pixel and frame, less a frame's motion."""
+        """Memory that the clip takes: 24 bytes per pixel and frame, less a frame's motion."""
         parts = (self.frames, self.ahead, self.behind, self.sure_ahead, self.sure_behind)
         return sum(part.numel() * part.element_size() for part in parts)
 

@@ -1,4 +1,4 @@
-"""Colour as a function of place and time: the plain sine network, and one over smooth grids that learns sooner.
+"""Colour as a function of place and time: the plain sine network, and one over smooth grids.
 
 A point is (x, y, t): x and y run from -1 to 1 over the frame's outer edges, so that pixel i of W lies at
 (2i + 1)/W - 1, and t is 0 in the middle of the clip and goes on by a clip's ``pace`` from frame to frame. Colours are

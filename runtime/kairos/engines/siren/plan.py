@@ -17,7 +17,7 @@ FORMAT = 1
 """Raised when the same plan begins to give another field."""
 
 FIELDS = ("siren", "grid")
-"""The plain sine network of the paper, and the one that learns sooner."""
+"""The plain sine network of the paper, and one over grids of features."""
 
 STEPS: Mapping[str, int] = {"siren": 2000, "grid": 800}
 """Length of a fit where nobody says."""
@@ -29,7 +29,7 @@ _LEAST, _MOST, _MOST_CUDA = 1 << 10, 1 << 14, 1 << 16
 """Points of a step: on a processor few enough that a step ends well within a second."""
 
 MEANINGS: Mapping[str, str] = {
-    "field": "siren (default): the plain sine network; grid: features on grids, learns sooner",
+    "field": "siren (default): the plain sine network; grid: features on grids, read by a small one",
     "form": "paths (default): colours hold at any time along the motion; published: at the frames alone; plain: not",
     "omega": "frequency of the sine network, 30",
     "width": "numbers per layer: 256, or 64 with field grid",
