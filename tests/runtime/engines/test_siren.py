@@ -16,6 +16,7 @@ from torch import Tensor
 from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair, Session
 from kairos.engines.siren import engine as siren_engine
+from kairos.engines.siren import fit as siren_fit
 from kairos.engines.siren import plan as siren_plan
 from kairos.engines.siren.clip import Clip, windows
 from kairos.engines.siren.field import Field, GridField, SirenField
@@ -194,6 +195,26 @@ def test_a_fit_that_was_interrupted_ends_bit_for_bit_as_one_that_was_not(field: 
     kept = stored(path, "x", plan, clip.size, 3, torch.device("cpu"))
     assert kept is not None and all(torch.equal(a, b) for a, b in zip(weights_of(kept), weights_of(whole)))
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_fit_that_died_goes_on_from_its_last_state_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip, path = moving(12, 16, 3, (0.5, 0.2)), tmp_path / "a.fit"
+    whole = fit(clip, SMALL, silent)
+    monkeypatch.setattr(siren_fit, "TOLD", 0.0)
+    monkeypatch.setattr(siren_fit, "_SAVED", 0.0)
+    steps: List[int] = []
+
+    def die(event: Event) -> None:
+        steps.append(event.data["done"])
+        if len(steps) == 10:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fit(clip, SMALL, die, path=path, mark="x")
+    again = fit(clip, SMALL, lambda event: steps.append(event.data["done"]), path=path, mark="x")
+    # The tenth step was lost.
+    assert steps == [*range(1, 11), *range(10, 25)]
+    assert all(torch.equal(one, two) for one, two in zip(weights_of(whole), weights_of(again)))
 
 
 @pytest.mark.parametrize("damage", ["cut", "foreign", "rubbish"])
