@@ -142,4 +142,8 @@ class Engine(Protocol):
         """
 
     def open(self, shot: ShotView, settings: EngineSettings, listener: Listener) -> Session:
-        """A session on the shot. Raises EngineError where it cannot run."""
+        """A session on the shot. Raises EngineError where it cannot run.
+
+        An engine that fits the clip here tells its listener of progress twice a second (``stage`` is ``fit``), and
+        passes on the Cancelled that a listener raises.
+        """
