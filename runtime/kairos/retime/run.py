@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
@@ -220,8 +220,8 @@ class _Run:
 
     def _digest(self, engine: Engine, settled: Mapping[str, EngineSettings], plate: Plate, write: WriteSettings) -> str:
         passive = {"input", "output", "range", "frames", "start", "device", "overwrite", "engine", "exposure", "json"}
-        # Tiles leave no trace; whoever finds the flow, and whoever bends the paths, is among the weights below.
-        passive |= {"tile", "flow", "motion"}
+        # Tiles leave no trace; who finds the flow or bends the paths, and how a clip is fitted, is in the hashes below.
+        passive |= {"tile", "flow", "motion", "field", "fit"}
         settings = {name: value for name, value in self._job.to_dict().items() if name not in passive}
         # Of the weights what they are counts, not where they lie.
         hashes = {engine.weights_hash(each) for each in settled.values()}
@@ -282,7 +282,10 @@ class _Run:
         fallback = Fallback(engine, self._attended, self._warn, job.tile != "off")
         for view in plate.layout.views:
             canvas = plate.layout.canvases[view]
-            session = fallback.open(plate.view(view), settled[view])
+            settings = settled[view]
+            if engine.card.clip:
+                settings = replace(settings, scenes=structure.scenes())
+            session = fallback.open(plate.view(view), settings)
             paths[view] = Paths(session, structure, (canvas.height, canvas.width), self.device)
         maker = FrameMaker(
             plate, structure, paths, Look(job.filter, job.vectors, bool(job.masks), output_rate(job, self._shot))

@@ -18,12 +18,13 @@ from kairos.engines.base import EngineSettings, Pair, Session
 from kairos.engines.siren import engine as siren_engine
 from kairos.engines.siren import fit as siren_fit
 from kairos.engines.siren import plan as siren_plan
-from kairos.engines.siren.clip import Clip, windows
+from kairos.engines.siren.clip import Clip, base_of, scenes, windows
 from kairos.engines.siren.field import Field, GridField, SirenField
 from kairos.engines.siren.fit import Fitted, fit, stored
-from kairos.engines.siren.loss import FORMS, ways
+from kairos.engines.siren.loss import FORMS, Seen, carried, ways
 from kairos.engines.siren.plan import Plan
 from kairos.engines.siren.session import Window
+from kairos.engines.siren.spline import coefficients, sampled
 from kairos.errors import BadRequest, Cancelled
 from kairos.events import Event
 from kairos.retime import run_retime
@@ -81,7 +82,7 @@ def decibels(one: Tensor, two: Tensor) -> float:
 
 def picture(fitted: Fitted, clip: Clip, moment: float) -> Tensor:
     with torch.no_grad():
-        window = Window(fitted.field, fitted.pace, range(clip.count))
+        window = Window(fitted.field, fitted.pace, clip.count)
         return window.picture(clip.size, moment, torch.device("cpu"))
 
 
@@ -91,20 +92,23 @@ def observed_score(fitted: Fitted, clip: Clip) -> float:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("kind", ["siren", "grid", "hashed"])
+@pytest.mark.parametrize("kind", ["siren", "grid"])
 def test_the_derivative_along_the_motion_is_the_full_jacobian_times_it(kind: str, dtype: torch.dtype) -> None:
     fields: dict[str, Callable[[], Field]] = {
         "siren": lambda: SirenField(48, 3, 30.0),
         "grid": lambda: GridField((16, 24), 4, 0.1),
-        # More points than the table has room for.
-        "hashed": lambda: GridField((512, 768), 9, 0.1, cells=(8.0, 2.0)),
     }
     field = fields[kind]().to(dtype)
-    points = (torch.rand(64, 3) * 2 - 1).to(dtype) * torch.tensor([1.0, 1.0, 0.15], dtype=dtype)
+    # Points of one time, and others of times of their own.
+    points = torch.rand(64, 3) * 2 - 1
+    points[40:, 2] = points[40, 2]
+    points = points.to(dtype) * torch.tensor([1.0, 1.0, 0.15], dtype=dtype)
     way = torch.randn(64, 3).to(dtype) * 0.1
     values, change = field.along(points, way)
     given = points.clone().requires_grad_()
-    plain = field(given)
+    # One by one: the derivatives of points of one time would be shared among them.
+    plain = torch.cat([field(point[None]) for point in given])
+    assert float((field(points) - plain).detach().abs().max()) < 1e-5
     rows = [torch.autograd.grad(plain[:, channel].sum(), given, retain_graph=True)[0] for channel in range(3)]
     full = torch.einsum("cnk,nk->nc", torch.stack(rows), way)
     assert float(full.detach().abs().max()) > 0.01
@@ -153,23 +157,23 @@ def test_the_constraint_is_put_on_the_way_of_what_moves(form: str) -> None:
     assert 0 < float((where.weight == 0).float().mean()) < 0.3
 
 
-@pytest.mark.parametrize(("field", "steps"), [("siren", 150), ("grid", 120)])
-def test_a_small_clip_is_fitted_in_seconds(field: str, steps: int) -> None:
+@pytest.mark.parametrize(("field", "form", "steps"), [("siren", "paths", 120), ("grid", "carried", 90)])
+def test_a_small_clip_is_fitted_in_seconds(field: str, form: str, steps: int) -> None:
     clip = moving(16, 24, 4, (0.8, 0.3))
     # Of the processor, which other tests share.
     began = time.process_time()
-    fitted = fit(clip, Plan(field=field, width=64, depth=2, steps=steps), silent)
+    fitted = fit(clip, Plan(field=field, form=form, width=48, depth=1, steps=steps), silent)
     assert observed_score(fitted, clip) > 30
     assert time.process_time() - began < 20
 
 
 def test_between_the_frames_the_default_beats_plain_averaging_and_the_published_form() -> None:
     speed = (2.4, 0.8)
-    clip, truth = moving(32, 32, 4, speed), scene(32, 32, speed)
+    clip, truth = moving(24, 24, 3, speed), scene(24, 24, speed)
     score = {}
     for form in ("paths", "published", "plain"):
-        fitted = fit(clip, Plan(form=form, width=64, depth=2, steps=200), silent)
-        score[form] = np.mean([decibels(picture(fitted, clip, k + 0.5), truth(k + 0.5)) for k in range(3)])
+        fitted = fit(clip, Plan(form=form, width=48, depth=2, steps=160), silent)
+        score[form] = np.mean([decibels(picture(fitted, clip, k + 0.5), truth(k + 0.5)) for k in range(2)])
     averages = (clip.frames[:-1] + clip.frames[1:]) / 2
     average = np.mean([decibels(mean, truth(k + 0.5)) for k, mean in enumerate(averages)])
     assert score["paths"] > average + 3
@@ -231,22 +235,24 @@ def test_a_state_that_is_damaged_or_of_another_clip_is_not_gone_on_with(damage: 
 
 def test_a_fit_stops_within_two_seconds_of_being_cancelled_and_tells_how_long_it_takes(tmp_path: Path) -> None:
     clip, plan = moving(16, 24, 4, (0.5, 0.2)), replace(SMALL, steps=1_000_000)
-    began, events = time.monotonic(), []
+    events: List[Any] = []
+    asked: List[float] = []
 
     def listen(event: Event) -> None:
         events.append(event.data)
         if len(events) == 2:
+            asked.append(time.monotonic())
             raise Cancelled("Cancelled.")
 
     with pytest.raises(Cancelled):
         fit(clip, plan, listen, path=tmp_path / "a.fit", mark="x")
-    assert time.monotonic() - began < 4 and (tmp_path / "a.fit").is_file()
+    assert time.monotonic() - asked[0] < 2 and (tmp_path / "a.fit").is_file()
     assert events[1]["stage"] == "fit" and 0 < events[0]["done"] < events[1]["done"] < events[1]["total"] == 1_000_000
     assert events[1]["eta"] > 10 and events[1]["rate"] > 1
-    asked = time.monotonic() + 0.3
+    until = time.monotonic() + 0.3
     with pytest.raises(Cancelled):
-        fit(clip, plan, silent, lambda: time.monotonic() > asked)
-    assert time.monotonic() - asked < 2
+        fit(clip, plan, silent, lambda: time.monotonic() > until)
+    assert time.monotonic() - until < 2
 
 
 def test_a_fit_by_the_clock_ends_by_the_clock() -> None:
@@ -282,18 +288,80 @@ def test_it_answers_in_full_with_the_motion_it_was_held_to() -> None:
     assert middle.image.shape == (3, 40, 56) and bool(middle.image.isfinite().all())
 
 
+def test_a_frame_that_only_repeats_is_no_frame_of_a_window() -> None:
+    shot = shot_of(frames=4)
+    settings = EngineSettings(options=OPTIONS, scenes=((0, 2, 3),))
+    session = engine("siren").open(shot, settings, silent)
+    (bridged,) = session.at(Pair(0, 2), [0.5])
+    (repeated,) = session.at(Pair(0, 1), [0.5])
+    assert bridged.image is not None and repeated.image is None
+
+
+@pytest.mark.parametrize("base", ["warp", "none"])
+def test_over_a_base_a_field_that_learned_nothing_shows_the_base(base: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shot = shot_of()
+    monkeypatch.setattr(siren_engine, "fit", lambda clip, plan, *given, **named: blank(plan, clip))
+    (answer,) = opened(shot, base=base).at(Pair(0, 1, after=2), [0.5])
+    (theirs,) = engine("classic").open(shot, EngineSettings(), silent).at(Pair(0, 1, after=2), [0.5])
+    expected = base_of(shot.proxy(0), shot.proxy(1), theirs)
+    assert answer.image is not None
+    if base == "warp":
+        assert torch.equal(answer.image, expected)
+    else:
+        assert torch.equal(answer.image, torch.full_like(expected, 0.5))
+
+
+def blank(plan: Plan, clip: Clip) -> Fitted:
+    """A field that is 0 everywhere."""
+    field = plan.build(clip.size, clip.count)
+    with torch.no_grad():
+        for parameter in field.parameters():
+            parameter.zero_()
+    return Fitted(field.requires_grad_(False), plan.constraint.pace_of(clip.count), 0, 0.0, 0.0)
+
+
+def test_a_spline_goes_through_its_samples_and_holds_a_slow_wave_between_them() -> None:
+    columns, rows = grid(24, 40)
+    planes = torch.from_numpy(np.stack([np.sin(columns * 0.5) * np.cos(rows * 0.4)])).float()
+    made_of = coefficients(planes)
+    x, y = torch.rand(300) * 30 + 5, torch.rand(300) * 13 + 5
+    whole = sampled(made_of, x.round(), y.round())[:, 0]
+    assert torch.allclose(whole, planes[0, y.round().long(), x.round().long()], atol=1e-5)
+    # A cubic spline is off by a part of the fourth power of the frequency.
+    assert float((sampled(made_of, x, y)[:, 0] - torch.sin(x * 0.5) * torch.cos(y * 0.4)).abs().max()) < 5e-3
+
+
+def test_what_is_carried_comes_from_where_the_motion_says() -> None:
+    speed = (1.5, -0.5)
+    clip, at = moving(24, 32, 3, speed), scene(24, 32, speed)
+    form = FORMS["carried"]
+    # A few moments at a time.
+    random = torch.Generator().manual_seed(4)
+    seen = Seen(*(torch.cat(parts) for parts in zip(*(carried(clip, form, 400, 0.1, random) for _ in range(8)))))
+    moments = seen.points[:, 2] / 0.1 + 1
+    between = (moments - moments.round()).abs() > 0.01
+    inside = (seen.points[:, :2].abs() < 0.8).all(1)
+    assert bool(between.any()) and bool((~between).any())
+    for moment in moments[inside].unique():
+        here = inside & (moments == moment)
+        truth = coefficients(at(float(moment)))
+        x, y = (seen.points[here, 0] + 1) * 16 - 0.5, (seen.points[here, 1] + 1) * 12 - 0.5
+        assert float((sampled(truth, x, y) - (seen.colours[here] + 1) / 2).abs().max()) < 0.02
+
+
 def test_what_the_field_says_is_not_clamped() -> None:
     field = SirenField(8, 0)
     with torch.no_grad():
         field.sines.last.bias.copy_(torch.tensor([9.0, -7.0, 0.0]))
-        painted = Window(field, 0.1, range(2)).picture((4, 6), 0.5, torch.device("cpu"))
+        painted = Window(field, 0.1, 2).picture((4, 6), 0.5, torch.device("cpu"))
     assert painted[0].mean() > 4.5 and painted[1].mean() < -2.5
 
 
 def test_a_shot_that_is_fitted_is_not_fitted_again(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     shot = shot_of(frames=5)
     (first,) = opened(shot, window=3).at(Pair(1, 2), [0.5])
-    assert len(list((cache / siren_engine.FOLDER).iterdir())) == 2
+    # The pair's window alone.
+    assert len(list((cache / siren_engine.FOLDER).iterdir())) == 1
 
     def never(*given: Any, **named: Any) -> Any:
         raise AssertionError("fitted again")
@@ -302,30 +370,36 @@ def test_a_shot_that_is_fitted_is_not_fitted_again(monkeypatch: pytest.MonkeyPat
         patch.setattr(siren_engine, "fit", never)
         (second,) = opened(shot, window=3).at(Pair(1, 2), [0.5])
         assert first.image is not None and second.image is not None and torch.equal(first.image, second.image)
-        for change in ({"omega": 20}, {"form": "plain"}, {"seed": 3}):
+        for change in ({"lambda": 0.7}, {"form": "plain"}, {"seed": 3}):
             with pytest.raises(AssertionError, match="fitted again"):
-                opened(shot, window=3, **change)
-        shot.frames[3][0, 2, 2] += 0.01
+                list(opened(shot, window=3, **change).at(Pair(1, 2), [0.5]))
+        shot.frames[0][0, 2, 2] += 0.01
         with pytest.raises(AssertionError, match="fitted again"):
-            opened(shot, window=3)
+            list(opened(shot, window=3).at(Pair(1, 2), [0.5]))
 
 
 def test_windows_share_a_frame_and_reach_over_no_cut() -> None:
     one, two = scene(48, 64, (1.0, 0.0)), scene(48, 64, (-1.0, 0.5))
     frames = [one(index) for index in range(6)] + [1 - two(index + 60).flip(1) for index in range(4)]
     seen: List[int] = []
-    assert windows(MemoryShot(frames), 4, seen.append) == [range(0, 3), range(2, 6), range(6, 10)]
+    found = scenes(MemoryShot(frames), seen.append)
+    assert found == [tuple(range(6)), tuple(range(6, 10))]
+    assert windows([*found, (10,)], 4) == [(0, 1, 2), (2, 3, 4, 5), (6, 7, 8, 9)]
+    # A frame that only repeats is none.
+    assert windows([(0, 1, 3, 4)], 9) == [(0, 1, 3, 4)]
     assert seen == list(range(10))
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"field": "mesh"}, "no field 'mesh'.*siren or grid"),
+        ({"field": "mesh"}, "no field 'mesh'.*grid or siren"),
         ({"form": "best"}, "no form 'best'"),
         ({"steps": "many"}, "steps 'many'"),
         ({"window": 1}, "window 1"),
-        ({"motion": "siren"}, "motion from siren"),
+        ({"lambda": 2}, "lambda 2"),
+        ({"base": "warp", "form": "paths"}, "form paths fits whole colours"),
+        ({"engine": "siren"}, "motion from siren"),
     ],
 )
 def test_options_that_cannot_be_are_refused_in_words(options: Any, said: str) -> None:
@@ -343,13 +417,19 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_job_is_cancelled_while_it_fits_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(siren_plan, "STEPS", {"siren": 1_000_000})
-    monkeypatch.setattr(siren_plan, "_WIDTH", {"siren": 16})
+    monkeypatch.setattr(siren_plan, "STEPS", {"grid": 1_000_000})
+    monkeypatch.setattr(siren_plan, "_WIDTH", {"grid": 16})
     clip = made.pan(tmp_path / "plate", frames=3)
-    job = RetimeJob(
-        input=clip.pattern, output=str(tmp_path / "out" / "o.%04d.exr"), between=1, engine="siren", device="cpu"
-    )
+    out = str(tmp_path / "out" / "o.%04d.exr")
+    job = RetimeJob(input=clip.pattern, output=out, between=1, engine="siren", device="cpu", cuts="1002")
     fitting: List[float] = []
+    told: List[Any] = []
+
+    def cut_apart(scenes: Any, most: int) -> Any:
+        told.append(scenes)
+        return windows(scenes, most)
+
+    monkeypatch.setattr(siren_engine, "windows", cut_apart)
 
     def listen(event: Event) -> None:
         if event.data.get("stage") == "fit":
@@ -358,6 +438,8 @@ def test_a_job_is_cancelled_while_it_fits_and_goes_on(tmp_path: Path, monkeypatc
     with pytest.raises(Cancelled):
         run_retime(job, listen, lambda: bool(fitting))
     assert time.monotonic() - fitting[0] < 2
+    # The artist's cut has reached the engine.
+    assert told == [((0,), (1, 2))]
 
 
 def test_a_frame_is_known_again_by_the_whole_clip_that_it_was_fitted_with(tmp_path: Path, quick: None) -> None:

@@ -13,8 +13,10 @@ from typing import Callable, List
 import torch
 
 from kairos.engines.base import Engine, EngineCard, EngineSettings, Session, ShotView
+from kairos.engines.gimm.option import MEANING as MOTION_MEANING
+from kairos.engines.gimm.option import MOTION
 from kairos.engines.raft.motion import FLOW, MEANING
-from kairos.engines.siren.clip import Told, look_at, windows
+from kairos.engines.siren.clip import Positions, Told, look_at, scenes, windows
 from kairos.engines.siren.fit import TOLD, fit, stored
 from kairos.engines.siren.plan import MEANINGS, Plan
 from kairos.engines.siren.session import SirenSession, Window
@@ -45,7 +47,7 @@ class SirenEngine:
         code_licence="Apache-2.0",
         paints=True,
         clip=True,
-        parameters={**MEANINGS, FLOW: MEANING},
+        parameters={"fit": "pairs NAME=VALUE of the following", **MEANINGS, FLOW: MEANING, MOTION: MOTION_MEANING},
     )
 
     def __init__(self, find: Callable[[str], Engine]) -> None:
@@ -67,7 +69,7 @@ class SirenEngine:
         return replace(settings, scale=self._moving(plan).settle(shot, self._inner(plan, settings)).scale)
 
     def open(self, shot: ShotView, settings: EngineSettings, listener: Listener) -> Session:
-        """Fits the shot, window by window, or finds it fitted, and answers with a session on it.
+        """A session on the shot, which fits a window, or finds it fitted, when it is first asked for it.
 
         The listener is told twice a second and may raise Cancelled: what is fitted so far is gone on with next time.
 
@@ -78,42 +80,50 @@ class SirenEngine:
         if settings.precision != "fp32":
             raise BadRequest(f"siren cannot compute in {settings.precision}.", "Use --precision auto.")
         plan = Plan.of(settings.options)
-        # Tensors of a session may have to take part in a fit, whoever asks.
-        with torch.inference_mode(False):
-            moving = self._moving(plan).open(shot, self._inner(plan, settings), listener)
-            looked = _Looked(listener, shot.count)
-            spans = windows(shot, plan.window, looked)
-            found = []
-            for index, positions in enumerate(spans):
-                told = _Part(listener, index, len(spans))
-                found.append(self._window(shot, moving, positions, plan, self.weights_hash(settings), looked, told))
-        return SirenSession(shot, moving, found)
+        moving = self._moving(plan).open(shot, self._inner(plan, settings), listener)
+        looked = _Looked(listener, shot.count)
+        known = scenes(shot, looked) if settings.scenes is None else settings.scenes
+        how = self.weights_hash(settings)
+
+        def fitted(positions: Positions) -> Window:
+            # A session is asked without gradients, and its tensors have to take part in a fit.
+            with torch.inference_mode(False):
+                return self._window(shot, moving, positions, plan, how, looked, listener)
+
+        return SirenSession(shot, moving, windows(known, plan.window), fitted)
 
     def _window(
-        self, shot: ShotView, moving: Session, positions: range, plan: Plan, how: str, looked: Told, listener: Listener
+        self,
+        shot: ShotView,
+        moving: Session,
+        positions: Positions,
+        plan: Plan,
+        how: str,
+        looked: Told,
+        listener: Listener,
     ) -> Window:
         mark = _digest({"how": how, "frames": _content(shot, positions, looked)})
         path = cache_root() / FOLDER / f"{mark[:32]}.fit"
         found = stored(path, mark, plan, shot.size, len(positions), shot.device)
         if found is None:
-            clip = look_at(shot, moving, positions, looked)
+            clip = look_at(shot, moving, positions, looked, plan.base == "warp")
             found = fit(clip, plan, listener, path=path, mark=mark)
             _tidy(path.parent, path)
         else:
             with contextlib.suppress(OSError):
                 path.touch()
-        return Window(found.field, found.pace, positions)
+        return Window(found.field, found.pace, len(positions), plan.base == "warp")
 
     def _moving(self, plan: Plan) -> Engine:
         """The engine of the motion. Raises BadRequest where it gives none."""
         engine = self._find(plan.motion)
         if not engine.card.gives_motion or engine.card.clip:
-            raise BadRequest(f"siren cannot take its motion from {plan.motion}.", "Use motion classic.")
+            raise BadRequest(f"siren cannot take its motion from {plan.motion}.", "Use --fit engine=classic.")
         return engine
 
     def _inner(self, plan: Plan, settings: EngineSettings) -> EngineSettings:
         """Settings of the engine of the motion: what it knows of the options, and none of a field's."""
-        known = set(self._moving(plan).card.parameters) - set(MEANINGS)
+        known = self._moving(plan).card.parameters
         return replace(settings, options={name: value for name, value in settings.options.items() if name in known})
 
 
@@ -131,34 +141,15 @@ class _Looked:
         self._listener(Event("progress", told))
 
 
-class _Part:
-    """Tells of one window's fit as of a part of them all."""
-
-    def __init__(self, listener: Listener, index: int, count: int) -> None:
-        self._listener, self._index, self._count = listener, index, count
-
-    def __call__(self, event: Event) -> None:
-        if event.kind != "progress":
-            self._listener(event)
-            return
-        data = dict(event.data)
-        total, rate = int(data["total"]), float(data["rate"])
-        later = (self._count - self._index - 1) * total
-        data.update(done=self._index * total + int(data["done"]), total=self._count * total)
-        if data["eta"] is not None and rate > 0:
-            data["eta"] = round(float(data["eta"]) + later / rate, 1)
-        data["detail"] = f"part {self._index + 1} of {self._count}"
-        self._listener(Event("progress", data))
-
-
-def _content(shot: ShotView, positions: range, told: Told) -> List[str]:
+def _content(shot: ShotView, positions: Positions, told: Told) -> List[str]:
     """Digests of all that a window shows: frames, mattes, and motion that came with the plate."""
     found = []
-    for position in positions:
+    for before, position, after in zip((None, *positions), positions, (*positions[1:], None)):
         told(position)
+        beside = (before, after)
         planes = [shot.proxy(position), shot.matte(position)]
-        for other in (position - 1, position + 1):
-            planes.append(shot.given_motion(position, other) if other in positions else None)
+        for other in beside:
+            planes.append(None if other is None else shot.given_motion(position, other))
         digest = hashlib.sha256()
         for plane in planes:
             text = "none" if plane is None else f"{tuple(plane.shape)} {plane.dtype}"

@@ -10,7 +10,7 @@ Derivatives along a direction are worked out beside the values, in forward mode:
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -22,19 +22,17 @@ WIDE = 256
 _RATE, _SLOWER = 1e-3, 5 / 3
 """Adam's rate up to :data:`WIDE`, and the power by which wider networks take less: 1e-4 at 1024, as published."""
 
-_TABLE_RATE, _HEAD_RATE = 1e-2, 2e-3
+_TABLE_RATE, _HEAD_RATE = 1e-1, 5e-3
 """Adam's rates of a grid's features and of the network that reads them."""
 
-CELLS = (32.0, 16.0, 8.0, 4.0, 2.0)
-"""Distance of a grid's features, pixels, level by level."""
+CELLS = ((8.0, 1.0), (4.0, 1.0), (2.0, 0.5), (1.0, 0.25))
+"""Distance of a grid's features, pixels and frames, level by level."""
 
 FEATURES = 4
 """Numbers at every point of a grid."""
 
-LARGEST = 1 << 18
-"""Features of one level; where it has more points, several share one by a hash (Mueller et al., SIGGRAPH 2022)."""
-
-_PRIMES = (1, 2654435761, 805459861)
+_BEGIN = 1e-2
+"""Features begin within so much of 0."""
 
 
 class Sines(nn.Module):
@@ -106,17 +104,19 @@ class SirenField(nn.Module):
 
 
 class GridField(nn.Module):
-    """Features on grids of several sizes in x, y and t, read by a small sine network.
+    """Features on grids of several sizes in x, y and t, read by a small network.
 
     Between a grid's points features follow quadratic B-splines, whose first derivatives are continuous: with linear
-    interpolation the constraint along the motion would see noise.
+    interpolation the constraint along the motion would see noise. All points of one time share the planes of a grid
+    that lie around it: these are mixed once, and a point sees nine features of the mixture instead of 27 of the grid.
+    Planes that no point of a step lies near are left alone by Adam.
 
     Args:
         size: height and width of the frames, pixels.
         frames: how many the clip has.
         pace: of t from frame to frame.
         width, depth: of the network.
-        cells: distance of the points of every level, pixels; in time they lie one frame apart.
+        cells: distance of the points of every level, pixels and frames.
     """
 
     def __init__(
@@ -124,26 +124,24 @@ class GridField(nn.Module):
         size: Tuple[int, int],
         frames: int,
         pace: float,
-        width: int = 64,
-        depth: int = 1,
-        cells: Sequence[float] = CELLS,
+        width: int = 32,
+        depth: int = 0,
+        cells: Sequence[Tuple[float, float]] = CELLS,
     ) -> None:
         super().__init__()
-        height, width_px = size
-        self.levels = nn.ModuleList(
-            _Level((width_px / cell, height / cell, float(frames - 1)), pace, frames) for cell in cells
-        )
+        self.levels = nn.ModuleList(_Level(size, frames, pace, *cell) for cell in cells)
         self.head = Sines(FEATURES * len(cells), 3, width, depth, 1.0, features=True)
 
     def forward(self, points: Tensor) -> Tensor:
-        """(N, 3) colours of (N, 3) points."""
-        values: Tensor = self.head(torch.cat([level(points) for level in self.levels], 1))
+        """(N, 3) colours of (N, 3) points; the quicker, the fewer different times they have."""
+        values: Tensor = self.head(self._features(points))
         return values
 
     def along(self, points: Tensor, way: Tensor) -> Tuple[Tensor, Tensor]:
         """Colours and their derivatives along ``way``, all (N, 3)."""
-        found = [_level(level).along(points, way) for level in self.levels]
-        return self.head.along(torch.cat([each[0] for each in found], 1), torch.cat([each[1] for each in found], 1))
+        both = self._features(points, way)
+        half = both.shape[1] // 2
+        return self.head.along(both[:, :half], both[:, half:])
 
     def groups(self) -> List[Dict[str, Any]]:
         """Parameters with their rates, for Adam."""
@@ -152,62 +150,122 @@ class GridField(nn.Module):
             {"params": list(self.head.parameters()), "lr": _HEAD_RATE},
         ]
 
+    def _features(self, points: Tensor, way: Optional[Tensor] = None) -> Tensor:
+        """(N, F) of (N, 3) points; with ``way`` (N, 2F), their derivatives along it behind them."""
+        times, group = torch.unique(points[:, 2].detach(), return_inverse=True)
+        if len(times) == 1:
+            return self._moment(points, way)
+        order = group.argsort(stable=True)
+        parts = order.split(torch.bincount(group, minlength=len(times)).tolist())
+        found = torch.cat([self._moment(points[part], None if way is None else way[part]) for part in parts])
+        return found[order.argsort()]
+
+    def _moment(self, points: Tensor, way: Optional[Tensor]) -> Tensor:
+        """The same for points of one time."""
+        if way is None:
+            return torch.cat([_level(level)(points) for level in self.levels], 1)
+        found = [_level(level).along(points, way) for level in self.levels]
+        return torch.cat([each[side] for side in (0, 1) for each in found], 1)
+
 
 class _Level(nn.Module):
     """One grid.
 
     Args:
-        spans: cells along x, y and t.
-        pace: of t from frame to frame.
+        size: height and width of the frames, pixels.
         frames: of the clip.
+        pace: of t from frame to frame.
+        cell: distance of its points, pixels.
+        later: distance of its planes, frames.
     """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, spans: Tuple[float, float, float], pace: float, frames: int) -> None:
+    def __init__(self, size: Tuple[int, int], frames: int, pace: float, cell: float, later: float) -> None:
         super().__init__()
+        spans = (size[1] / cell, size[0] / cell, (frames - 1) / later)
         # A spline reaches one point beyond the ones it lies between.
-        self.counts = [math.floor(span + 0.5) + 3 for span in spans]
-        whole = math.prod(self.counts)
-        self.hashed = whole > LARGEST
-        self.table = nn.Parameter(torch.empty(LARGEST if self.hashed else whole, FEATURES).uniform_(-0.1, 0.1))
-        across, down, later = spans
-        self.register_buffer("scale", torch.tensor([across / 2, down / 2, 1 / pace]), persistent=False)
-        self.register_buffer("shift", torch.tensor([across / 2, down / 2, later / 2]), persistent=False)
+        self.columns, self.rows, planes = (math.floor(span + 0.5) + 3 for span in spans)
+        whole = self.columns * self.rows
+        self.planes = nn.ParameterList(
+            nn.Parameter(torch.empty(whole, FEATURES).uniform_(-_BEGIN, _BEGIN)) for _ in range(planes)
+        )
+        self.register_buffer("scale", torch.tensor([spans[0] / 2, spans[1] / 2, 1 / (pace * later)]), persistent=False)
+        # Points lie on pixels' centres where there is one per pixel, and planes on frames.
+        shift = torch.tensor([spans[0] / 2 - 0.5, spans[1] / 2 - 0.5, spans[2] / 2])
+        self.register_buffer("shift", shift, persistent=False)
 
     def forward(self, points: Tensor) -> Tensor:
-        """(N, FEATURES) of (N, 3) points."""
+        """(N, FEATURES) of (N, 3) points of one time."""
         index, taps, _ = self._taps(points)
-        return (_outer(*taps.unbind(1))[:, None] @ F.embedding(index, self.table))[:, 0]
+        first, later, _ = self._moment(points)
+        return _seen(self._mixed(first, later), index, _outer(taps[:, 0], taps[:, 1]))
 
     def along(self, points: Tensor, way: Tensor) -> Tuple[Tensor, Tensor]:
         """Features and their derivatives along ``way``, both (N, FEATURES)."""
         index, taps, slopes = self._taps(points)
-        slopes = slopes * (way * self.scale)[..., None]
-        (x, y, t), (dx, dy, dt) = taps.unbind(1), slopes.unbind(1)
-        change = _outer(dx, y, t) + _outer(x, dy, t) + _outer(x, y, dt)
-        seen = F.embedding(index, self.table)
-        return (_outer(x, y, t)[..., None] * seen).sum(1), (change[..., None] * seen).sum(1)
+        first, later, change = self._moment(points)
+        (x, y), (dx, dy) = taps.unbind(1), (slopes * (way[:, :2] * self.scale[:2])[..., None]).unbind(1)
+        plane, whole = self._mixed(first, later), _outer(x, y)
+        there = _seen(plane, index, whole)
+        moved = _seen(plane, index, _outer(dx, y) + _outer(x, dy))
+        passed = _seen(self._mixed(first, change), index, whole)
+        return there, moved + way[:, 2:] * self.scale[2] * passed
+
+    def _mixed(self, first: int, weights: Tensor) -> Tensor:
+        """(rows * columns, FEATURES): the planes around a time."""
+        last = len(self.planes) - 1
+        near = [self.planes[min(max(first + tap, 0), last)] for tap in range(3)]
+        found: Tensor = near[0] * weights[0] + near[1] * weights[1] + near[2] * weights[2]
+        return found
+
+    def _moment(self, points: Tensor) -> Tuple[int, Tensor, Tensor]:
+        """The first plane that the points see, and the spline in time and its slope, (3,) each."""
+        # Of equal numbers the mean is that number, and each of them has its part in a derivative.
+        place = points[:, 2].mean() * self.scale[2] + self.shift[2]
+        nearest = place.detach().round()
+        taps, slopes = _spline(place - nearest)
+        return int(nearest), taps, slopes
 
     def _taps(self, points: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        """Which 27 features a point sees (N, 27), and the splines along each axis and their slopes, (N, 3, 3)."""
-        place = points * self.scale + self.shift
+        """Which 9 features a point sees (N, 9), and the splines along x and y and their slopes, (N, 2, 3)."""
+        place = points[:, :2] * self.scale[:2] + self.shift[:2]
         nearest = place.detach().round()
-        off = place - nearest
-        taps = torch.stack([(0.5 - off).square() / 2, 0.75 - off.square(), (0.5 + off).square() / 2], -1)
-        slopes = torch.stack([off - 0.5, -2 * off, off + 0.5], -1)
-        first = nearest.long()
-        x, y, t = (
-            (first[:, axis, None] + torch.arange(3, device=points.device)).clamp(0, count - 1)
-            for axis, count in enumerate(self.counts)
-        )
-        x, y, t = x[:, :, None, None], y[:, None, :, None], t[:, None, None, :]
-        if self.hashed:
-            index = (x * _PRIMES[0] ^ y * _PRIMES[1] ^ t * _PRIMES[2]) & (LARGEST - 1)
-        else:
-            index = x + self.counts[0] * (y + self.counts[1] * t)
-        return index.reshape(len(points), 27), taps, slopes
+        taps, slopes = _spline(place - nearest)
+        first, three = nearest.int(), torch.arange(3, dtype=torch.int32, device=points.device)
+        x = (first[:, :1] + three).clamp(0, self.columns - 1)
+        y = (first[:, 1:] + three).clamp(0, self.rows - 1)
+        return (y[:, :, None] * self.columns + x[:, None, :]).reshape(len(points), 9), taps, slopes
+
+
+class _Seen(torch.autograd.Function):
+    """Weighted sums of a table's rows. Torch's own embedding bag takes several times as long on the way back."""
+
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+        """(N, F) of (R, F), rows' numbers (N, K) and weights (N, K)."""
+        ctx.save_for_backward(table, index, weights)
+        found: Tensor = F.embedding_bag(index, table, mode="sum", per_sample_weights=weights)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tuple[Optional[Tensor], None, Optional[Tensor]]:
+        """To the table and the weights."""
+        table, index, weights = ctx.saved_tensors
+        (grad,), rows, heavy = grads, None, None
+        if ctx.needs_input_grad[0]:
+            parts = (weights[..., None] * grad[:, None]).reshape(-1, table.shape[1])
+            rows = torch.zeros_like(table).index_add_(0, index.reshape(-1), parts)
+        if ctx.needs_input_grad[2]:
+            heavy = (F.embedding(index, table) * grad[:, None]).sum(-1)
+        return rows, None, heavy
+
+
+def _seen(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """(N, F): see :class:`_Seen`."""
+    found: Tensor = _Seen.apply(table, index, weights)  # type: ignore[no-untyped-call]
+    return found
 
 
 Field = Union[SirenField, GridField]
@@ -219,6 +277,12 @@ def _level(module: nn.Module) -> _Level:
     return module
 
 
-def _outer(x: Tensor, y: Tensor, t: Tensor) -> Tensor:
-    """(N, 27) products of three (N, 3)."""
-    return (x[:, :, None, None] * y[:, None, :, None] * t[:, None, None, :]).reshape(len(x), 27)
+def _spline(off: Tensor) -> Tuple[Tensor, Tensor]:
+    """Quadratic B-spline at three neighbouring points, and its slopes, (..., 3): ``off`` of the middle one."""
+    taps = torch.stack([(0.5 - off).square() / 2, 0.75 - off.square(), (0.5 + off).square() / 2], -1)
+    return taps, torch.stack([off - 0.5, -2 * off, off + 0.5], -1)
+
+
+def _outer(x: Tensor, y: Tensor) -> Tensor:
+    """(N, 9) products of two (N, 3), row by row."""
+    return (y[:, :, None] * x[:, None, :]).reshape(len(x), 9)

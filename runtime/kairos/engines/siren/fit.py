@@ -13,7 +13,7 @@ from torch import Tensor
 
 from kairos.engines.siren.clip import Clip
 from kairos.engines.siren.field import Field
-from kairos.engines.siren.loss import motion_loss, observation_loss, observed, ways
+from kairos.engines.siren.loss import MOMENTS, carried, motion_loss, observation_loss, observed, ways
 from kairos.engines.siren.plan import FORMAT, Plan
 from kairos.errors import Cancelled, EngineError
 from kairos.events import Event, Listener
@@ -129,6 +129,8 @@ class _Fit:
         self._batch = plan.batch_of(clip)
         self._every = _BY_CLOCK if plan.minutes else max(1, plan.steps // _CHECKS)
         self._held, self._free = self._hold_back()
+        self._shown = self._free.nonzero()[:, 0]
+        self._shown = self._shown[:: max(1, len(self._shown) // _MOST_HELD)]
         self._step, self._elapsed = 0, 0.0
         self._decibels, self._least, self._since = 0.0, float("inf"), 0
         self._best = self._weights()
@@ -175,14 +177,7 @@ class _Fit:
         factor = rate(self._step, progress, 0)
         for group, peak in zip(self._adam.param_groups, self._peaks):
             group["lr"] = peak * factor
-        index = torch.randint(self._pixels, (self._batch,), generator=self._random, device=self._clip.frames.device)
-        counted = self._free[index].to(self._clip.frames.dtype)
-        loss = observation_loss(self._field, *observed(self._clip, index, self._pace), counted)
-        form = self._form
-        if form.observed < 1 and progress >= form.warm_up:
-            count = max(1, round(self._batch * form.share))
-            where = ways(self._clip, form, count, self._pace, self._random)
-            loss = form.observed * loss + (1 - form.observed) * motion_loss(self._field, where)
+        loss = self._loss(progress)
         self._adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self._adam.step()
@@ -190,26 +185,48 @@ class _Fit:
         if self._step % self._every == 0:
             self._look(progress)
 
+    def _loss(self, progress: float) -> Tensor:
+        """Of random points."""
+        clip, form = self._clip, self._form
+        if form.carried:
+            seen = carried(clip, form, self._batch, self._pace, self._random)
+            return observation_loss(self._field, seen.points, seen.colours, seen.weight * self._free[seen.pixel])
+        index = torch.randint(self._pixels, (self._batch,), generator=self._random, device=clip.frames.device)
+        counted = self._free[index].to(clip.frames.dtype)
+        loss = observation_loss(self._field, *observed(clip, index, self._pace), counted)
+        if form.observed < 1 and progress >= form.warm_up:
+            count = max(1, round(self._batch * form.share))
+            moments = MOMENTS if self._plan.field == "grid" else None
+            where = ways(clip, form, count, self._pace, self._random, moments)
+            loss = form.observed * loss + (1 - form.observed) * motion_loss(self._field, where)
+        return loss
+
     def _good(self) -> bool:
         """As good as is asked for."""
         return self._plan.goal > 0 and self._decibels >= self._plan.goal
 
     def _look(self, progress: float) -> None:
         """Judges the held-back pixels, and keeps the weights where they are the best so far."""
-        points, colours = observed(self._clip, self._held, self._pace)
-        with torch.no_grad():
-            error = float((self._field(points) - colours).square().mean()) / 4
+        error = self._error(self._held)
         if not error < float("inf"):
             raise EngineError(
                 "The fit of siren left all bounds.", "Fit fewer frames (window), or a wider network (width)."
             )
-        self._decibels = _decibels(error)
+        self._decibels = _decibels(self._error(self._shown) if self._plan.goal else error)
         if progress < _FROM and not self._good():
             return
         if error < self._least:
             self._least, self._since, self._best = error, 0, self._weights()
         else:
             self._since += 1
+
+    def _error(self, index: Tensor) -> float:
+        """Mean squared error of pixels, of values in 0..1; over a base, at the frames, of nothing lacking."""
+        points, colours = observed(self._clip, index, self._pace)
+        if self._clip.base is not None:
+            colours = torch.zeros_like(colours)
+        with torch.no_grad():
+            return float((self._field(points) - colours).square().mean()) / 4
 
     def _weights(self) -> Dict[str, Tensor]:
         return copy.deepcopy(self._field.state_dict())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Dict, Mapping, Optional, Union
 
 import torch
@@ -16,29 +16,35 @@ from kairos.errors import BadRequest
 FORMAT = 1
 """Raised when the same plan begins to give another field."""
 
-FIELDS = ("siren", "grid")
-"""The plain sine network of the paper, and one over grids of features."""
+FIELDS = ("grid", "siren")
+"""One over grids of features, and the plain sine network of the paper."""
+
+BASES = ("warp", "none")
+"""What a field is added to: what the motion's engine shows, or nothing."""
 
 STEPS: Mapping[str, int] = {"siren": 2000, "grid": 800}
 """Length of a fit where nobody says."""
 
-_WIDTH: Mapping[str, int] = {"siren": 256, "grid": 64}
-_DEPTH: Mapping[str, int] = {"siren": 3, "grid": 1}
+_WIDTH: Mapping[str, int] = {"siren": 256, "grid": 32}
+_DEPTH: Mapping[str, int] = {"siren": 3, "grid": 0}
 
 _LEAST, _MOST, _MOST_CUDA = 1 << 10, 1 << 14, 1 << 16
 """Points of a step: on a processor few enough that a step ends well within a second."""
 
 MEANINGS: Mapping[str, str] = {
-    "field": "siren (default): the plain sine network; grid: features on grids, read by a small one",
-    "form": "paths (default): colours hold at any time along the motion; published: at the frames alone; plain: not",
+    "field": "grid (default): features on grids, read by a small network; siren: the plain sine network",
+    "form": "carried (default): colours are carried along the motion; paths: their change along it is held down at any "
+    "time; published: at the frames alone; plain: nowhere",
+    "base": "warp (default where colours are carried): only what the motion's engine lacks is fitted; none: all",
+    "lambda": "weight of the observed colours against those along the motion: 0.5 carried, else 0.9",
     "omega": "frequency of the sine network, 30",
     "width": "numbers per layer: 256, or 64 with field grid",
     "depth": "sine layers after the first: 3, or 1 with field grid",
     "steps": "length of the fit: 2000, or 800 with field grid",
     "minutes": "length of a window's fit by the clock, in place of steps",
-    "goal": "PSNR of pixels held back at which a fit ends before its time, dB: none",
+    "goal": "PSNR of observed pixels at which a fit ends before its time, dB: none",
     "window": "frames fitted together, 9",
-    "motion": "engine whose motion the field is held to: classic",
+    "engine": "whose motion the field is held to: classic",
 }
 """The engine's options."""
 
@@ -50,10 +56,12 @@ class Plan:
     Attributes:
         field: of :data:`FIELDS`.
         form: of :data:`kairos.engines.siren.loss.FORMS`.
+        base: of :data:`BASES`.
+        observed: lambda, or None: the form's.
         omega, width, depth: of the sine network.
         steps: of the fit; with ``minutes`` the clock decides instead.
         minutes: of the fit, or None.
-        goal: PSNR of pixels held back at which the fit ends before its time, dB; 0 for none.
+        goal: PSNR of observed pixels at which the fit ends before its time, dB; 0 for none.
         window: frames fitted together, two at least.
         motion: id of the engine that finds the motion.
         batch: points per step; 0 chooses by the clip's size.
@@ -62,6 +70,8 @@ class Plan:
 
     field: str = "siren"
     form: str = "paths"
+    base: str = "none"
+    observed: Optional[float] = None
     omega: float = 30.0
     width: int = 256
     depth: int = 3
@@ -77,10 +87,15 @@ class Plan:
     def of(cls, options: Mapping[str, Any]) -> Plan:
         """The plan that options ask for. Raises BadRequest for a value that cannot be."""
         field = _one_of(options, "field", FIELDS)
-        minutes = options.get("minutes")
+        form, minutes = _one_of(options, "form", tuple(FORMS)), options.get("minutes")
+        base = _one_of(options, "base", BASES if FORMS[form].carried else BASES[::-1])
+        if base == "warp" and not FORMS[form].carried:
+            raise BadRequest(f"siren: form {form} fits whole colours.", "Leave out base, or use form carried.")
         return cls(
             field=field,
-            form=_one_of(options, "form", tuple(FORMS)),
+            form=form,
+            base=base,
+            observed=None if options.get("lambda") is None else _number(options, "lambda", 0.5, 0.0, 1.0),
             omega=_number(options, "omega", 30.0, 0.1, 1000.0),
             width=int(_number(options, "width", _WIDTH[field], 4, 4096)),
             depth=int(_number(options, "depth", _DEPTH[field], 0, 16)),
@@ -88,7 +103,7 @@ class Plan:
             minutes=None if minutes is None else _number(options, "minutes", 0.0, 0.001, 100_000.0),
             goal=_number(options, "goal", 0.0, 0.0, 100.0),
             window=int(_number(options, "window", 9, 2, 100_000)),
-            motion=str(options.get("motion", "classic")),
+            motion=str(options.get("engine", "classic")),
             batch=int(_number(options, "batch", 0, 0, 1 << 24)),
             seed=int(_number(options, "seed", 0, 0, 2**62)),
         )
@@ -96,7 +111,8 @@ class Plan:
     @property
     def constraint(self) -> Form:
         """How the constraint along the motion is put."""
-        return FORMS[self.form]
+        form = FORMS[self.form]
+        return form if self.observed is None else replace(form, observed=self.observed)
 
     def facts(self) -> Dict[str, Any]:
         """All that decides how a window is fitted, as JSON values."""
