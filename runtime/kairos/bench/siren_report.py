@@ -17,7 +17,7 @@ from kairos.training.files import written_whole
 _ZOOM, _HEAD, _GAP = 3, 20, 6
 _GROUND, _INK = (32, 32, 32), (225, 225, 225)
 
-_SLICES = 8
+_SLICES = 16
 """Rows of a slice per interval of frames."""
 
 

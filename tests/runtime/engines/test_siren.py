@@ -28,6 +28,7 @@ from kairos.engines.siren.spline import coefficients, sampled
 from kairos.errors import BadRequest, Cancelled
 from kairos.events import Event
 from kairos.retime import run_retime
+from kairos.retime.settle import settle_engine
 from kairos_nodes.jobs import RetimeJob
 from support import made
 from support.jobs import retime
@@ -96,7 +97,7 @@ def observed_score(fitted: Fitted, clip: Clip) -> float:
 def test_the_derivative_along_the_motion_is_the_full_jacobian_times_it(kind: str, dtype: torch.dtype) -> None:
     fields: dict[str, Callable[[], Field]] = {
         "siren": lambda: SirenField(48, 3, 30.0),
-        "grid": lambda: GridField((16, 24), 4, 0.1),
+        "grid": lambda: GridField((16, 24), 4, 0.1, 2.0),
     }
     field = fields[kind]().to(dtype)
     # Points of one time, and others of times of their own.
@@ -114,6 +115,12 @@ def test_the_derivative_along_the_motion_is_the_full_jacobian_times_it(kind: str
     assert float(full.detach().abs().max()) > 0.01
     least = 1e-5 if dtype is torch.float32 else 1e-12
     assert float((change - full).detach().abs().max()) < least and float((values - plain).detach().abs().max()) < least
+
+
+@pytest.mark.parametrize(("motion", "planes"), [(0.0, 12), (2.0, 12), (4.0, 20), (50.0, 36)])
+def test_a_grids_planes_lie_the_closer_the_more_moves(motion: float, planes: int) -> None:
+    # Five frames, and a plane more at either end: 1/2, 1/4 and (at the least) 1/8 of a frame apart.
+    assert len(GridField((16, 24), 5, 0.1, motion).levels[-1].planes) == planes - 1
 
 
 def test_the_derivative_is_torchs_own_forward_mode_and_learns_by_ordinary_backward() -> None:
@@ -313,7 +320,7 @@ def test_over_a_base_a_field_that_learned_nothing_shows_the_base(base: str, monk
 
 def blank(plan: Plan, clip: Clip) -> Fitted:
     """A field that is 0 everywhere."""
-    field = plan.build(clip.size, clip.count)
+    field = plan.build(clip.size, clip.count, clip.motion)
     with torch.no_grad():
         for parameter in field.parameters():
             parameter.zero_()
@@ -398,6 +405,7 @@ def test_windows_share_a_frame_and_reach_over_no_cut() -> None:
         ({"steps": "many"}, "steps 'many'"),
         ({"window": 1}, "window 1"),
         ({"lambda": 2}, "lambda 2"),
+        ({"goal": 40}, "goal is for fits of whole colours"),
         ({"base": "warp", "form": "paths"}, "form paths fits whole colours"),
         ({"engine": "siren"}, "motion from siren"),
     ],
@@ -407,6 +415,20 @@ def test_options_that_cannot_be_are_refused_in_words(options: Any, said: str) ->
         engine("siren").settle(shot_of(), EngineSettings(options=options))
     with pytest.raises(BadRequest, match="bf16"):
         engine("siren").open(shot_of(), EngineSettings(precision="bf16"), silent)
+
+
+def test_the_artists_field_and_fit_reach_the_engine_and_no_other() -> None:
+    job = RetimeJob("a", "b", between=1, engine="siren", field="siren", fit="form=published, omega=20,lambda=0.8")
+    plan = Plan.of(settle_engine(job, engine("siren")).options)
+    assert (plan.field, plan.form, plan.base, plan.omega) == ("siren", "published", "none", 20)
+    assert plan.constraint.observed == 0.8 and plan.width == 256
+    default = Plan.of(settle_engine(replace(job, field="grid", fit=""), engine("siren")).options)
+    assert (default.field, default.form, default.base) == ("grid", "carried", "warp")
+    for fit_of in ("speed=2", "field=grid"):
+        with pytest.raises(BadRequest, match=f"siren has no option '{fit_of.partition('=')[0]}'"):
+            settle_engine(replace(job, fit=fit_of), engine("siren"))
+    with pytest.raises(BadRequest, match="the engine classic has no such knob"):
+        settle_engine(job, engine("classic"))
 
 
 @pytest.fixture

@@ -58,6 +58,13 @@ class Clip:
         return int(self.frames.shape[-2]), int(self.frames.shape[-1])
 
     @property
+    def motion(self) -> float:
+        """Length that nine tenths of all vectors stay under, pixels."""
+        lengths = torch.cat([self.ahead, self.behind]).float().square().sum(1).sqrt().flatten()
+        # The library's quantile takes so many numbers at most.
+        return float(lengths[:: max(1, len(lengths) >> 20)].quantile(0.9))
+
+    @property
     def bytes(self) -> int:
         """Memory that the clip takes: 24 bytes per pixel and frame, less a frame's motion, and 48 with a base."""
         parts = (self.frames, self.ahead, self.behind, self.sure_ahead, self.sure_behind, self.base)

@@ -10,23 +10,30 @@ Derivatives along a direction are worked out beside the values, in forward mode:
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WIDE = 256
+WIDE = 128
 """Width up to which a sine network is fitted at its full rate."""
 
-_RATE, _SLOWER = 1e-3, 5 / 3
+_RATE, _SLOWER = 1e-3, math.log(10) / math.log(8)
 """Adam's rate up to :data:`WIDE`, and the power by which wider networks take less: 1e-4 at 1024, as published."""
 
-_TABLE_RATE, _HEAD_RATE = 1e-1, 5e-3
+_TABLE_RATE, _HEAD_RATE = 2e-2, 5e-3
 """Adam's rates of a grid's features and of the network that reads them."""
 
-CELLS = ((8.0, 1.0), (4.0, 1.0), (2.0, 0.5), (1.0, 0.25))
-"""Distance of a grid's features, pixels and frames, level by level."""
+CELLS = (8.0, 4.0, 2.0, 1.0)
+"""Distance of a grid's features, pixels, level by level."""
+
+_LATER = 1.0
+"""Motion between two planes of the finest grid, pixels: further apart, what moves would smear from plane to plane;
+closer, there would be less to learn each from."""
+
+_CLOSEST, _FURTHEST = 1 / 8, 1 / 2
+"""Least and greatest distance of planes, frames."""
 
 FEATURES = 4
 """Numbers at every point of a grid."""
@@ -115,8 +122,8 @@ class GridField(nn.Module):
         size: height and width of the frames, pixels.
         frames: how many the clip has.
         pace: of t from frame to frame.
+        motion: usual between two frames, pixels: it sets the distance of a grid's planes.
         width, depth: of the network.
-        cells: distance of the points of every level, pixels and frames.
     """
 
     def __init__(
@@ -124,13 +131,14 @@ class GridField(nn.Module):
         size: Tuple[int, int],
         frames: int,
         pace: float,
+        motion: float,
         width: int = 32,
         depth: int = 0,
-        cells: Sequence[Tuple[float, float]] = CELLS,
     ) -> None:
         super().__init__()
-        self.levels = nn.ModuleList(_Level(size, frames, pace, *cell) for cell in cells)
-        self.head = Sines(FEATURES * len(cells), 3, width, depth, 1.0, features=True)
+        later = min(max(2.0 ** round(math.log2(_LATER / max(motion, 0.1))), _CLOSEST), _FURTHEST)
+        self.levels = nn.ModuleList(_Level(size, frames, pace, cell, min(1.0, later * cell)) for cell in CELLS)
+        self.head = Sines(FEATURES * len(CELLS), 3, width, depth, 1.0, features=True)
 
     def forward(self, points: Tensor) -> Tensor:
         """(N, 3) colours of (N, 3) points; the quicker, the fewer different times they have."""

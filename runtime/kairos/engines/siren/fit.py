@@ -105,10 +105,10 @@ def stored(
     state = _read(path, mark)
     if state is None or not state["finished"]:
         return None
-    field = plan.build(size, frames, device)
     try:
+        field = plan.build(size, frames, float(state["motion"]), device)
         field.load_state_dict(state["best"])
-    except (RuntimeError, AttributeError, TypeError):
+    except (RuntimeError, LookupError, AttributeError, TypeError, ValueError):
         return None
     pace = plan.constraint.pace_of(frames)
     return Fitted(_quiet(field), pace, state["step"], state["elapsed"], state["held"])
@@ -121,7 +121,7 @@ class _Fit:
         self._clip, self._plan, self._mark = clip, plan, mark
         self._form, device = plan.constraint, clip.frames.device
         self._pace = self._form.pace_of(clip.count)
-        self._field = plan.build(clip.size, clip.count, device)
+        self._field = plan.build(clip.size, clip.count, clip.motion, device)
         self._adam = torch.optim.Adam(self._field.groups(), betas=(0.9, 0.99))
         self._peaks = [group["lr"] for group in self._adam.param_groups]
         self._random = torch.Generator(device).manual_seed(plan.seed)
@@ -206,7 +206,7 @@ class _Fit:
         return self._plan.goal > 0 and self._decibels >= self._plan.goal
 
     def _look(self, progress: float) -> None:
-        """Judges the held-back pixels, and keeps the weights where they are the best so far."""
+        """Judges the held-back pixels, and keeps the weights where they are the best so far; over a base, the last."""
         error = self._error(self._held)
         if not error < float("inf"):
             raise EngineError(
@@ -215,7 +215,8 @@ class _Fit:
         self._decibels = _decibels(self._error(self._shown) if self._plan.goal else error)
         if progress < _FROM and not self._good():
             return
-        if error < self._least:
+        # What a base lacks at the frames is nothing, and tells nothing of what lies between them.
+        if error < self._least or self._clip.base is not None:
             self._least, self._since, self._best = error, 0, self._weights()
         else:
             self._since += 1
@@ -252,6 +253,7 @@ class _Fit:
             "format": FORMAT,
             "mark": self._mark,
             "finished": finished,
+            "motion": self._clip.motion,
             "step": self._step,
             "elapsed": self._elapsed,
             "held": _decibels(self._least),

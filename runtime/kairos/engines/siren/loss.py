@@ -23,7 +23,7 @@ _HOLDS = 0.018
 _HALF = 0.5
 """How far from its frame a vector is followed, intervals: each is covered from both of its frames."""
 
-MOMENTS = 2
+MOMENTS = 4
 """Moments of a step: points of one time cost a grid less."""
 
 _FLOOR = 0.02

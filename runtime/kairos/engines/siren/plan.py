@@ -91,6 +91,9 @@ class Plan:
         base = _one_of(options, "base", BASES if FORMS[form].carried else BASES[::-1])
         if base == "warp" and not FORMS[form].carried:
             raise BadRequest(f"siren: form {form} fits whole colours.", "Leave out base, or use form carried.")
+        goal = _number(options, "goal", 0.0, 0.0, 100.0)
+        if goal and base == "warp":
+            raise BadRequest("siren: a goal is for fits of whole colours.", "Add base=none, or leave out goal.")
         return cls(
             field=field,
             form=form,
@@ -101,7 +104,7 @@ class Plan:
             depth=int(_number(options, "depth", _DEPTH[field], 0, 16)),
             steps=int(_number(options, "steps", STEPS[field], 1, 10_000_000)),
             minutes=None if minutes is None else _number(options, "minutes", 0.0, 0.001, 100_000.0),
-            goal=_number(options, "goal", 0.0, 0.0, 100.0),
+            goal=goal,
             window=int(_number(options, "window", 9, 2, 100_000)),
             motion=str(options.get("engine", "classic")),
             batch=int(_number(options, "batch", 0, 0, 1 << 24)),
@@ -131,14 +134,19 @@ class Plan:
         most = _MOST_CUDA if clip.frames.device.type == "cuda" else _MOST
         return max(_LEAST, min(most, 1 << max(0, round(math.log2(pixels / 16)))))
 
-    def build(self, size: tuple[int, int], frames: int, device: Union[torch.device, str] = "cpu") -> Field:
-        """A fresh field for clips of ``frames`` frames of ``size`` (height, width); the same for the same seed."""
+    def build(
+        self, size: tuple[int, int], frames: int, motion: float, device: Union[torch.device, str] = "cpu"
+    ) -> Field:
+        """A fresh field for clips of ``frames`` frames of ``size`` (height, width); the same for the same seed.
+
+        ``motion`` is the clip's, pixels per frame.
+        """
         # Begun on the processor, so that a seed means the same on every device.
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             field: Field
             if self.field == "grid":
-                field = GridField(size, frames, self.constraint.pace_of(frames), self.width, self.depth)
+                field = GridField(size, frames, self.constraint.pace_of(frames), motion, self.width, self.depth)
             else:
                 field = SirenField(self.width, self.depth, self.omega)
         return field.to(device)

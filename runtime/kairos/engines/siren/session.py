@@ -75,25 +75,27 @@ class SirenSession:
 
     def at(self, pair: Pair, times: Sequence[float]) -> Iterator[Inbetween]:
         """Yields one in-between per time: painted strictly between the frames, of source pixels at 0 and 1."""
-        still: Optional[Tensor] = None
-        first = self._shot.proxy(pair.first)
         span = self._span(pair)
+        if span is None or all(time in (0.0, 1.0) for time in times):
+            yield from self._moving.at(pair, times)
+            return
+        first, second = self._shot.proxy(pair.first), self._shot.proxy(pair.second)
+        still = still_ground(first, second)
+        if bool(still.all()):
+            yield from self._moving.at(pair, times)
+            return
+        # Before the motion is asked: a fit asks it for other pairs.
+        window = self._window(span)
         for answer in self._moving.at(pair, times):
-            if answer.time in (0.0, 1.0) or span is None:
+            if answer.time in (0.0, 1.0):
                 yield answer
                 continue
-            if still is None:
-                still = still_ground(first, self._shot.proxy(pair.second))
-            if bool(still.all()):
-                yield answer
-                continue
-            window = self._window(span)
             # The time in frames of the window: what was passed over in the shot is no frame of it.
             moment = span.index(pair.first) + answer.time
             with torch.inference_mode():
                 painted = window.picture(self._shot.size, moment, self._shot.device)
             if window.based:
-                painted = painted + base_of(first, self._shot.proxy(pair.second), answer)
+                painted = painted + base_of(first, second, answer)
             # Where nothing happens the frames know better than any fit.
             quiet = still & (answer.flow_to_0 == 0).all(0) & (answer.flow_to_1 == 0).all(0)
             yield replace(answer, image=torch.where(quiet, first, painted))
