@@ -85,6 +85,8 @@ class RetimeJob(Job):
     weights: str = ""
     flow: str = "own"
     motion: str = "own"
+    field: str = "grid"
+    fit: str = ""
     tta: bool = False
     tile: str = "auto"
     proxy: str = "1"
@@ -178,6 +180,8 @@ class InbetweenJob(Job):
     weights: str = ""
     flow: str = "own"
     motion: str = "own"
+    field: str = "grid"
+    fit: str = ""
     tta: bool = False
     tile: str = "auto"
     proxy: str = "1"

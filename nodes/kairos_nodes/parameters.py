@@ -10,7 +10,7 @@ from kairos_nodes.layers import Policy
 from kairos_nodes.parameter import Parameter, Value
 from kairos_nodes.ranges import parse_frames
 
-__all__ = ["JOBS", "PARAMETERS", "Parameter", "Value", "parameters_of", "parse_layer_policy"]
+__all__ = ["JOBS", "PARAMETERS", "Parameter", "Value", "parameters_of", "parse_fit", "parse_layer_policy"]
 
 JOBS = ("retime", "vectors", "inbetween")
 _SEQUENCES = ("retime", "vectors")
@@ -35,6 +35,23 @@ def parse_layer_policy(text: str) -> Dict[str, Policy]:
             raise BadRequest(f"--layer-policy: layer {layer!r} is named twice.", "Name each layer once.")
         policies[layer] = Policy(policy)
     return policies
+
+
+def parse_fit(text: str) -> Dict[str, str]:
+    """Options by name from ``NAME=VALUE,NAME=VALUE``.
+
+    Raises:
+        BadRequest: a piece that is no pair, or an option named twice.
+    """
+    options: Dict[str, str] = {}
+    for piece in filter(None, (piece.strip() for piece in text.split(","))):
+        name, _, value = (word.strip() for word in piece.partition("="))
+        if not name or not value:
+            raise BadRequest(f"--fit: {piece!r} is not NAME=VALUE.", "Write it like steps=500,omega=20.")
+        if name in options:
+            raise BadRequest(f"--fit: {name!r} is named twice.", "Name each option once.")
+        options[name] = value
+    return options
 
 
 def _parse_cuts(text: str) -> object:
@@ -241,6 +258,26 @@ _TABLE = (
         accepts=r"gimm:[a-z0-9][a-z0-9._-]{0,63}",
         form="gimm:NAME",
         jobs=("retime", "inbetween"),
+    ),
+    Parameter(
+        "field",
+        "choice",
+        "Field",
+        "What the engine siren fits to the shot: features on grids, the quicker, or the published sine network.",
+        "--field",
+        "grid",
+        choices=("grid", "siren"),
+        jobs=("retime", "inbetween"),
+    ),
+    Parameter(
+        "fit",
+        "text",
+        "Fit",
+        "How the engine siren fits, such as form=published,lambda=0.9,omega=30; kairos engines siren lists the names.",
+        "--fit",
+        "",
+        jobs=("retime", "inbetween"),
+        parse=parse_fit,
     ),
     Parameter(
         "tta",

@@ -33,6 +33,8 @@ SECTIONS: Mapping[str, Tuple[str, ...]] = {
         "weights",
         "flow",
         "motion",
+        "field",
+        "fit",
         "tta",
         "tile",
         "proxy",

@@ -1,4 +1,4 @@
-"""``kairos bench quality|vectors|speed|synthetic|adapt|motion``: measured figures, printed as tables."""
+"""``kairos bench quality|vectors|speed|synthetic|adapt|motion|siren``: measured figures, printed as tables."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ def add_commands(app: typer.Typer) -> None:
     bench.command("synthetic")(synthetic)
     bench.command("adapt")(adapt)
     bench.command("motion")(motion)
+    bench.command("siren")(siren)
     app.add_typer(bench, name="bench")
 
 
@@ -167,3 +168,32 @@ def motion(
             found = clip_trajectories(clip.load(root))
             if out is not None and found is not None:
                 draw(found, out / f"paths-{clip.name.replace(' ', '-')}.png")
+
+
+def siren(
+    root: Annotated[Path, typer.Argument(metavar="CLIPS", help="Folder of the development clips.")],
+    clip: Annotated[Optional[List[str]], typer.Option("--clip", help="Clip to measure; may be given again.")] = None,
+    size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT to which clips are cropped.")] = "96x64",
+    steps: Annotated[int, typer.Option("--steps", help="Length of every fit.")] = 600,
+    width: Annotated[int, typer.Option("--width", help="Of the sine networks.")] = 128,
+    race: Annotated[
+        int, typer.Option("--race", help="Most steps of a race to equal observed frames on the first clip; 0: none.")
+    ] = 0,
+    out: Annotated[
+        Optional[Path],
+        typer.Option("--out", metavar="FOLDER", help="For siren.png: the first clip, and a row in time."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
+) -> None:
+    """Fields fitted to short clips, without and with the constraint along the motion, against withheld frames."""
+    from kairos.bench.engine_speed import parse_size
+    from kairos.bench.siren import siren as measure
+    from kairos.bench.siren_report import draw, render
+
+    def told(line: str) -> None:
+        typer.echo(line, err=True)
+
+    report = measure(root, parse_size(size), steps, width, clip or (), race, device, told)
+    print(render(report))
+    if out is not None:
+        draw(report.subjects[0], out / "siren.png")

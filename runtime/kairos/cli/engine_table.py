@@ -151,7 +151,8 @@ def in_full(row: Mapping[str, Any]) -> str:
 
 def _subjects(row: Mapping[str, Any]) -> List[Subject]:
     """The engine with each of its weights, in the order in which it takes them; none where it cannot run."""
-    if row["why_not"]:
+    # What fits the clip takes its time before the first frame, and no frame's time tells of it.
+    if row["why_not"] or row["clip"]:
         return []
     known = engine(row["id"])
     # Published engines know an order of their weights.

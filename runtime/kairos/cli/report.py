@@ -35,12 +35,12 @@ class Bar:
         self._console = Console(stderr=True, highlight=False)
         self._title = title
         self._task: Optional[TaskID] = None
-        self._told = 0
+        self._told, self._stage = 0, ""
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]:.2f} frames/s"),
+            TextColumn("{task.fields[rate]:.2f} {task.fields[unit]}/s"),
             TimeRemainingColumn(),
             console=self._console,
             disable=not self._console.is_terminal,
@@ -58,16 +58,22 @@ class Bar:
         moves = ", ".join(f"{layer} {policy}" for layer, policy in data.get("layers", {}).items())
         self._console.print(f"layers: {moves}")
         self._bar.start()
-        self._task = self._bar.add_task(self._title, total=data["frames"], rate=0.0)
+        self._task = self._bar.add_task(self._title, total=data["frames"], rate=0.0, unit="frames")
 
     def _on_progress(self, event: Event) -> None:
         data = event.data
+        fits = data.get("stage") == "fit"
+        unit, title = ("steps", f"{self._title}, fitting the clip") if fits else ("frames", self._title)
+        if data.get("stage", "") != self._stage:
+            self._told, self._stage = 0, data.get("stage", "")
         if self._task is not None:
-            self._bar.update(self._task, completed=data["done"], rate=data["rate"])
+            # A job that waits for the runtime counts nothing yet: the total stays.
+            told = {"completed": data["done"], "total": data["total"] or None, "rate": data["rate"]}
+            self._bar.update(self._task, unit=unit, description=title, **told)
         tenth = 10 * data["done"] // max(1, data["total"])
         if not self._console.is_terminal and tenth > self._told:
             self._told = tenth
-            self._console.print(f"{data['done']}/{data['total']} frames, {data['rate']:.2f}/s, {data['eta']} s left")
+            self._console.print(f"{data['done']}/{data['total']} {unit}, {data['rate']:.2f}/s, {data['eta']} s left")
 
     def _on_warning(self, event: Event) -> None:
         self._console.print(f"warning: {event.data['message']} {event.data.get('remedy', '')}".rstrip(), style="yellow")

@@ -24,7 +24,7 @@ class EngineCard:
         any_time: answers at any time (False: 0.5 and its recursion only).
         gives_motion: answers with usable flows.
         paints: answers with an image of its own.
-        clip: fits the whole clip in ``open`` instead of looking at a pair.
+        clip: fits the clip, in windows of many frames, instead of looking at a pair.
         multiple: frame sides are padded to a multiple of this inside the engine.
         precisions: of ``fp32``, ``fp16``, ``bf16``.
         tiles: works in tiles that leave no trace (``EngineSettings.tile``).
@@ -100,12 +100,22 @@ class ShotView(Protocol):
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """How to run an engine. ``options`` are the engine's own parameters by name."""
+    """How to run an engine.
+
+    Attributes:
+        precision: one that the card names.
+        scale: size at which motion is found; None chooses.
+        tile: side of tiles, pixels; None works on whole frames.
+        options: the engine's own parameters by name.
+        scenes: for engines that fit the clip, the positions that show anything new, scene by scene: no cut lies in a
+            scene, and single repeats inside a movement are left out. None: the engine looks for cuts itself.
+    """
 
     precision: str = "fp32"
     scale: Optional[float] = None
     tile: Optional[int] = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    scenes: Optional[Tuple[Tuple[int, ...], ...]] = None
 
 
 class Session(Protocol):
@@ -142,4 +152,8 @@ class Engine(Protocol):
         """
 
     def open(self, shot: ShotView, settings: EngineSettings, listener: Listener) -> Session:
-        """A session on the shot. Raises EngineError where it cannot run."""
+        """A session on the shot. Raises EngineError where it cannot run.
+
+        An engine that fits the clip does so here or when its session is first asked for a part of it. It tells its
+        listener of progress twice a second (``stage`` is ``fit``), and passes on the Cancelled that a listener raises.
+        """

@@ -10,10 +10,16 @@ from kairos.engines.architectures import ARCHITECTURES
 from kairos.engines.base import Engine
 from kairos.engines.classic import ClassicEngine
 from kairos.engines.onnx import PREFIX, OnnxEngine
+from kairos.engines.siren import SirenEngine
 from kairos.engines.swift import SwiftEngine
 from kairos.errors import BadRequest, EngineError
 
-_ENGINES: Tuple[Engine, ...] = (ClassicEngine(), SwiftEngine(), *published(ARCHITECTURES))
+_ENGINES: Tuple[Engine, ...] = (
+    ClassicEngine(),
+    SwiftEngine(),
+    *published(ARCHITECTURES),
+    SirenEngine(lambda id: engine(id)),
+)
 
 MEASURED: Tuple[Tuple[str, float], ...] = (("swift", 31.4), ("classic", 31.2))
 """Engine and its mean PSNR over the clips of ``kairos bench quality``, dB, best first: the order ``auto`` tries."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
@@ -165,7 +165,7 @@ class _Run:
         plate = self._plate = self._open_plate(layout, write)
         settled = {view: engine.settle(plate.view(view), asked) for view in layout.views}
         digest = self._digest(engine, settled, plate, write)
-        prints = {request.number: self._fingerprint(digest, request) for request in requests}
+        prints = {request.number: self._fingerprint(digest, request, engine.card.clip) for request in requests}
         output = self._output or self._open_output(requests, write, prints)
         skipped = [request.number for request in requests if output.finished(request.number, prints[request.number])]
         todo = [request for request in requests if request.number not in set(skipped)]
@@ -220,8 +220,8 @@ class _Run:
 
     def _digest(self, engine: Engine, settled: Mapping[str, EngineSettings], plate: Plate, write: WriteSettings) -> str:
         passive = {"input", "output", "range", "frames", "start", "device", "overwrite", "engine", "exposure", "json"}
-        # Tiles leave no trace; whoever finds the flow, and whoever bends the paths, is among the weights below.
-        passive |= {"tile", "flow", "motion"}
+        # Tiles leave no trace; who finds the flow or bends the paths, and how a clip is fitted, is in the hashes below.
+        passive |= {"tile", "flow", "motion", "field", "fit"}
         settings = {name: value for name, value in self._job.to_dict().items() if name not in passive}
         # Of the weights what they are counts, not where they lie.
         hashes = {engine.weights_hash(each) for each in settled.values()}
@@ -230,9 +230,10 @@ class _Run:
         settings.update(version=__version__, colorspace=write.colorspace, source_colorspace=self._shot.colorspace)
         return settings_digest(settings)
 
-    def _fingerprint(self, digest: str, request: Request) -> str:
+    def _fingerprint(self, digest: str, request: Request, whole: bool) -> str:
+        """Of one frame; ``whole``: the engine looks at the whole clip for each."""
         times = [request.time, request.previous, request.following, request.speed]
-        positions = self._positions(request, around=True)
+        positions = list(range(len(self._shot))) if whole else self._positions(request, around=True)
         identities = [f"{self._shot.identity(p)} {self._plate_hints(p)}" for p in positions]
         return frame_fingerprint(digest, [request.number, *map(str, times), request.timecode], identities)
 
@@ -278,21 +279,32 @@ class _Run:
         needs = [self._positions(request) for request in todo]
         plate.want(self._read_order(needs, 0))
         paths = {}
-        fallback = Fallback(engine, self._listener, self._warn, job.tile != "off")
+        fallback = Fallback(engine, self._attended, self._warn, job.tile != "off")
         for view in plate.layout.views:
             canvas = plate.layout.canvases[view]
-            session = fallback.open(plate.view(view), settled[view])
+            settings = settled[view]
+            if engine.card.clip:
+                settings = replace(settings, scenes=structure.scenes())
+            session = fallback.open(plate.view(view), settings)
             paths[view] = Paths(session, structure, (canvas.height, canvas.width), self.device)
         maker = FrameMaker(
             plate, structure, paths, Look(job.filter, job.vectors, bool(job.masks), output_rate(job, self._shot))
         )
         for index, request in enumerate(todo):
-            if self._cancelled():
-                raise Cancelled("Cancelled.", "Finished frames are kept; the same command goes on from there.")
+            self._heed()
             plate.want(self._read_order(needs, index))
             with torch.inference_mode():
                 frame = maker.make(request)
             output.put(frame, prints[request.number])
+
+    def _heed(self) -> None:
+        if self._cancelled():
+            raise Cancelled("Cancelled.", "Finished frames are kept; the same command goes on from there.")
+
+    def _attended(self, event: Event) -> None:
+        """What an engine tells while it opens; one that fits the clip is at it for minutes, and is cancelled here."""
+        self._listener(event)
+        self._heed()
 
     @staticmethod
     def _read_order(needs: Sequence[List[int]], index: int) -> List[int]:

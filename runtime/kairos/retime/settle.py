@@ -12,6 +12,7 @@ from kairos.engines import engines
 from kairos.engines.base import Engine, EngineSettings
 from kairos.errors import BadRequest, EngineError
 from kairos_nodes.jobs import RetimeJob
+from kairos_nodes.parameters import parse_fit
 from kairos_nodes.ranges import parse_frames
 from kairos_nodes.rational import exact, parse_rate
 from kairos_nodes.timecode import Timecode, retimed
@@ -103,8 +104,9 @@ def settle_engine(job: RetimeJob, engine: Engine) -> EngineSettings:
         BadRequest: a knob that this engine does not have.
     """
     flow, motion = ("" if told == "own" else told for told in (job.flow, job.motion))
-    knobs = (("flow", flow), ("motion", motion), ("weights", job.weights), ("tta", job.tta))
-    options: Dict[str, Any] = {name: value for name, value in knobs if value}
+    field = "" if job.field == "grid" else job.field
+    knobs = {"flow": flow, "motion": motion, "weights": job.weights, "field": field, "fit": job.fit, "tta": job.tta}
+    options: Dict[str, Any] = {name: value for name, value in knobs.items() if value}
     for name in options:
         if name not in engine.card.parameters:
             ids = [each.card.id for each in engines() if name in each.card.parameters]
@@ -119,6 +121,13 @@ def settle_engine(job: RetimeJob, engine: Engine) -> EngineSettings:
                     f"{engine.card.id} decides on its paths itself: --motion is for {known}.", f"Use {able}."
                 )
             raise BadRequest(f"--{name}: the engine {engine.card.id} has no such knob.", f"Use {able}.")
+    for name, value in parse_fit(options.pop("fit", "")).items():
+        if name not in engine.card.parameters or name in options:
+            raise BadRequest(
+                f"--fit: {engine.card.id} has no option {name!r} here.",
+                f"kairos engines {engine.card.id} lists them; some have a flag of their own.",
+            )
+        options[name] = value
     return EngineSettings(
         precision="fp32" if job.precision == "auto" else job.precision,
         scale=None if job.scale == "auto" else float(job.scale),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Callable, Dict, FrozenSet, Optional
+from typing import Callable, Dict, FrozenSet, List, Optional, Tuple
 
 from kairos.engines.base import Pair
 
@@ -106,6 +106,16 @@ class Structure:
             -1.0 if before is None else (before - first) / span,
             2.0 if after is None else (after - first) / span,
         )
+
+    def scenes(self) -> Tuple[Tuple[int, ...], ...]:
+        """Positions of the whole shot, scene by scene, without those that are bridged."""
+        found: List[List[int]] = [[]]
+        for position in range(self._count):
+            if not self.bridged(position):
+                found[-1].append(position)
+            if self.cut(position):
+                found.append([])
+        return tuple(tuple(scene) for scene in found if scene)
 
     def pair_after(self, position: int) -> Optional[Pair]:
         """The pair that starts at ``position``, or None at a cut, at the end, or where it is bridged."""

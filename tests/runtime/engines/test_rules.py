@@ -15,6 +15,7 @@ from kairos.engines import engine, engines
 from kairos.engines.adapters.engine import PublishedEngine
 from kairos.engines.adapters.session import NetworkSession, Way
 from kairos.engines.base import EngineSettings, Pair, Session
+from kairos.engines.siren import plan
 from kairos.errors import BadRequest, EngineError
 from kairos.motion.compose import compose
 from kairos.motion.inbetween import Inbetween
@@ -41,6 +42,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Any:
     root = tmp_path_factory.mktemp("weights")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KAIROS_WEIGHTS", str(root))
+        # What is fitted to the shot is as untrained as the networks: a moment's fit.
+        patch.setenv("KAIROS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setattr(plan, "STEPS", {"siren": 10, "grid": 10})
         yield root
 
 

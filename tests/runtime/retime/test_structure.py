@@ -48,6 +48,11 @@ def test_a_single_repeat_inside_a_movement_is_bridged() -> None:
     assert (moment.pair.before, moment.pair.before_time) == (2, -1.0)
 
 
+def test_a_shot_is_told_scene_by_scene_without_what_is_bridged() -> None:
+    assert structure(7, cuts="2", repeats="5").scenes() == ((0, 1, 2), (3, 4, 6))
+    assert structure(4, cuts="0", repeats="3").scenes() == ((0,), (1, 2, 3))
+
+
 def test_a_longer_rest_is_a_hold_that_the_shot_means() -> None:
     rest = structure(7, repeats="2 3 4")
     assert rest.at(Fraction(5, 2)) == Moment(hold=2)
