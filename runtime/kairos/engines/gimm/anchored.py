@@ -43,8 +43,9 @@ _SHARE, _ALWAYS = 0.1, 24576
 """At most so much of all pixels is asked, or so many, whichever is more (and more where many are alike): those where
 motions differ most.
 """
-_CHUNK = 1 << 11
-"""Pixels of which all motions are weighed at once: what they are told stays in the processor's cache."""
+_CHUNK, _CHUNK_GPU = 1 << 11, 1 << 16
+"""Pixels of which all motions are weighed at once: what they are told stays in a processor's cache, or keeps a GPU busy.
+"""
 
 
 class Anchored(nn.Module):
@@ -114,7 +115,7 @@ class Anchored(nn.Module):
         if not len(asked):
             return base
         arrived, parts = base.flatten(1).T.contiguous(), []
-        for some in asked.split(_CHUNK):  # type: ignore[no-untyped-call]
+        for some in asked.split(_CHUNK if base.device.type == "cpu" else _CHUNK_GPU):  # type: ignore[no-untyped-call]
             motions, says = self.weighed(seen, time, arrived, some)
             parts.append(torch.bmm(says[:, None], motions)[:, 0])
         arrived[asked] = torch.cat(parts)
