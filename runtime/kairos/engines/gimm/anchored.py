@@ -44,7 +44,7 @@ _SHARE, _ALWAYS = 0.1, 24576
 motions differ most.
 """
 _CHUNK, _CHUNK_GPU = 1 << 11, 1 << 16
-"""Pixels of which all motions are weighed at once: what they are told stays in a processor's cache, or keeps a GPU busy.
+"""Pixels of which all motions are weighed at once: what they are told fits a processor's cache, or keeps a GPU busy.
 """
 
 
