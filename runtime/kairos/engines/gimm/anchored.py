@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from kairos.engines.blocks import channels_last, dtype_of
-from kairos.engines.gimm.ends import PLANES, Ends, believed, exact
+from kairos.engines.gimm.ends import PLANES, Ends, believed, rendered
 from kairos.engines.gimm.evidence import TOLD, Seen, evidence
 from kairos.engines.gimm.network import Residual
 
@@ -89,7 +89,8 @@ class Anchored(nn.Module):
         # A mean square of one at most: nothing else would hold them back.
         latents = latents * (latents.square().mean(1, keepdim=True) + 1).rsqrt()
         zero, one = latents.flatten(2).transpose(1, 2)
-        return Seen(believed(ends, torch.maximum(said, exact(ends))) if ends.bent else ends, (zero, one))
+        sure = not ends.bent or rendered(ends)
+        return Seen(ends if sure else believed(ends, said), (zero, one))
 
     def weighed(self, seen: Seen, time: float, arrived: Tensor, asked: Tensor) -> Tuple[Tensor, Tensor]:
         """The motions that some pixels may follow, and how much each of them is believed.

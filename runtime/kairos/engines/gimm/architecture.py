@@ -93,7 +93,7 @@ def _blocks(shapes: Shapes, part: str) -> int:
 def build(values: Mapping[str, Value]) -> nn.Module:
     """The network, untrained."""
     sizes = {name: value for name, value in values.items() if name != "variant"}
-    return Anchored(**sizes) if values["variant"] == OWN else GIMM(**sizes)
+    return Anchored(**sizes) if values.get("variant") == OWN else GIMM(**sizes)
 
 
 ARCHITECTURE = Architecture(

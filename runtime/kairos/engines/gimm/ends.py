@@ -16,8 +16,10 @@ PLANES = 5
 """What is known of a frame's pixels: velocity, bend, how well the way back agrees."""
 CELL = 4
 """Pixels per cell of the grid on which a frame's motion is encoded, along each side."""
-_RENDERED, _FOUND = 0.01, 0.05
-"""Pixels by which the way back misses at most where a renderer has told both, and from which on they are found."""
+_RENDERED, _MOST, _MOVING = 0.02, 0.5, 0.5
+"""Pixels by which the way back misses at most where a renderer has told both; the part of what moves that has to agree
+so, and pixels from which on something moves.
+"""
 _AROUND = 11
 """Cells over which bends are gathered, along each side."""
 
@@ -125,11 +127,14 @@ def believed(ends: Ends, shares: Tensor) -> Ends:
     return replace(ends, rows=(rows[0], rows[1]))
 
 
-def exact(ends: Ends) -> Tensor:
-    """(2, 1, h, w) in 0..1: where both flows agree as only a renderer's vectors do, which know what the frames around a
-    pair show as well.
+def rendered(ends: Ends) -> bool:
+    """Whether most of what moves agrees with the way back as only a renderer's vectors do: these know what the frames
+    around a pair show as well.
     """
-    return ((_FOUND - unlevelled(ends.planes[:, -1:])) / (_FOUND - _RENDERED)).clamp(0, 1)
+    velocity = ends.planes[:, :2] * ends.scale
+    moving = velocity.square().sum(1) > _MOVING**2
+    agrees = unlevelled(ends.planes[:, -1]) < _RENDERED
+    return int((moving & agrees).sum()) > _MOST * max(int(moving.sum()), 1)
 
 
 def _pixels(size: Tuple[int, int], device: torch.device) -> Tuple[Tensor, Tensor]:
