@@ -15,6 +15,7 @@ from kairos.engines.gimm.anchored import Anchored, places
 from kairos.engines.gimm.architecture import ARCHITECTURE
 from kairos.engines.gimm.ends import bends_at, ends_of, ways
 from kairos.engines.gimm.evidence import evidence
+from kairos.engines.gimm.loading import SHIPPED, load_network
 from kairos.engines.gimm.motion import GimmMotion
 from kairos.engines.gimm.network import GIMM
 from support.implicit import SIZES, deciding, fresh, silent
@@ -114,6 +115,16 @@ def test_pixels_follow_the_motion_that_both_frames_bear_out_where_edges_arrive_s
         to_0, to_1 = motion.at(motion.know(_block(0, 1), _block(1, 0)), time, smeared)
         off.append(float((to_1 - to_0 - truth).abs().sum()))
     assert off[1] < 0.5 * off[0]
+
+
+@pytest.mark.parametrize("time", [0.25, 0.5, 0.75])
+def test_the_weights_that_come_with_kairos_have_learned_whose_motion_a_pixel_follows(time: float) -> None:
+    truth = _block(time, 1) - _block(time, 0)
+    smeared = torch.nn.functional.avg_pool2d(truth[None], 7, 1, 3, count_include_pad=False)[0]
+    motion = GimmMotion(load_network(SHIPPED, torch.device("cpu")))
+    to_0, to_1 = motion.at(motion.know(_block(0, 1), _block(1, 0)), time, smeared)
+    assert float((to_1 - to_0 - truth).abs().sum()) < 0.4 * float((smeared - truth).abs().sum())
+    assert SHIPPED.stat().st_size < 2 << 20
 
 
 def test_motions_of_both_ends_are_weighed_too_and_beliefs_sum_to_one() -> None:
