@@ -39,9 +39,13 @@ _APART, _REACH = 0.5, 4
 """A pixel is asked where motions this far away on both sides, pixels, differ so much from going on evenly, pixels."""
 _NEAR = 2
 """And so are pixels so near to it, along rows and columns."""
-_SHARE, _ALWAYS = 0.1, 24576
+_SHARE, _ALWAYS = 0.05, 24576
 """At most so much of all pixels is asked, or so many, whichever is more (and more where many are alike): those where
 motions differ most.
+"""
+_GONE = 0.65
+"""Part of the way that a pixel goes from what has arrived to what the network says: of two answers that err each in its
+own way the mean is the safer. Chosen on 10 made scenes of a seed of their own (0.5 errs less by squares, 1 by length).
 """
 _CHUNK, _CHUNK_GPU = 1 << 11, 1 << 16
 """Pixels of which all motions are weighed at once: what they are told fits a processor's cache, or keeps a GPU busy.
@@ -119,7 +123,7 @@ class Anchored(nn.Module):
         for some in asked.split(_CHUNK if base.device.type == "cpu" else _CHUNK_GPU):  # type: ignore[no-untyped-call]
             motions, says = self.weighed(seen, time, arrived, some)
             parts.append(torch.bmm(says[:, None], motions)[:, 0])
-        arrived[asked] = torch.cat(parts)
+        arrived[asked] = arrived[asked].lerp(torch.cat(parts), _GONE)
         return arrived.T.reshape(base.shape)
 
 

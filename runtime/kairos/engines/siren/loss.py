@@ -26,7 +26,7 @@ _HALF = 0.5
 MOMENTS = 4
 """Moments of a step: points of one time cost a grid less."""
 
-_FLOOR = 0.02
+_FLOOR = 0.1
 """Least weight of what is carried: where nothing sure comes, the unsure is better than nothing."""
 
 

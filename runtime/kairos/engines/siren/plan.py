@@ -127,12 +127,13 @@ class Plan:
         return found
 
     def batch_of(self, clip: Clip) -> int:
-        """Points per step: about a sixteenth of the clip's, a power of two."""
+        """Points per step, a power of two: about a sixteenth of the clip's; half where whole colours are carried."""
         if self.batch:
             return self.batch
         pixels = clip.count * clip.size[0] * clip.size[1]
+        part = 2 if self.constraint.carried and self.base == "none" else 16
         most = _MOST_CUDA if clip.frames.device.type == "cuda" else _MOST
-        return max(_LEAST, min(most, 1 << max(0, round(math.log2(pixels / 16)))))
+        return max(_LEAST, min(most, 1 << max(0, round(math.log2(pixels / part)))))
 
     def build(
         self, size: tuple[int, int], frames: int, motion: float, device: Union[torch.device, str] = "cpu"
