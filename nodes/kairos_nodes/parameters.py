@@ -9,6 +9,7 @@ from kairos_nodes.errors import BadRequest
 from kairos_nodes.layers import Policy
 from kairos_nodes.parameter import Parameter, Value
 from kairos_nodes.ranges import parse_frames
+from kairos_nodes.regions import parse_region_rules, parse_regions
 
 __all__ = ["JOBS", "PARAMETERS", "Parameter", "Value", "parameters_of", "parse_fit", "parse_layer_policy"]
 
@@ -412,6 +413,28 @@ _TABLE = (
         "",
         jobs=JOBS,
         parse=parse_vectors_in,
+    ),
+    Parameter(
+        "regions",
+        "text",
+        "Regions",
+        "Objects that motion keeps whole: an ID layer or mattes of the plate or of a sequence, crypto:LAYER=names, "
+        'auto, or tags:"dog. person.".',
+        "--regions",
+        "",
+        jobs=JOBS,
+        parse=parse_regions,
+    ),
+    Parameter(
+        "region_rules",
+        "text",
+        "Region rules",
+        "What is done with single objects, such as hero=front,sign=hold: retime, hold, front, back or a number in the "
+        "layer order.",
+        "--region-rules",
+        "",
+        jobs=("retime", "inbetween"),
+        parse=parse_region_rules,
     ),
     Parameter(
         "cuts",

@@ -40,6 +40,8 @@ SECTIONS: Mapping[str, Tuple[str, ...]] = {
         "proxy",
         "matte",
         "vectors_in",
+        "regions",
+        "region_rules",
         "shutter",
         "shutter_samples",
         "filter",

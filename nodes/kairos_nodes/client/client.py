@@ -25,6 +25,7 @@ from kairos_nodes.errors import BadRequest, Cancelled, KairosError, ServiceError
 from kairos_nodes.events import Listener
 from kairos_nodes.jobs import VERSION, Job, RetimeJob, VectorsJob
 from kairos_nodes.parameters import PARAMETERS, parameters_of
+from kairos_nodes.regions import from_here
 
 
 def _never() -> bool:
@@ -389,6 +390,9 @@ def _as_seen_from_here(job: Job) -> Job:
     matte = getattr(job, "matte", "")
     if matte and (os.sep in matte or "/" in matte or os.path.exists(matte)):  # noqa: PTH110
         found["matte"] = os.path.abspath(matte)  # noqa: PTH100
+    regions = getattr(job, "regions", "")
+    if regions:
+        found["regions"] = from_here(regions)
     if not getattr(job, "ocio", "") and os.environ.get("OCIO"):
         found["ocio"] = os.environ["OCIO"]
     return replace(job, **found)

@@ -14,7 +14,7 @@ import typer
 from kairos import __version__
 from kairos.errors import KairosError
 
-from . import adapt, ask, bench, demo, doctor, hosts, house, jobs, serve, train, weights
+from . import adapt, ask, bench, demo, doctor, hosts, house, jobs, regions, serve, train, weights
 
 log = logging.getLogger("kairos")
 
@@ -38,7 +38,7 @@ def build() -> typer.Typer:
             typer.echo(f"kairos {__version__}")
             raise typer.Exit()
 
-    for module in (demo, jobs, adapt, house, weights, bench, train, serve, ask, hosts, doctor):
+    for module in (demo, jobs, regions, adapt, house, weights, bench, train, serve, ask, hosts, doctor):
         module.add_commands(app)
     return app
 

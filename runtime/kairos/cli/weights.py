@@ -16,6 +16,7 @@ from kairos.errors import BadRequest
 
 if TYPE_CHECKING:
     from kairos.engines.architecture import Architecture
+    from kairos.weights.adding import Titled
     from kairos.weights.store import Record
 
 DOWNLOADS = "downloads"
@@ -27,6 +28,8 @@ _JSON = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 _FLOWS = ("raft",)
 """Networks that are no engines and find the motion for some."""
+_REGIONS = ("grounding-dino", "sam-hq", "ram")
+"""Those that find objects for regions."""
 _UNUSED = "kept; no job uses it by itself"
 
 
@@ -41,13 +44,13 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def add(
-    file: Annotated[Path, typer.Argument(help="Official weights, as they were published.")],
+    file: Annotated[Path, typer.Argument(help="Official weights, as they were published: a file, or a folder.")],
     name: Annotated[
         Optional[str], typer.Option("--name", help="For --weights. Default: the network's variant.")
     ] = None,
     accept_licence: _ACCEPT = False,
 ) -> None:
-    """Recognise a file of weights and keep it. Nothing in the file is run."""
+    """Recognise a file or folder of weights and keep it. Nothing in it is run."""
     from kairos.weights.adding import add as add_file
     from kairos.weights.store import Store
 
@@ -133,11 +136,11 @@ def _architecture(id: str) -> Optional[Architecture]:
     return next((each for each in ARCHITECTURES if each.id == id), None)
 
 
-def _asker(accepted: bool) -> Callable[[Architecture, str], bool]:
+def _asker(accepted: bool) -> Callable[[Titled, str], bool]:
     """Shows the licence, and asks on a terminal where it was not accepted by the flag."""
 
-    def ask(architecture: Architecture, terms: str) -> bool:
-        print(f"{architecture.title} ({architecture.paper})\nlicence: {terms}", file=sys.stderr)
+    def ask(network: Titled, terms: str) -> bool:
+        print(f"{network.title} ({network.paper})\nlicence: {terms}", file=sys.stderr)
         if accepted or not sys.stdin.isatty():
             return accepted
         return typer.confirm("Do you accept this licence?", err=True)
@@ -157,6 +160,8 @@ def _use(record: Record) -> str:
 
     if any(engine.card.id == record.architecture for engine in engines()):
         return f"--engine {record.architecture} --weights {record.name}"
+    if record.architecture in _REGIONS:
+        return "--regions"
     # These find motion for other engines.
     return "" if record.architecture not in _FLOWS else f"--flow {record.architecture}:{record.name}"
 

@@ -12,35 +12,7 @@ from typing import Dict, Mapping, Tuple
 import numpy as np
 
 from kairos.frame import Attribute, Planes
-
-_MASK = 0xFFFFFFFF
-
-
-def murmur3_32(data: bytes) -> int:
-    """MurmurHash3_x86_32 with seed 0 (Appleby, public domain algorithm): 0..2^32 - 1."""
-    state = 0
-    whole = len(data) - len(data) % 4
-    for start in range(0, whole, 4):
-        state ^= _scramble(int.from_bytes(data[start : start + 4], "little"))
-        state = (((state << 13) | (state >> 19)) & _MASK) * 5 + 0xE6546B64 & _MASK
-    state ^= _scramble(int.from_bytes(data[whole:], "little"))
-    state ^= len(data)
-    for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35), (16, 1)):
-        state = (state ^ (state >> shift)) * factor & _MASK
-    return state
-
-
-def _scramble(word: int) -> int:
-    word = word * 0xCC9E2D51 & _MASK
-    word = (word << 15 | word >> 17) & _MASK
-    return word * 0x1B873593 & _MASK
-
-
-def id_bits(name: str) -> int:
-    """The 32 bits of a name's ID: its hash, with the float exponents of zero, denormals, Inf and NaN stepped round."""
-    bits = murmur3_32(name.encode())
-    exponent = bits >> 23 & 0xFF
-    return bits ^ 1 << 23 if exponent in (0, 0xFF) else bits
+from kairos.images.cryptomatte import id_bits, murmur3_32
 
 
 def id_value(name: str) -> np.float32:

@@ -121,10 +121,13 @@ class Reduced:
     Args:
         footage: full size.
         factor: 2 or 4.
+
+    Attributes:
+        full: the same, for what must not be reduced.
     """
 
     def __init__(self, footage: Footage, factor: int) -> None:
-        self._footage, self._factor = footage, factor
+        self.full, self._factor = footage, factor
         self._policies: Dict[Tuple[int, int], Policy] = {}
         for layer in layers_of(footage.header(0)):
             self._policies.update({(layer.part, channel): layer.policy for channel in layer.channels})
@@ -133,31 +136,31 @@ class Reduced:
         self.scene_linear, self.colorspace = footage.scene_linear, footage.colorspace
 
     def __len__(self) -> int:
-        return len(self._footage)
+        return len(self.full)
 
     def path(self, position: int) -> Path:
         """The full-size file."""
-        return self._footage.path(position)
+        return self.full.path(position)
 
     def identity(self, position: int) -> str:
         """The full-size file's."""
-        return self._footage.identity(position)
+        return self.full.identity(position)
 
     def header(self, position: int) -> Header:
         """The header with all windows reduced."""
-        header = self._footage.header(position)
+        header = self.full.header(position)
         parts = tuple(replace(part, window=self._window(part.window)) for part in header.parts)
         return replace(header, display=self._window(header.display), parts=parts)
 
     def read(self, position: int) -> Frame:
         """The frame, reduced."""
-        frame = self._footage.read(position)
+        frame = self.full.read(position)
         parts = tuple(self._part(index, part) for index, part in enumerate(frame.parts))
         return replace(frame, display=self._window(frame.display), parts=parts)
 
     def close(self) -> None:
         """Lets go of files."""
-        self._footage.close()
+        self.full.close()
 
     def _window(self, window: Window) -> Window:
         factor = self._factor

@@ -1,4 +1,4 @@
-"""What the artist knows about the motion: a matte of the foreground, and vectors that came with the plate."""
+"""What the artist knows about the motion: a matte of the foreground, vectors that came with the plate, and objects."""
 
 from __future__ import annotations
 
@@ -11,26 +11,33 @@ from torch import Tensor
 from kairos.color import ColorConfig
 from kairos.errors import BadRequest, FrameError
 from kairos.images import Header, Layer, layers_of, open_shot
+from kairos.motion.region_choice import RegionRule
 from kairos_nodes.channels import VectorChannel, parse_vectors_in, reading_channels
 from kairos_nodes.jobs import RetimeJob
 
-from .footage import Footage
+from .footage import Footage, Reduced
 from .layout import Layout
 from .plate import Hints, Plate, on_canvas
+from .regions import Regions, open_regions
 
 
 def open_hints(job: RetimeJob, shot: Footage, layout: Layout, config: ColorConfig) -> Hints:
-    """The job's matte and vectors, looked up in the plate or opened from their own files.
+    """The job's matte, vectors and regions, looked up in the plate or opened from their own files.
 
     Raises:
         BadRequest: the plate has no such layer and there is no such file, or channels do not fit the convention.
-        FrameError: a matte sequence does not cover the plate's frames.
+        FrameError: a sequence of mattes or regions does not cover the plate's frames.
     """
-    if not job.matte and not job.vectors_in:
+    if not (job.matte or job.vectors_in or job.regions or job.region_rules):
         return Hints()
-    matte = _open_matte(job.matte, shot, config) if job.matte else None
     vectors = _open_vectors(job.vectors_in, shot.header(0), layout) if job.vectors_in else {}
-    return PlateHints(matte, vectors)
+    matte = _open_matte(job.matte, shot, config, int(job.proxy)) if job.matte else None
+    try:
+        return PlateHints(matte, vectors, open_regions(job.regions, job.region_rules, shot, layout, config))
+    except BaseException:
+        if matte is not None:
+            matte.close()
+        raise
 
 
 VectorKey = Tuple[VectorChannel, int, int]
@@ -61,15 +68,18 @@ class Matte:
 
 
 class PlateHints(Hints):
-    """A matte and vectors, where given.
+    """A matte, vectors and regions, where given.
 
     Args:
         matte: or None.
         vectors: per view, how the plate's channels say where pixels go.
+        regions: or None.
     """
 
-    def __init__(self, matte: Optional[Matte], vectors: Mapping[str, List[VectorKey]]) -> None:
-        self._matte, self._vectors = matte, vectors
+    def __init__(
+        self, matte: Optional[Matte], vectors: Mapping[str, List[VectorKey]], regions: Optional[Regions] = None
+    ) -> None:
+        self._matte, self._vectors, self._regions = matte, vectors, regions
 
     def matte(self, plate: Plate, view: str, position: int) -> Optional[Tensor]:
         """(1, H, W) in 0..1 or None."""
@@ -89,17 +99,27 @@ class PlateHints(Hints):
             flow["xy".index(rule.axis)] = planes[row] / rule.factor(frame.display.width, frame.display.height)
         return flow
 
+    def regions(self, plate: Plate, view: str, position: int) -> Optional[Tensor]:
+        """(H, W) int16 label map or None."""
+        return None if self._regions is None else self._regions.labels(plate, view, position)
+
+    def region_rules(self) -> Mapping[int, RegionRule]:
+        """What is done with objects, by number."""
+        return {} if self._regions is None else self._regions.rules
+
     def identity(self, position: int) -> str:
-        """Of the matte's own file; vectors are part of the plate."""
-        return "" if self._matte is None else self._matte.identity(position)
+        """Of the files that mattes and regions have of their own; vectors are part of the plate."""
+        known = (each.identity(position) for each in (self._matte, self._regions) if each is not None)
+        return " ".join(filter(None, known))
 
     def close(self) -> None:
-        """Lets go of the matte's files."""
-        if self._matte is not None:
-            self._matte.close()
+        """Lets go of all files."""
+        for each in (self._matte, self._regions):
+            if each is not None:
+                each.close()
 
 
-def _open_matte(text: str, shot: Footage, config: ColorConfig) -> Matte:
+def _open_matte(text: str, shot: Footage, config: ColorConfig, reduction: int) -> Matte:
     header = shot.header(0)
     inside = _matte_channel(text, header)
     if inside is not None:
@@ -119,7 +139,7 @@ def _open_matte(text: str, shot: Footage, config: ColorConfig) -> Matte:
             "Render the matte for every frame of the plate, or narrow --range.",
         )
     part, channel = _strongest(own.header(0))
-    return Matte(own, part, channel, offset)
+    return Matte(own if reduction == 1 else Reduced(own, reduction), part, channel, offset)
 
 
 def _matte_channel(text: str, header: Header) -> Optional[Tuple[int, int]]:

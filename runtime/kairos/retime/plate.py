@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from kairos.color import ColorConfig
 from kairos.frame import Frame, Part, Window
 from kairos.images import Layer, premultiplied, straight_alpha, to_scene_linear
 from kairos.motion.encode import encode, measure_exposure
+from kairos.motion.region_choice import RegionRule
 from kairos_nodes.layers import Policy
 
 from .footage import Footage
@@ -134,6 +135,14 @@ class PlateView:
         """(2, H, W) motion that the plate itself brings, pixels, or None."""
         return self._plate.hints.motion(self._plate, self._view, source, target)
 
+    def regions(self, position: int) -> Optional[Tensor]:
+        """(H, W) int16 label map, or None."""
+        return self._plate.hints.regions(self._plate, self._view, position)
+
+    def region_rules(self) -> Mapping[int, RegionRule]:
+        """What the artist wants done with objects, by number."""
+        return self._plate.hints.region_rules()
+
 
 class Hints:
     """What the artist knows about the motion; this one knows nothing."""
@@ -145,6 +154,14 @@ class Hints:
     def motion(self, plate: Plate, view: str, source: int, target: int) -> Optional[Tensor]:
         """(2, H, W) pixels on the view's canvas from ``source`` to ``target``, or None."""
         return None
+
+    def regions(self, plate: Plate, view: str, position: int) -> Optional[Tensor]:
+        """(H, W) int16 label map on the view's canvas, or None."""
+        return None
+
+    def region_rules(self) -> Mapping[int, RegionRule]:
+        """What is done with objects, by number."""
+        return {}
 
     def identity(self, position: int) -> str:
         """What the hints at one position come from, for the fingerprint."""
@@ -164,7 +181,7 @@ class Plate:
         config: colour conversions.
         linear: work in scene-linear even where the shot is display-referred.
         exposure: the proxy's exposure, or None to measure it on the shot.
-        hints: the artist's matte and vectors.
+        hints: the artist's matte, vectors and regions.
     """
 
     def __init__(

@@ -19,10 +19,13 @@ _AMT = "https://huggingface.co/lalala125/AMT/resolve/main/"
 _GIMM = "https://huggingface.co/GSean/GIMM-VFI/resolve/main/"
 _RAFT = "https://download.pytorch.org/models/"
 
+_RAM = "https://huggingface.co/xinyu1205/recognize_anything_model/resolve/main/"
+
 _IFRNET_PAGE = "https://github.com/ltkong218/IFRNet (folder checkpoints)"
 _RIFE_PAGE = "https://github.com/hzwer/ECCV2022-RIFE (Evaluation)"
 _EMA_PAGE = "https://github.com/MCG-NJU/EMA-VFI (folder ckpt)"
 _RAFT_PAGE = "https://github.com/princeton-vl/RAFT (models.zip)"
+_RAM_PAGE = "https://huggingface.co/xinyu1205/recognize_anything_model"
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,7 @@ CATALOGUE: Tuple[Place, ...] = (
     _raft("raft-things", "raft_large_C_T_V1-22a6c225.pth", "large, the authors' raft-things"),
     _raft("raft-small", "raft_small_C_T_V2-01064c6d.pth", "small"),
     Place("raft-sintel", "raft", "raft-sintel.pth", "", _RAFT_PAGE, note="large, for film-like material"),
+    Place("ram", "ram", "ram_swin_large_14m.pth", _RAM + "ram_swin_large_14m.pth", _RAM_PAGE, note="tags for regions"),
 )
 
 

@@ -23,7 +23,7 @@ TIMEOUT = 30.0
 """Seconds without an answer after which the network counts as absent."""
 
 MOST_BYTES = 1 << 33
-"""No published checkpoint is larger than a quarter of this."""
+"""The largest published checkpoint, RAM's, has two thirds of this."""
 
 _CHUNK = 1 << 18
 _AGENT = "kairos-weights"

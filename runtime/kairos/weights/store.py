@@ -1,5 +1,8 @@
 """The weights that one user has: safetensors, and beside each a record of where it came from.
 
+A model that is published as a folder (a configuration and a vocabulary beside its tensors) is kept as one, and its
+record names each file's SHA-256.
+
 A record is written last and removed first, so whatever happens, weights with a record are whole. This module knows
 files alone, so that engines can look their weights up in it.
 """
@@ -12,6 +15,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +35,8 @@ FORMAT = 1
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
+_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 """Names that Windows has given to devices."""
 
@@ -42,14 +48,14 @@ class Record:
     Attributes:
         name: of the weights, as ``--weights`` takes it.
         architecture: id of their network, which is its engine's.
-        values: the network's hyper-parameters.
+        values: the network's hyper-parameters; of a folder its ``files`` with the SHA-256 of each.
         licence: what the user accepted.
         non_commercial: it forbids commercial use.
         accepted: when, UTC, ISO 8601.
         source: name of the file they came from, or its address.
         source_sha256: of that file.
         taken: what of that file was taken, for people.
-        sha256: of the stored safetensors.
+        sha256: of the stored safetensors; of a folder that of its ``model.safetensors``.
     """
 
     name: str
@@ -67,6 +73,12 @@ class Record:
     def variant(self) -> str:
         """Which of the architecture's networks it is."""
         return str(self.values.get("variant", self.architecture))
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Of a folder each file's SHA-256 by its name; empty where the weights are one file."""
+        files = self.values.get("files", {})
+        return files if isinstance(files, dict) else {}
 
 
 def default_root() -> Path:
@@ -96,6 +108,10 @@ class Store:
         """Where weights of that name lie. Raises BadRequest for a name that cannot be one."""
         return self.root / f"{checked_name(name)}.safetensors"
 
+    def folder(self, name: str) -> Path:
+        """Where a folder of that name lies. Raises BadRequest for a name that cannot be one."""
+        return self.root / checked_name(name)
+
     def records(self) -> List[Record]:
         """All weights, by name. Records that cannot be read are passed over; ``verify`` tells of them."""
         found = (self._record(path) for path in self._record_paths())
@@ -123,6 +139,31 @@ class Store:
             KairosError: the folder cannot be written.
         """
         path = self.path(record.name)
+        self._check_free(record)
+        data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
+        kept = Record(**{**asdict(record), "sha256": hashlib.sha256(data).hexdigest()})
+        _write_whole(path, data)
+        self._write_record(kept)
+        return kept
+
+    def put_folder(self, record: Record, source: Path) -> Record:
+        """Keeps a folder: those of its files that the record names. Answers with the record.
+
+        Raises:
+            BadRequest: the name is taken by other weights.
+            KairosError: the folder cannot be written, or a file is not the one that the record names.
+        """
+        self._check_free(record)
+        folder = self.folder(record.name)
+        for file, digest in record.files.items():
+            with written_whole(folder / file) as temporary:
+                shutil.copyfile(source / file, temporary)
+                if _sha256(temporary) != digest:
+                    raise KairosError(f"{source / file} changed while it was read.", "Add the folder again.")
+        self._write_record(record)
+        return record
+
+    def _check_free(self, record: Record) -> None:
         known = self._record(self._record_path(record.name))
         if known is not None and (known.source_sha256, known.architecture) != (
             record.source_sha256,
@@ -132,12 +173,10 @@ class Store:
                 f"There are other weights {record.name!r} already.",
                 f"Choose another --name, or kairos weights remove {record.name} first.",
             )
-        data = save({name: tensor.contiguous() for name, tensor in tensors.items()})
-        kept = Record(**{**asdict(record), "sha256": hashlib.sha256(data).hexdigest()})
-        _write_whole(path, data)
-        text = json.dumps({"format": FORMAT, **asdict(kept)}, indent=2, sort_keys=True) + "\n"
+
+    def _write_record(self, record: Record) -> None:
+        text = json.dumps({"format": FORMAT, **asdict(record)}, indent=2, sort_keys=True) + "\n"
         _write_whole(self._record_path(record.name), text.encode())
-        return kept
 
     def remove(self, name: str) -> Record:
         """Removes weights and their record. Raises BadRequest where there are none, KairosError where it fails."""
@@ -145,6 +184,12 @@ class Store:
         try:
             self._record_path(name).unlink()
             self.path(name).unlink(missing_ok=True)
+            for file in record.files:
+                (self.folder(name) / file).unlink(missing_ok=True)
+            if record.files:
+                # What others have put into the folder is left.
+                with contextlib.suppress(OSError):
+                    self.folder(name).rmdir()
         except OSError as error:
             raise KairosError(
                 f"{name} cannot be removed: {error.strerror or error}.", f"Check the permissions of {self.root}."
@@ -171,13 +216,17 @@ class Store:
 
     def trouble(self, record: Record) -> str:
         """What is wrong with kept weights, in a few words; empty where they are as they were added."""
-        path = self.path(record.name)
-        try:
-            status = path.stat()
-            digest = _hash(path, status.st_mtime_ns, status.st_size)
-        except OSError:
-            return "are missing"
-        return "" if digest == record.sha256 else "are damaged"
+        folder = self.folder(record.name)
+        wanted = {folder / file: digest for file, digest in record.files.items()}
+        for path, digest in (wanted or {self.path(record.name): record.sha256}).items():
+            try:
+                status = path.stat()
+                found = _hash(path, status.st_mtime_ns, status.st_size)
+            except OSError:
+                return "are missing"
+            if found != digest:
+                return "are damaged"
+        return ""
 
     def verify(self) -> List[Tuple[str, str]]:
         """Every name with what is wrong, empty where nothing is; broken records and files without one included."""
@@ -209,6 +258,10 @@ class Store:
             return None
         texts = (record.architecture, record.licence, record.source, record.sha256, record.source_sha256)
         whole = isinstance(record.values, dict) and all(isinstance(text, str) for text in texts)
+        # A record says which files are read and removed: none outside of its folder.
+        whole = whole and all(
+            isinstance(digest, str) and _FILE.fullmatch(file) is not None for file, digest in record.files.items()
+        )
         return record if whole and record.name == path.stem and _NAME.fullmatch(record.name) else None
 
 
@@ -223,6 +276,10 @@ def checked_name(name: str) -> str:
 
 @lru_cache(maxsize=32)
 def _hash(path: Path, changed: int, size: int) -> str:
+    return _sha256(path)
+
+
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

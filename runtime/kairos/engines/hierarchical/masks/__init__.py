@@ -1,0 +1,1 @@
+"""Where the objects of a shot come from."""
