@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kairos.events import Listener
 from kairos.motion.inbetween import Inbetween
+from kairos.motion.region_choice import RegionRule
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,15 @@ class ShotView(Protocol):
 
         Where it answers, an engine uses it in place of its own estimate.
         """
+
+    def regions(self, position: int) -> Optional[Tensor]:
+        """(H, W) int16 label map on the shot's device; None where nobody gave regions.
+
+        0 is the rest, 1 to n are objects, and a number is the same object in every frame. Numbers may have gaps.
+        """
+
+    def region_rules(self) -> Mapping[int, RegionRule]:
+        """What the artist wants done with objects, by their number (0 is the rest); others are retimed like any."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kairos.engines.classic.flow import Finder
 from kairos.engines.classic.motion import Found, Look
+from kairos.engines.classic.regions import Labels, labels_of
 from kairos.engines.swift.ensemble import TURNS, Turn, mean
 from kairos.engines.swift.meeting import padded
 from kairos.engines.swift.motion import FINE, Estimate, Features, levels_of
@@ -27,9 +28,14 @@ lacks repeats its border.
 """
 
 
-def classical(first: Tensor, second: Tensor, keys: Tuple[Hashable, Hashable] = (None, None)) -> Tensor:
+def classical(
+    first: Tensor,
+    second: Tensor,
+    keys: Tuple[Hashable, Hashable] = (None, None),
+    regions: Optional[Tuple[Labels, Labels]] = None,
+) -> Tensor:
     """The quick classical search as a :class:`kairos.engines.classic.flow.Finder`; it keeps nothing."""
-    return classical_prior(first, second)
+    return classical_prior(first, second, regions)
 
 
 class SwiftEstimator:
@@ -65,7 +71,8 @@ class SwiftEstimator:
         rows, columns = (max(1, round(side * self._scale)) for side in (height, width))
         one, two = (_grown(resize(look.proxy, rows, columns)) for look in (first, second))
         with torch.inference_mode():
-            answers = [self._answer(turn, (first, one), (second, two)) for turn in self._turns]
+            looks = (_small(first, rows, columns), one), (_small(second, rows, columns), two)
+            answers = [self._answer(turn, *looks) for turn in self._turns]
             flow, hidden = (mean([answer[part] for answer in answers]) for part in (0, 1))
         there, back = (resize_flow(each[:, :rows, :columns], height, width) for each in flow.float())
         hidden0, hidden1 = (resize(each[:, :rows, :columns], height, width) for each in hidden)
@@ -78,7 +85,9 @@ class SwiftEstimator:
         prior = None
         if self._use_prior:
             keys = _key(first[0], turn), _key(second[0], turn)
-            prior = padded(self._prior(one, two, keys).to(one.device))
+            planes = (None if look.regions is None else turn.planes(look.regions) for look, _ in (first, second))
+            regions = labels_of(*planes)
+            prior = padded(self._prior(one, two, keys, regions).to(one.device))
         features = self._features_of(first[0], turn, one), self._features_of(second[0], turn, two)
         estimates, flow = self._network.motion(*features, prior, self._tile)
         hidden = hidden_of(estimates[-1])[..., :height, :width]
@@ -98,13 +107,21 @@ class SwiftEstimator:
         return found
 
 
+def _small(look: Look, rows: int, columns: int) -> Look:
+    """A look whose label map, if it has one, is as large as the picture that is searched."""
+    if look.regions is None:
+        return look
+    labels = F.interpolate(look.regions[None, None].float(), (rows, columns), mode="nearest-exact")[0]
+    return look._replace(regions=_grown(labels)[0])
+
+
 def _key(look: Look, turn: Turn) -> Optional[Tuple[int, Turn]]:
     """What a picture is known by: the frame and its turning."""
     return None if look.position is None else (look.position, turn)
 
 
 def _grown(picture: Tensor) -> Tensor:
-    """A picture (3, H, W) with sides of at least :data:`LEAST`, border repeated."""
+    """A picture (C, H, W) with sides of at least :data:`LEAST`, border repeated."""
     down, across = (max(0, LEAST - side) for side in picture.shape[-2:])
     return F.pad(picture[None], (0, across, 0, down), mode="replicate")[0] if down or across else picture
 
