@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import Callable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair, Session
 from kairos.motion.encode import encode, measure_exposure
 from kairos.motion.inbetween import Inbetween
+from kairos.motion.region_choice import RegionRule
 
 HEIGHT, WIDTH = 120, 176
 
@@ -24,8 +25,11 @@ class MemoryShot:
         frames: Sequence[Tensor],
         mattes: Optional[Sequence[Tensor]] = None,
         motion: Optional[Callable[[int, int], Optional[Tensor]]] = None,
+        regions: Optional[Sequence[Tensor]] = None,
+        rules: Optional[Mapping[int, RegionRule]] = None,
     ) -> None:
         self.frames, self._mattes, self._motion = frames, mattes, motion
+        self._regions, self._rules = regions, rules or {}
         self.exposure = measure_exposure(frames)
         self.size = (int(frames[0].shape[1]), int(frames[0].shape[2]))
         self.count = len(frames)
@@ -39,6 +43,12 @@ class MemoryShot:
 
     def given_motion(self, source: int, target: int) -> Optional[Tensor]:
         return None if self._motion is None else self._motion(source, target)
+
+    def regions(self, position: int) -> Optional[Tensor]:
+        return None if self._regions is None else self._regions[position]
+
+    def region_rules(self) -> Mapping[int, RegionRule]:
+        return self._rules
 
 
 def session(shot: MemoryShot, id: str = "classic") -> Session:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Mapping, Optional, Sequence, Tuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from kairos.frame import Planes
+from kairos.motion.region_choice import RegionRule
 
 
 class ArrayShot:
@@ -19,6 +21,8 @@ class ArrayShot:
         device: where proxies go.
         mattes: (1, H, W) or (H, W) in 0..1 by position.
         motions: (2, H, W) pixels, x right, y down, by (source, target) position.
+        regions: (H, W) int16 label maps by position.
+        rules: what is done with objects, by number.
 
     Raises:
         ValueError: no frames, or frames of different shapes.
@@ -30,10 +34,13 @@ class ArrayShot:
         device: Optional[torch.device] = None,
         mattes: Optional[Mapping[int, Planes]] = None,
         motions: Optional[Mapping[Tuple[int, int], Planes]] = None,
+        regions: Optional[Mapping[int, npt.NDArray[np.int16]]] = None,
+        rules: Optional[Mapping[int, RegionRule]] = None,
     ) -> None:
         if not frames or any(frame.shape != frames[0].shape or frame.shape[0] != 3 for frame in frames):
             raise ValueError(f"frames must be (3, H, W) of one size, not {[frame.shape for frame in frames]}")
         self._frames, self._mattes, self._motions = frames, mattes or {}, motions or {}
+        self._regions, self._rules = regions or {}, rules or {}
         self._device = device or torch.device("cpu")
 
     @property
@@ -65,6 +72,15 @@ class ArrayShot:
         """(2, H, W), or None where none was given."""
         motion = self._motions.get((source, target))
         return None if motion is None else self._tensor(motion)
+
+    def regions(self, position: int) -> Optional[Tensor]:
+        """(H, W) int16, or None where none were given."""
+        labels = self._regions.get(position)
+        return None if labels is None else torch.from_numpy(np.ascontiguousarray(labels, np.int16)).to(self._device)
+
+    def region_rules(self) -> Mapping[int, RegionRule]:
+        """As given."""
+        return self._rules
 
     def _tensor(self, planes: Planes) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(planes, np.float32)).to(self._device)

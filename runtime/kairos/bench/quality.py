@@ -20,6 +20,7 @@ from kairos.engines.base import EngineSettings, Pair
 from kairos.errors import BadRequest
 from kairos.motion.compose import compose
 from kairos.motion.encode import Codec
+from kairos.motion.region_choice import RegionRule
 from kairos_nodes.layers import Policy
 
 BLEND, FFMPEG = "blend", "ffmpeg mci"
@@ -47,6 +48,14 @@ class EncodedShot:
     def given_motion(self, source: int, target: int) -> Optional[Tensor]:
         """None: the bench gives no motion."""
         return None
+
+    def regions(self, position: int) -> Optional[Tensor]:
+        """None: the bench has no regions."""
+        return None
+
+    def region_rules(self) -> Mapping[int, RegionRule]:
+        """None, for the same reason."""
+        return {}
 
 
 def rebuild(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, Optional, Tuple
+from typing import Mapping, NamedTuple, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +13,7 @@ from kairos.engines.classic.midway import Moment
 from kairos.engines.swift.meeting import Told
 from kairos.engines.swift.network import Meeting
 from kairos.motion.inbetween import Inbetween
+from kairos.motion.region_choice import RegionRule
 
 _MARGIN = 16
 """Pixels around what a window's motion fetches."""
@@ -124,3 +125,11 @@ class TwoFrames:
     def given_motion(self, source: int, target: int) -> Optional[Tensor]:
         """None."""
         return None
+
+    def regions(self, position: int) -> Optional[Tensor]:
+        """None."""
+        return None
+
+    def region_rules(self) -> Mapping[int, RegionRule]:
+        """None given."""
+        return {}

@@ -24,6 +24,7 @@ from kairos.engines.swift.scale import FULL, HALF, automatic_scale, sampled
 from kairos.engines.swift.session import SwiftSession
 from kairos.errors import BadRequest
 from kairos.motion.compose import compose
+from kairos.motion.region_choice import RegionRule
 from kairos_nodes.layers import Policy
 from support import made
 from support.exr import read_exr, rgb_of
@@ -148,6 +149,12 @@ class Unlooked:
 
     def given_motion(self, source: int, target: int) -> Tensor | None:
         return None
+
+    def regions(self, position: int) -> Tensor | None:
+        return None
+
+    def region_rules(self) -> dict[int, RegionRule]:
+        return {}
 
 
 def test_four_k_is_searched_at_half_size_by_its_size_alone() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
-from typing import Iterator, Optional, Sequence, Tuple
+from typing import Iterator, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from kairos.engines.classic.motion import shows
 from kairos.engines.published import PublishedNetwork
 from kairos.motion.fill import fill_holes
 from kairos.motion.inbetween import Inbetween
+from kairos.motion.region_choice import RegionRule
 from kairos.motion.warp import backward_warp
 
 _KEPT = 3
@@ -68,6 +69,14 @@ class LayerView:
     def given_motion(self, source: int, target: int) -> Optional[Tensor]:
         """None: vectors of the plate are of both layers."""
         return None
+
+    def regions(self, position: int) -> Optional[Tensor]:
+        """The shot's."""
+        return self._shot.regions(position)
+
+    def region_rules(self) -> Mapping[int, RegionRule]:
+        """The shot's."""
+        return self._shot.region_rules()
 
 
 class MattedSession:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from kairos.engines.classic.motion import LEAST_TRUST, Layer
-from kairos.engines.classic.regions import Box, Labels, boxes
+from kairos.engines.classic.regions import Box, Labels, boxes, labels_of
+from kairos.motion.fill import fill_weighted
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.region_choice import RegionRule
 from kairos.motion.warp import backward_warp
@@ -25,8 +26,8 @@ _ASTRAY = 0.1
 _SURE = 0.5
 """Trust at its end over which such a vector tells which of both is in front."""
 
-_DOUBT, _BEHIND = 16.0, 0.5
-"""Votes that count as none, and how much the rest is held to lie behind: where nothing tells, objects are in front."""
+_DOUBT = 16.0
+"""Votes that count as none."""
 
 _APART = 8
 """Pixels between objects that never meet, so that the same layer may hold them."""
@@ -46,8 +47,10 @@ def parted(
         rules: by an object's number.
     """
     rules = rules or {}
-    one, two = (np.asarray(labels.cpu(), np.int16) for labels in (labels0, labels1))
-    one, two = _common(one, two)
+    both = labels_of(labels0, labels1)
+    if both is None:
+        return (layer,)
+    one, two = _common(*both)
     held = [number for number, rule in rules.items() if rule.hold]
     votes = _votes(layer, one, two)
     layers = []
@@ -63,7 +66,10 @@ def parted(
             (trust * (_ASTRAY + (1 - _ASTRAY) * lands) * share).clamp(min=LEAST_TRUST)
             for trust, lands, share in ((layer.trust0, lands0, share0), (layer.trust1, lands1, share1))
         )
-        layers.append(replace(layer, trust0=trust0, trust1=trust1, share0=share0, share1=share1))
+        # What is not believed, or belongs to others, moves as what is believed of these objects around it.
+        there, back = fill_weighted(layer.there, trust0), fill_weighted(layer.back, trust1)
+        parts = {"trust0": trust0, "trust1": trust1, "share0": share0, "share1": share1}
+        layers.append(replace(layer, there=there, back=back, **parts))
     return tuple(layers) or (layer,)
 
 
@@ -116,9 +122,13 @@ def _votes(layer: Layer, one: Labels, two: Labels) -> npt.NDArray[np.float64]:
 
 
 def _order(votes: npt.NDArray[np.float64], rules: Mapping[int, RegionRule]) -> List[int]:
-    """Objects by their numbers, the furthest first."""
-    above = ((votes.T - votes) / (votes.T + votes + _DOUBT)).sum(1)
-    above[0] -= _BEHIND
+    """Objects by their numbers, the furthest first.
+
+    The rest is behind all that nobody says otherwise of: of many things, some over an object and some under it, it has
+    no depth that votes could tell.
+    """
+    above = ((votes.T - votes) / (votes.T + votes + _DOUBT))[:, 1:].sum(1)
+    above[0] = -np.inf
     wanted = {number: rules[number].order if number in rules else 0 for number in range(len(votes))}
     return sorted(wanted, key=lambda number: (wanted[number], above[number], number))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kairos.engines.classic.flow import Finder
 from kairos.engines.classic.motion import Found, Look
-from kairos.engines.classic.regions import Labels, labels_of
+from kairos.engines.classic.regions import Labels, better, labels_of
 from kairos.engines.swift.ensemble import TURNS, Turn, mean
 from kairos.engines.swift.meeting import padded
 from kairos.engines.swift.motion import FINE, Estimate, Features, levels_of
@@ -83,15 +83,16 @@ class SwiftEstimator:
         one, two = (turn.planes(picture).contiguous() for _, picture in (first, second))
         height, width = one.shape[-2:]
         prior = None
+        told = [None if look.regions is None else turn.planes(look.regions) for look, _ in (first, second)]
         if self._use_prior:
             keys = _key(first[0], turn), _key(second[0], turn)
-            planes = (None if look.regions is None else turn.planes(look.regions) for look, _ in (first, second))
-            regions = labels_of(*planes)
-            prior = padded(self._prior(one, two, keys, regions).to(one.device))
+            prior = padded(self._prior(one, two, keys, labels_of(*told)).to(one.device))
         features = self._features_of(first[0], turn, one), self._features_of(second[0], turn, two)
         estimates, flow = self._network.motion(*features, prior, self._tile)
-        hidden = hidden_of(estimates[-1])[..., :height, :width]
-        return turn.vectors(flow[..., :height, :width], 1), turn.planes(hidden)
+        flow, hidden = flow[..., :height, :width], hidden_of(estimates[-1])[..., :height, :width]
+        if prior is not None and told[0] is not None and told[1] is not None:
+            flow, hidden = _proved(flow, hidden, prior[..., :height, :width], (one, two), (told[0], told[1]))
+        return turn.vectors(flow, 1), turn.planes(hidden)
 
     def _features_of(self, look: Look, turn: Turn, picture: Tensor) -> Features:
         key = _key(look, turn)
@@ -105,6 +106,23 @@ class SwiftEstimator:
             while len(self._features) > _KEPT * len(self._turns):
                 self._features.popitem(last=False)
         return found
+
+
+def _proved(
+    flow: Tensor, hidden: Tensor, prior: Tensor, pictures: Tuple[Tensor, Tensor], regions: Tuple[Tensor, Tensor]
+) -> Tuple[Tensor, Tensor]:
+    """Motion both ways and what is hidden, with the prior's for objects that it takes to where they look more alike.
+
+    The network has learned to distrust what it cannot see; of an object that was told apart, more can be seen.
+    """
+    flow, hidden = flow.float().clone(), hidden.clone()
+    for side in (0, 1):
+        ends = (pictures[side], pictures[1 - side]), (regions[side], regions[1 - side])
+        wins = better(flow[side], prior[side].float(), *ends)
+        if wins is not None:
+            flow[side] = torch.where(wins, prior[side].float(), flow[side])
+            hidden[side] = torch.where(wins, 0.0, hidden[side])
+    return flow, hidden
 
 
 def _small(look: Look, rows: int, columns: int) -> Look:
