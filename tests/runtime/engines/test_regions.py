@@ -141,9 +141,10 @@ def _flowing(labels: Tensor, ways: Mapping[int, float], hidden: Tensor) -> Tuple
 
 
 @pytest.mark.parametrize(
-    ("rules", "furthest"), [({}, 2), ({2: RegionRule(order=1)}, 1), ({1: RegionRule(order=-1)}, 0)]
+    ("rules", "order"),
+    [({}, [0, 2, 1]), ({2: RegionRule(order=1)}, [0, 1, 2]), ({1: RegionRule(order=-1)}, [1, 0, 2])],
 )
-def test_of_two_objects_the_one_that_vanishes_is_behind(rules: Mapping[int, RegionRule], furthest: int) -> None:
+def test_of_two_objects_the_one_that_vanishes_is_behind(rules: Mapping[int, RegionRule], order: Sequence[int]) -> None:
     """Box 2 slides 12 pixels to the right, under box 1; the artist may say otherwise, and put one behind the rest."""
     labels = []
     for right in (30, 36):

@@ -68,8 +68,8 @@ def parted(
         )
         # What is not believed, or belongs to others, moves as what is believed of these objects around it.
         there, back = fill_weighted(layer.there, trust0), fill_weighted(layer.back, trust1)
-        parts = {"trust0": trust0, "trust1": trust1, "share0": share0, "share1": share1}
-        layers.append(replace(layer, there=there, back=back, **parts))
+        own = replace(layer, there=there, back=back, trust0=trust0, trust1=trust1)
+        layers.append(replace(own, share0=share0, share1=share1))
     return tuple(layers) or (layer,)
 
 

@@ -11,7 +11,6 @@ from typing import Dict, Optional, Tuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 from kairos.engines.classic.search import Flow
@@ -106,9 +105,13 @@ def _gone(before: Tuple[int, int], after: Tuple[int, int], length: int, places: 
 
 def boxes(labels: Labels) -> Dict[int, Box]:
     """Of all objects, by number."""
-    found = ndimage.find_objects(np.maximum(labels, 0).astype(np.int32))
-    return {
-        number: Box(place[0].start, place[0].stop, place[1].start, place[1].stop)
-        for number, place in enumerate(found, start=1)
-        if place is not None
-    }
+    rows, columns = np.nonzero(labels > 0)
+    numbers = labels[rows, columns]
+    many = int(numbers.max(initial=0)) + 1
+    ends = []
+    for places, length in zip((rows, columns), labels.shape):
+        first, last = np.full(many, length), np.full(many, -1)
+        np.minimum.at(first, numbers, places)
+        np.maximum.at(last, numbers, places)
+        ends += [first, last + 1]
+    return {int(number): Box(*(int(end[number]) for end in ends)) for number in np.flatnonzero(ends[1])}

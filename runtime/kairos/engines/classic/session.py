@@ -70,10 +70,10 @@ class ClassicSession:
     def _measured(self, first: int, second: int) -> PairMotion:
         """The motion, of objects that were told apart as layers of their own."""
         motion = measure(self._shot, first, second, self._estimate)
-        regions = self._shot.regions(first), self._shot.regions(second)
-        if len(motion.layers) > 1 or regions[0] is None or regions[1] is None:
+        labels0, labels1 = self._shot.regions(first), self._shot.regions(second)
+        if len(motion.layers) > 1 or labels0 is None or labels1 is None:
             return motion
-        return replace(motion, layers=parted(motion.layers[0], *regions, self._shot.region_rules()))
+        return replace(motion, layers=parted(motion.layers[0], labels0, labels1, self._shot.region_rules()))
 
     def _curve(self, pair: Pair, motion: PairMotion) -> Optional[Curve]:
         """What bends the paths of a pair."""
