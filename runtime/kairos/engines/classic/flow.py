@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Hashable, Protocol, Tuple
+from typing import Hashable, Optional, Protocol, Tuple
 
 from torch import Tensor
 
 from kairos.engines.classic.motion import Found, Look
+from kairos.engines.classic.regions import Labels
 from kairos.motion.tiling import resize, resize_flow
 
 
 class Finder(Protocol):
     """Finds motion both ways between two pictures."""
 
-    def __call__(self, first: Tensor, second: Tensor, keys: Tuple[Hashable, Hashable]) -> Tensor:
-        """(2, 2, H, W) pixels between pictures (3, H, W); ``keys`` tell a picture seen before, None nothing."""
+    def __call__(
+        self,
+        first: Tensor,
+        second: Tensor,
+        keys: Tuple[Hashable, Hashable],
+        regions: Optional[Tuple[Labels, Labels]] = None,
+    ) -> Tensor:
+        """(2, 2, H, W) pixels between pictures (3, H, W).
+
+        Args:
+            first, second: the pictures.
+            keys: what tells a picture seen before; None tells nothing.
+            regions: label maps of both, where objects are told apart: a search may begin from these, and need not.
+        """
 
 
 class FlowEstimator:

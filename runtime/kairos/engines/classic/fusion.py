@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from kairos.engines.classic.landmarks import landmark_motion
+from kairos.engines.classic.regions import Labels, travelled
 from kairos.engines.classic.search import Flow, Picture, Plane, View, fetch, median, round_trip, search
 
 _LARGE = 1_000_000
@@ -36,13 +37,17 @@ _CONSISTENT = 1.0
 """Round trip, pixels, that makes a vector good enough to speak for the camera's motion."""
 
 
-def fuse(view: View) -> Tuple[Flow, Flow]:
-    """Motion from the first frame to the second and back, each (H, W, 2)."""
-    there, back = _candidates(view)
+def fuse(view: View, regions: Optional[Tuple[Labels, Labels]] = None) -> Tuple[Flow, Flow]:
+    """Motion from the first frame to the second and back, each (H, W, 2).
+
+    ``regions`` are both frames' label maps, where the artist told objects apart: one more search begins from how far
+    each of these has come as a whole.
+    """
+    there, back = _candidates(view, regions)
     return choose(view, 0, there, back), choose(view, 1, back, there)
 
 
-def _candidates(view: View) -> Tuple[List[Flow], List[Flow]]:
+def _candidates(view: View, regions: Optional[Tuple[Labels, Labels]]) -> Tuple[List[Flow], List[Flow]]:
     """The same kinds of candidate both ways: by pattern, by brightness, and starting from the camera's motion and from
     that of landmarks.
     """
@@ -60,6 +65,11 @@ def _candidates(view: View) -> Tuple[List[Flow], List[Flow]]:
     if landmarks is not None:
         there.append(search(first, second, finest=coarse, start=landmarks[0], coarsest=_FROM_START))
         back.append(search(second, first, finest=coarse, start=landmarks[1], coarsest=_FROM_START))
+    if regions is not None:
+        for flows, pictures, labels in ((there, (first, second), regions), (back, (second, first), regions[::-1])):
+            start = travelled(*labels, flows[0])
+            flows.append(search(*pictures, finest=coarse, start=start, coarsest=_FROM_START))
+            flows.append(start)
     return there, back
 
 

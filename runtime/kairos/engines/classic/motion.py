@@ -15,6 +15,7 @@ from kairos.engines.base import ShotView
 from kairos.engines.classic.flat import FLAT_REACH, Mask, settle
 from kairos.engines.classic.fusion import fuse
 from kairos.engines.classic.highlights import move_whole
+from kairos.engines.classic.regions import labels_of
 from kairos.engines.classic.search import prepare
 from kairos.motion.fill import fill_holes
 from kairos.motion.occlusion import confidence, consistency
@@ -30,6 +31,8 @@ class Look(NamedTuple):
     """(3, H, W)."""
     position: Optional[int]
     """In the shot, where the proxy is the shot's own; None where parts of it were hidden by a matte."""
+    regions: Optional[Tensor] = None
+    """(H, W) int16 label map, where the artist told objects apart."""
 
 
 class Found(NamedTuple):
@@ -53,7 +56,7 @@ class Estimator(Protocol):
 
 def estimate_classic(first: Look, second: Look) -> Found:
     """Several searches and the best of them."""
-    forward, backward = fuse(prepare(first.proxy, second.proxy))
+    forward, backward = fuse(prepare(first.proxy, second.proxy), labels_of(first.regions, second.regions))
     there, back = (torch.from_numpy(np.ascontiguousarray(flow.transpose(2, 0, 1))) for flow in (forward, backward))
     return Found(there, back)
 
@@ -133,8 +136,9 @@ def measure(shot: ShotView, first: int, second: int, estimate: Estimator = estim
     given = shot.given_motion(first, second), shot.given_motion(second, first)
     still = still_ground(proxy0, proxy1)
     whole = torch.ones_like(still, dtype=torch.float32)
+    everything = Look(proxy0, first, shot.regions(first)), Look(proxy1, second, shot.regions(second))
     if matte0 is None or matte1 is None:
-        return _one_layer(Look(proxy0, first), Look(proxy1, second), whole, given, still, estimate)
+        return _one_layer(*everything, whole, given, still, estimate)
     layers = []
     for is_foreground in (False, True):
         share0, share1 = ((matte if is_foreground else 1 - matte).float() for matte in (matte0, matte1))
@@ -147,7 +151,7 @@ def measure(shot: ShotView, first: int, second: int, estimate: Estimator = estim
         looks = Look(alone0, None), Look(alone1, None)
         layers.append(_layer(*looks, share0, share1, kept, still & known0 & known1, estimate))
     if not layers:
-        return _one_layer(Look(proxy0, first), Look(proxy1, second), whole, given, still, estimate)
+        return _one_layer(*everything, whole, given, still, estimate)
     return PairMotion(tuple(layers), still)
 
 

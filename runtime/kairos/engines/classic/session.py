@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 from typing import Iterator, List, Optional, Sequence, Tuple
 
 import torch
@@ -12,6 +13,7 @@ from kairos.engines.base import Pair, ShotView
 from kairos.engines.classic.course import Course, Curve, Mover, beyond
 from kairos.engines.classic.midway import between
 from kairos.engines.classic.motion import Estimator, PairMotion, estimate_classic, measure
+from kairos.engines.classic.parts import held_still, parted
 from kairos.engines.classic.path import Bend, half_acceleration
 from kairos.motion.inbetween import Inbetween
 
@@ -41,7 +43,15 @@ class ClassicSession:
         curved = any(0 < time < 1 for time in times)
         curve = self._curve(pair, motion) if curved else None
         for time in times:
-            yield self._between(pair, motion, curve, time)
+            yield self._held(pair, self._between(pair, motion, curve, time))
+
+    def _held(self, pair: Pair, answer: Inbetween) -> Inbetween:
+        """The answer with objects that the artist wants held."""
+        rules = self._shot.region_rules()
+        if not any(rule.hold for rule in rules.values()):
+            return answer
+        first, second = self._shot.regions(pair.first), self._shot.regions(pair.second)
+        return answer if first is None or second is None else held_still(answer, first, second, rules)
 
     def _between(self, pair: Pair, motion: PairMotion, curve: Optional[Curve], time: float) -> Inbetween:
         return between(motion, curve, time)
@@ -51,11 +61,19 @@ class ClassicSession:
         if key in self._motions:
             self._motions.move_to_end(key)
         else:
-            self._motions[key] = measure(self._shot, *key, self._estimate)
+            self._motions[key] = self._measured(*key)
             while len(self._motions) > _KEPT:
                 self._motions.popitem(last=False)
         motion = self._motions[key]
         return motion if key == (first, second) else motion.reversed()
+
+    def _measured(self, first: int, second: int) -> PairMotion:
+        """The motion, of objects that were told apart as layers of their own."""
+        motion = measure(self._shot, first, second, self._estimate)
+        labels0, labels1 = self._shot.regions(first), self._shot.regions(second)
+        if len(motion.layers) > 1 or labels0 is None or labels1 is None:
+            return motion
+        return replace(motion, layers=parted(motion.layers[0], labels0, labels1, self._shot.region_rules()))
 
     def _curve(self, pair: Pair, motion: PairMotion) -> Optional[Curve]:
         """What bends the paths of a pair."""

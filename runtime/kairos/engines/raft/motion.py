@@ -8,6 +8,7 @@ from typing import Any, Hashable, Mapping, Optional, Tuple
 import torch
 from torch import Tensor
 
+from kairos.engines.classic.regions import Labels
 from kairos.engines.published import FlowNetwork
 from kairos.engines.raft.architecture import ARCHITECTURE
 from kairos.engines.stored import DTYPES, network_of, none_yet, record_of, records_of
@@ -43,12 +44,19 @@ class RaftMotion:
         self._seen: OrderedDict[Hashable, Any] = OrderedDict()
 
     @torch.inference_mode()
-    def __call__(self, first: Tensor, second: Tensor, keys: Tuple[Hashable, Hashable] = (None, None)) -> Tensor:
+    def __call__(
+        self,
+        first: Tensor,
+        second: Tensor,
+        keys: Tuple[Hashable, Hashable] = (None, None),
+        regions: Optional[Tuple[Labels, Labels]] = None,
+    ) -> Tensor:
         """(2, 2, H, W) pixels, float32: from the first picture's pixels to the second, and the reverse.
 
         Args:
             first, second: proxies (3, H, W) of any size; small ones are padded as the network wants them.
             keys: what the pictures are known by: features of a picture with a key are kept, None has none.
+            regions: not looked at: the network begins from nothing.
         """
         height, width = first.shape[-2:]
         one, two = self._look(first, keys[0]), self._look(second, keys[1])

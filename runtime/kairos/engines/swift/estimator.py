@@ -11,6 +11,7 @@ from torch import Tensor
 
 from kairos.engines.classic.flow import Finder
 from kairos.engines.classic.motion import Found, Look
+from kairos.engines.classic.regions import Labels, better, labels_of
 from kairos.engines.swift.ensemble import TURNS, Turn, mean
 from kairos.engines.swift.meeting import padded
 from kairos.engines.swift.motion import FINE, Estimate, Features, levels_of
@@ -27,9 +28,14 @@ lacks repeats its border.
 """
 
 
-def classical(first: Tensor, second: Tensor, keys: Tuple[Hashable, Hashable] = (None, None)) -> Tensor:
+def classical(
+    first: Tensor,
+    second: Tensor,
+    keys: Tuple[Hashable, Hashable] = (None, None),
+    regions: Optional[Tuple[Labels, Labels]] = None,
+) -> Tensor:
     """The quick classical search as a :class:`kairos.engines.classic.flow.Finder`; it keeps nothing."""
-    return classical_prior(first, second)
+    return classical_prior(first, second, regions)
 
 
 class SwiftEstimator:
@@ -65,7 +71,8 @@ class SwiftEstimator:
         rows, columns = (max(1, round(side * self._scale)) for side in (height, width))
         one, two = (_grown(resize(look.proxy, rows, columns)) for look in (first, second))
         with torch.inference_mode():
-            answers = [self._answer(turn, (first, one), (second, two)) for turn in self._turns]
+            looks = (_small(first, rows, columns), one), (_small(second, rows, columns), two)
+            answers = [self._answer(turn, *looks) for turn in self._turns]
             flow, hidden = (mean([answer[part] for answer in answers]) for part in (0, 1))
         there, back = (resize_flow(each[:, :rows, :columns], height, width) for each in flow.float())
         hidden0, hidden1 = (resize(each[:, :rows, :columns], height, width) for each in hidden)
@@ -76,13 +83,16 @@ class SwiftEstimator:
         one, two = (turn.planes(picture).contiguous() for _, picture in (first, second))
         height, width = one.shape[-2:]
         prior = None
+        told = [None if look.regions is None else turn.planes(look.regions) for look, _ in (first, second)]
         if self._use_prior:
             keys = _key(first[0], turn), _key(second[0], turn)
-            prior = padded(self._prior(one, two, keys).to(one.device))
+            prior = padded(self._prior(one, two, keys, labels_of(*told)).to(one.device))
         features = self._features_of(first[0], turn, one), self._features_of(second[0], turn, two)
         estimates, flow = self._network.motion(*features, prior, self._tile)
-        hidden = hidden_of(estimates[-1])[..., :height, :width]
-        return turn.vectors(flow[..., :height, :width], 1), turn.planes(hidden)
+        flow, hidden = flow[..., :height, :width], hidden_of(estimates[-1])[..., :height, :width]
+        if prior is not None and told[0] is not None and told[1] is not None:
+            flow, hidden = _proved(flow, hidden, prior[..., :height, :width], (one, two), (told[0], told[1]))
+        return turn.vectors(flow, 1), turn.planes(hidden)
 
     def _features_of(self, look: Look, turn: Turn, picture: Tensor) -> Features:
         key = _key(look, turn)
@@ -98,13 +108,38 @@ class SwiftEstimator:
         return found
 
 
+def _proved(
+    flow: Tensor, hidden: Tensor, prior: Tensor, pictures: Tuple[Tensor, Tensor], regions: Tuple[Tensor, Tensor]
+) -> Tuple[Tensor, Tensor]:
+    """Motion both ways and what is hidden, with the prior's for objects that it takes to where they look more alike.
+
+    The network has learned to distrust what it cannot see; of an object that was told apart, more can be seen.
+    """
+    flow, hidden = flow.float().clone(), hidden.clone()
+    for side in (0, 1):
+        ends = (pictures[side], pictures[1 - side]), (regions[side], regions[1 - side])
+        wins = better(flow[side], prior[side].float(), *ends)
+        if wins is not None:
+            flow[side] = torch.where(wins, prior[side].float(), flow[side])
+            hidden[side] = torch.where(wins, 0.0, hidden[side])
+    return flow, hidden
+
+
+def _small(look: Look, rows: int, columns: int) -> Look:
+    """A look whose label map, if it has one, is as large as the picture that is searched."""
+    if look.regions is None:
+        return look
+    labels = F.interpolate(look.regions[None, None].float(), (rows, columns), mode="nearest-exact")[0]
+    return look._replace(regions=_grown(labels)[0])
+
+
 def _key(look: Look, turn: Turn) -> Optional[Tuple[int, Turn]]:
     """What a picture is known by: the frame and its turning."""
     return None if look.position is None else (look.position, turn)
 
 
 def _grown(picture: Tensor) -> Tensor:
-    """A picture (3, H, W) with sides of at least :data:`LEAST`, border repeated."""
+    """A picture (C, H, W) with sides of at least :data:`LEAST`, border repeated."""
     down, across = (max(0, LEAST - side) for side in picture.shape[-2:])
     return F.pad(picture[None], (0, across, 0, down), mode="replicate")[0] if down or across else picture
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from kairos.engines.classic.fusion import camera_motion, choose
 from kairos.engines.classic.landmarks import landmark_motion
+from kairos.engines.classic.regions import Labels, travelled
 from kairos.engines.classic.search import Flow, Picture, View, median, prepare
 
 
@@ -38,22 +39,25 @@ _LEAST = 64
 _SIDES = 2
 
 
-def classical_prior(first: Tensor, second: Tensor) -> Tensor:
+def classical_prior(first: Tensor, second: Tensor, regions: Optional[Tuple[Labels, Labels]] = None) -> Tensor:
     """Motion both ways by dense inverse search (Kroeger et al., ECCV 2016) from several starts.
 
     Args:
         first, second: proxies (3, H, W), sides of at least 64.
+        regions: label maps of both, where the artist told objects apart: one search more begins from how far each has
+            come as a whole.
 
     Returns:
         (2, 2, H, W) pixels, on the CPU: first to second, then second to first.
     """
     whole = prepare(first, second)
     view = _half(whole) if min(whole.picture[0].shape) >= 2 * _LEAST else whole
+    small = None if regions is None else (_to_size(regions[0], view), _to_size(regions[1], view))
     with ThreadPoolExecutor(_SIDES) as both:
         landmarks = both.submit(landmark_motion, *view.picture)
         plain = list(both.map(lambda side: _search(_from(view, side), _AT_HALF), range(_SIDES)))
         starts = landmarks.result()
-        found = list(both.map(lambda side: _others(view, side, plain, starts), range(_SIDES)))
+        found = list(both.map(lambda side: _others(view, side, plain, starts, small), range(_SIDES)))
         flows = list(both.map(lambda side: _finished(whole, view, side, found), range(_SIDES)))
     return torch.from_numpy(np.ascontiguousarray(np.stack(flows).transpose(0, 3, 1, 2)))
 
@@ -69,7 +73,18 @@ def _half(view: View) -> View:
     return View((colours[0], colours[1]), (pictures[0], pictures[1]))
 
 
-def _others(view: View, side: int, plain: List[Flow], landmarks: Optional[Tuple[Flow, Flow]]) -> List[Flow]:
+def _to_size(labels: Labels, view: View) -> Labels:
+    height, width = view.picture[0].shape
+    return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST), np.int16)
+
+
+def _others(
+    view: View,
+    side: int,
+    plain: List[Flow],
+    landmarks: Optional[Tuple[Flow, Flow]],
+    regions: Optional[Tuple[Labels, Labels]],
+) -> List[Flow]:
     """All answers for the way from one frame, the plain search's first."""
     pictures = _from(view, side)
     found = [plain[side], _search(pictures, _AT_HALF, by_brightness=True)]
@@ -78,6 +93,9 @@ def _others(view: View, side: int, plain: List[Flow], landmarks: Optional[Tuple[
         found.append(_search(pictures, _AT_HALF, camera))
     if landmarks is not None:
         found.append(_search(pictures, _AT_HALF, landmarks[side]))
+    if regions is not None:
+        start = travelled(regions[side], regions[1 - side], plain[side])
+        found += [_search(pictures, _AT_HALF, start), start]
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -91,4 +91,17 @@ def merged(motion: PairMotion) -> Layer:
     there, trust0 = whole(motion)
     back, trust1 = whole(motion.reversed())
     every = torch.ones_like(trust0)
-    return Layer(there, back, trust0, trust1, every * 0, every * 0, every, every)
+    layers = motion.layers
+    hidden0 = _shown([layer.hidden0 for layer in layers], [layer.share0 for layer in layers])
+    hidden1 = _shown([layer.hidden1 for layer in layers], [layer.share1 for layer in layers])
+    return Layer(there, back, trust0, trust1, every * 0, every * 0, every, every, False, hidden0, hidden1)
+
+
+def _shown(planes: Sequence[Optional[Tensor]], shares: Sequence[Tensor]) -> Optional[Tensor]:
+    """Of layers' planes what each pixel shows; None where a layer has none."""
+    found = planes[0]
+    for plane, share in zip(planes[1:], shares[1:]):
+        if found is None or plane is None:
+            return None
+        found = torch.where(share > 0.5, plane, found)
+    return found

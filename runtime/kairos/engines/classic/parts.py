@@ -1,0 +1,158 @@
+"""Objects that the artist told apart as layers that keep their shape, in the order in which they hide one another.
+
+Label maps are (H, W) int16, see :meth:`kairos.engines.base.ShotView.regions`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from kairos.engines.classic.motion import LEAST_TRUST, Layer
+from kairos.engines.classic.regions import Box, Labels, boxes, labels_of
+from kairos.motion.fill import fill_weighted
+from kairos.motion.inbetween import Inbetween
+from kairos.motion.region_choice import RegionRule
+from kairos.motion.warp import backward_warp
+
+_ASTRAY = 0.1
+"""What is left of the trust in a vector that ends on another object."""
+
+_SURE = 0.5
+"""Trust at its end over which such a vector tells which of both is in front."""
+
+_DOUBT = 16.0
+"""Votes that count as none."""
+
+_APART = 8
+"""Pixels between objects that never meet, so that the same layer may hold them."""
+
+
+def parted(
+    layer: Layer, labels0: Tensor, labels1: Tensor, rules: Optional[Mapping[int, RegionRule]] = None
+) -> Tuple[Layer, ...]:
+    """The motion of the whole frame as layers, furthest first, each holding the objects of one depth.
+
+    Which of two objects is in front the artist says, or else what vanishes under the other. Objects that are held still
+    are in no layer. A vector that ends on another object is hardly believed.
+
+    Args:
+        layer: of everything.
+        labels0, labels1: of both frames; what only one of them shows is of the rest.
+        rules: by an object's number.
+    """
+    rules = rules or {}
+    both = labels_of(labels0, labels1)
+    if both is None:
+        return (layer,)
+    one, two = _common(*both)
+    held = [number for number, rule in rules.items() if rule.hold]
+    votes = _votes(layer, one, two)
+    layers = []
+    for numbers in _depths(_order(votes, rules), one, two):
+        shown = [number for number in numbers if number not in held]
+        if not shown:
+            continue
+        share0, share1 = (
+            torch.from_numpy(np.isin(labels, shown)).to(layer.there.device)[None].float() for labels in (one, two)
+        )
+        lands0, lands1 = backward_warp(share1, layer.there), backward_warp(share0, layer.back)
+        trust0, trust1 = (
+            (trust * (_ASTRAY + (1 - _ASTRAY) * lands) * share).clamp(min=LEAST_TRUST)
+            for trust, lands, share in ((layer.trust0, lands0, share0), (layer.trust1, lands1, share1))
+        )
+        # What is not believed, or belongs to others, moves as what is believed of these objects around it.
+        there, back = fill_weighted(layer.there, trust0), fill_weighted(layer.back, trust1)
+        own = replace(layer, there=there, back=back, trust0=trust0, trust1=trust1)
+        layers.append(replace(own, share0=share0, share1=share1))
+    return tuple(layers) or (layer,)
+
+
+def held_still(answer: Inbetween, labels0: Tensor, labels1: Tensor, rules: Mapping[int, RegionRule]) -> Inbetween:
+    """The in-between with the objects that are to be held as the nearer frame shows them, unmoved."""
+    numbers = torch.tensor([number for number, rule in rules.items() if rule.hold], device=labels0.device)
+    is_first = answer.time <= 0.5
+    here = torch.isin((labels0 if is_first else labels1).long(), numbers.long())[None]
+    if answer.time in (0.0, 1.0) or not bool(here.any()):
+        return answer
+    weight = 1.0 if is_first else 0.0
+    return replace(
+        answer,
+        flow_to_0=torch.where(here, 0.0, answer.flow_to_0),
+        flow_to_1=torch.where(here, 0.0, answer.flow_to_1),
+        blend=torch.where(here, weight, answer.blend),
+        occlusion_0=torch.where(here, 1 - weight, answer.occlusion_0),
+        occlusion_1=torch.where(here, weight, answer.occlusion_1),
+        confidence=torch.where(here, 1.0, answer.confidence),
+        residual=None if answer.residual is None else torch.where(here, 0.0, answer.residual),
+    )
+
+
+def _common(one: Labels, two: Labels) -> Tuple[Labels, Labels]:
+    """What only one frame shows becomes the rest."""
+    both = np.intersect1d(np.flatnonzero(_counts(one)), np.flatnonzero(_counts(two))).astype(np.int16)
+    shared = [np.where(np.isin(labels, both), labels, 0).astype(np.int16) for labels in (one, two)]
+    return shared[0], shared[1]
+
+
+def _counts(labels: Labels) -> npt.NDArray[np.int64]:
+    return np.bincount(labels.ravel())
+
+
+def _votes(layer: Layer, one: Labels, two: Labels) -> npt.NDArray[np.float64]:
+    """(N, N): how many pixels of an object (row) vanish under another (column), in either frame."""
+    count = 1 + int(max(one.max(), two.max()))
+    votes = np.zeros((count, count))
+    height, width = one.shape
+    for flow, trust, labels, other in ((layer.there, layer.trust1, one, two), (layer.back, layer.trust0, two, one)):
+        moved = np.asarray(flow.round().cpu().numpy())
+        moved = np.nan_to_num(moved, nan=1e6).clip(-1e6, 1e6).astype(np.int64)
+        x, y = np.arange(width) + moved[0], np.arange(height)[:, None] + moved[1]
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        x, y = x.clip(0, width - 1), y.clip(0, height - 1)
+        ends, sure = other[y, x], trust[0].cpu().numpy()[y, x]
+        gone = inside & (ends != labels) & (sure > _SURE)
+        np.add.at(votes, (labels[gone].astype(np.int64), ends[gone].astype(np.int64)), 1.0)
+    return votes
+
+
+def _order(votes: npt.NDArray[np.float64], rules: Mapping[int, RegionRule]) -> List[int]:
+    """Objects by their numbers, the furthest first.
+
+    The rest is behind all that nobody says otherwise of: of many things, some over an object and some under it, it has
+    no depth that votes could tell.
+    """
+    above = ((votes.T - votes) / (votes.T + votes + _DOUBT))[:, 1:].sum(1)
+    above[0] = -np.inf
+    wanted = {number: rules[number].order if number in rules else 0 for number in range(len(votes))}
+    return sorted(wanted, key=lambda number: (wanted[number], above[number], number))
+
+
+def _depths(order: Sequence[int], one: Labels, two: Labels) -> List[List[int]]:
+    """Objects by layer: one is over all those before it in the order that it may meet on its way."""
+    boxes0, boxes1 = boxes(one), boxes(two)
+    everywhere = Box(0, one.shape[0], 0, one.shape[1])
+    reach = {
+        number: everywhere if number == 0 else _together(boxes0[number], boxes1[number])
+        for number in order
+        if number == 0 or number in boxes0
+    }
+    depth: Dict[int, int] = {}
+    for number in reach:
+        under = [depth[each] for each in depth if _meet(reach[each], reach[number])]
+        depth[number] = 1 + max(under, default=-1)
+    return [[number for number in depth if depth[number] == level] for level in range(1 + max(depth.values()))]
+
+
+def _together(a: Box, b: Box) -> Box:
+    return Box(min(a.top, b.top), max(a.bottom, b.bottom), min(a.left, b.left), max(a.right, b.right))
+
+
+def _meet(a: Box, b: Box) -> bool:
+    down = a.top < b.bottom + _APART and b.top < a.bottom + _APART
+    return down and a.left < b.right + _APART and b.left < a.right + _APART

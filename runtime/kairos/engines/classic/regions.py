@@ -1,0 +1,117 @@
+"""Where objects that the artist told apart have gone, each as a whole.
+
+Label maps are (H, W) int16, see :meth:`kairos.engines.base.ShotView.regions`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Dict, Optional, Tuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from kairos.engines.classic.search import Flow
+from kairos.motion.warp import backward_warp
+
+Labels = npt.NDArray[np.int16]
+"""(H, W), 0 = the rest."""
+
+Places = npt.NDArray[np.int64]
+
+_UNLIKE, _CLEARLY = 0.25, 0.8
+"""Difference of proxies that counts as nothing alike, as does ending on another object; and the part of a flow's cost
+that another's has to stay under.
+"""
+
+_FEWEST = 12
+"""Pixels that an object must have in both frames for its place to tell anything."""
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where an object lies, pixels; ``bottom`` and ``right`` are one behind."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    def pixels(self, labels: Labels, number: int) -> Tuple[Places, Places]:
+        """Rows and columns of an object's pixels."""
+        rows, columns = np.nonzero(labels[self.top : self.bottom, self.left : self.right] == number)
+        return rows + self.top, columns + self.left
+
+
+def labels_of(first: Optional[Tensor], second: Optional[Tensor]) -> Optional[Tuple[Labels, Labels]]:
+    """Both label maps; None where either is missing or tells nothing apart."""
+    if first is None or second is None:
+        return None
+    one, two = (np.asarray(labels.cpu(), np.int16) for labels in (first, second))
+    return (one, two) if one.any() and two.any() else None
+
+
+def travelled(labels: Labels, other: Labels, otherwise: Flow) -> Flow:
+    """Motion (H, W, 2) of every object as a whole, pixels; of the rest that of another search.
+
+    By how far an object's middle has come. Along an axis on which the frame cuts the object off at one side, by how
+    far the other side has come; where it cuts both off the middle is all there is.
+    """
+    before, after, found = boxes(labels), boxes(other), otherwise.copy()
+    for number in before.keys() & after.keys():
+        start, end = before[number], after[number]
+        (rows, columns), (rows_after, columns_after) = start.pixels(labels, number), end.pixels(other, number)
+        if min(len(rows), len(rows_after)) < _FEWEST:
+            continue
+        across = _gone((start.left, start.right), (end.left, end.right), labels.shape[1], columns, columns_after)
+        down = _gone((start.top, start.bottom), (end.top, end.bottom), labels.shape[0], rows, rows_after)
+        found[rows, columns] = across, down
+    return found
+
+
+def better(
+    flow: Tensor, other: Tensor, pictures: Tuple[Tensor, Tensor], regions: Tuple[Tensor, Tensor]
+) -> Optional[Tensor]:
+    """(H, W) bool: objects that another flow takes to where they look clearly more alike; None for none of them.
+
+    Args:
+        flow, other: (2, H, W) pixels, from the first picture to the second.
+        pictures: (3, H, W) each.
+        regions: (H, W) label maps of both.
+    """
+    labels = regions[0].long()
+    many = max(int(labels.max()), 1) + 1
+    area = torch.bincount(labels.flatten(), minlength=many)
+    costs = []
+    for way in (flow, other):
+        moved = backward_warp(torch.cat([pictures[1], regions[1][None].to(pictures[1].dtype)]), way)
+        unlike = (moved[:3] - pictures[0]).abs().mean(0).clamp(max=_UNLIKE)
+        unlike = torch.where((moved[3] - labels).abs() < 0.5, unlike, _UNLIKE)
+        costs.append(torch.bincount(labels.flatten(), unlike.flatten(), many) / area.clamp(min=1))
+    wins = (costs[1] < _CLEARLY * costs[0]) & (area >= _FEWEST)
+    wins[0] = False
+    return wins[labels] if bool(wins.any()) else None
+
+
+def _gone(before: Tuple[int, int], after: Tuple[int, int], length: int, places: Places, places_after: Places) -> float:
+    """How far an object has come along an axis, by its first and last place (and one) and all its pixels' places."""
+    starts, ends = min(before[0], after[0]) > 0, max(before[1], after[1]) < length
+    if starts == ends:
+        return float(places_after.mean() - places.mean())
+    return float(after[0] - before[0] if starts else after[1] - before[1])
+
+
+def boxes(labels: Labels) -> Dict[int, Box]:
+    """Of all objects, by number."""
+    rows, columns = np.nonzero(labels > 0)
+    numbers = labels[rows, columns]
+    many = int(numbers.max(initial=0)) + 1
+    ends = []
+    for places, length in zip((rows, columns), labels.shape):
+        first, last = np.full(many, length), np.full(many, -1)
+        np.minimum.at(first, numbers, places)
+        np.maximum.at(last, numbers, places)
+        ends += [first, last + 1]
+    return {int(number): Box(*(int(end[number]) for end in ends)) for number in np.flatnonzero(ends[1])}

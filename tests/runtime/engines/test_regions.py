@@ -1,0 +1,178 @@
+"""Objects that the artist told apart: found as a whole, kept whole, in order, or held."""
+
+from __future__ import annotations
+
+from typing import Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from kairos.engines.base import Pair
+from kairos.engines.classic.motion import Layer
+from kairos.engines.classic.parts import parted
+from kairos.engines.classic.regions import travelled
+from kairos.motion.compose import compose
+from kairos.motion.encode import Codec
+from kairos.motion.inbetween import Inbetween
+from kairos.motion.region_choice import RegionRule
+from kairos_nodes.layers import Policy
+from support.scenes import HEIGHT, WIDTH, MemoryShot, grid, plate, session, texture
+
+PAIR = Pair(0, 1)
+
+
+def box(left: float, top: float, width: int = 24, height: int = 24) -> np.ndarray:
+    columns, rows = grid()
+    return (columns >= left) & (columns < left + width) & (rows >= top) & (rows < top + height)
+
+
+class Boxes:
+    """Patterned boxes over still ground: each from one place to another, later ones over earlier ones."""
+
+    def __init__(self, *ways: Tuple[Tuple[float, float], Tuple[float, float]]) -> None:
+        self._ways = ways
+
+    def frame(self, time: float) -> Tensor:
+        columns, rows = grid()
+        picture = texture(20)(columns, rows)
+        for number, (x, y) in enumerate(self._at(time)):
+            # Of one pattern, finer than the way that it goes: what it shows alone does not tell where it went.
+            picture = np.where(box(x, y), 1.5 * texture(29 + number)(columns - x, rows - y), picture)
+        return plate(picture)
+
+    def labels(self, time: float) -> Tensor:
+        found = np.zeros((HEIGHT, WIDTH), np.int16)
+        for number, (x, y) in enumerate(self._at(time), start=1):
+            found[box(x, y)] = number
+        return torch.from_numpy(found)
+
+    def shot(self, told: bool = True, rules: Optional[Mapping[int, RegionRule]] = None) -> MemoryShot:
+        regions = [self.labels(0), self.labels(1)] if told else None
+        return MemoryShot([self.frame(0), self.frame(1)], regions=regions, rules=rules)
+
+    def _at(self, time: float) -> Sequence[Tuple[float, float]]:
+        return [(x + time * (u - x), y + time * (v - y)) for (x, y), (u, v) in self._ways]
+
+
+def answer(shot: MemoryShot, time: float = 0.5, id: str = "classic") -> Inbetween:
+    (found,) = session(shot, id).at(PAIR, [time])
+    return found
+
+
+def shown(shot: MemoryShot, found: Inbetween) -> Tensor:
+    return compose(shot.frames[0], shot.frames[1], found, Policy.BLEND, codec=Codec(shot.exposure))
+
+
+def off(scene: Boxes, shot: MemoryShot, id: str, where: Tuple[float, float]) -> float:
+    """Mean squared error half-way, inside the box that begins at a place."""
+    inside = torch.from_numpy(box(where[0] + 3, where[1] + 3, 18, 18))
+    return float((shown(shot, answer(shot, id=id)) - scene.frame(0.5))[:, inside].square().mean())
+
+
+@pytest.mark.parametrize("id", ["classic", "swift"])
+def test_an_object_that_goes_far_is_found_by_its_region(id: str) -> None:
+    scene = Boxes(((8, 40), (118, 52)))
+    middle = 63, 46
+    assert off(scene, scene.shot(), id, middle) < 0.2 * off(scene, scene.shot(told=False), id, middle)
+
+
+@pytest.mark.parametrize("id", ["classic", "swift"])
+def test_a_shot_without_objects_is_retimed_as_without_regions(id: str) -> None:
+    scene = Boxes(((60, 40), (66, 43)))
+    nothing = [torch.zeros(HEIGHT, WIDTH, dtype=torch.int16)] * 2
+    empty = MemoryShot([scene.frame(0), scene.frame(1)], regions=nothing)
+    plain, found = answer(scene.shot(told=False), id=id), answer(empty, id=id)
+    assert torch.equal(plain.flow_to_0, found.flow_to_0) and torch.equal(plain.blend, found.blend)
+
+
+def test_what_an_object_has_come_is_told_by_the_side_that_the_frame_does_not_cut_off() -> None:
+    whole, cut = np.zeros((40, 60), np.int16), np.zeros((40, 60), np.int16)
+    whole[10:20, 30:50] = 1
+    cut[12:22, 45:60] = 1
+    there = travelled(whole, cut, np.zeros((40, 60, 2), np.float32))
+    assert tuple(there[15, 40]) == (15.0, 2.0)
+    assert not there[whole == 0].any()
+
+
+CROSSING = Boxes(((40, 40), (96, 40)), ((96, 44), (40, 44)))
+"""Two boxes that change places, and meet half-way."""
+
+
+@pytest.mark.parametrize(("front", "number"), [({1: RegionRule(order=1)}, 0), ({2: RegionRule(order=1)}, 1)])
+def test_the_artist_says_which_object_is_in_front_where_they_meet(front: Mapping[int, RegionRule], number: int) -> None:
+    shot = CROSSING.shot(rules=front)
+    picture = shown(shot, answer(shot))
+    meeting = torch.from_numpy(box(71, 47, 18, 14))
+    columns, rows = grid()
+    fits = []
+    for index, (x, y) in enumerate([(68, 40), (68, 44)]):
+        alone = plate(1.5 * texture(29 + index)(columns - x, rows - y))
+        fits.append(float((picture - alone)[:, meeting].square().mean()))
+    assert fits[number] < 0.3 * fits[1 - number]
+
+
+@pytest.mark.parametrize("time", [0.25, 0.75])
+def test_a_held_object_is_the_nearer_frames_bit_for_bit_and_others_move(time: float) -> None:
+    scene = Boxes(((20, 20), (44, 20)), ((100, 70), (112, 70)))
+    shot = scene.shot(rules={1: RegionRule(hold=True)})
+    near = 0 if time < 0.5 else 1
+    picture = shown(shot, answer(shot, time))
+    held, moving = scene.labels(near) == 1, torch.from_numpy(box(100 + 12 * time + 3, 73, 18, 18))
+    assert torch.equal(picture[:, held], shot.frames[near][:, held])
+    assert float((picture - scene.frame(time))[:, moving].square().mean()) < 1e-3
+
+
+def test_a_held_object_does_not_move_with_the_ground_that_it_leaves() -> None:
+    scene = Boxes(((20, 40), (80, 40)))
+    shot = scene.shot(rules={1: RegionRule(hold=True)})
+    picture = shown(shot, answer(shot, 0.4))
+    between = torch.from_numpy(box(50, 43, 24, 18))
+    assert float((picture - plate(texture(20)(*grid())))[:, between].square().mean()) < 1e-3
+
+
+def _flowing(labels: Tensor, ways: Mapping[int, float], hidden: Tensor) -> Tuple[Tensor, Tensor]:
+    """(2, H, W) flow of labelled pixels along x, and trust in it: none where hidden."""
+    flow = torch.zeros(2, *labels.shape)
+    for number, x in ways.items():
+        flow[0, labels == number] = x
+    return flow, (1.0 - hidden.float())[None].clamp(min=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rules", "order"),
+    [({}, [0, 2, 1]), ({2: RegionRule(order=1)}, [0, 1, 2]), ({1: RegionRule(order=-1)}, [1, 0, 2])],
+)
+def test_of_two_objects_the_one_that_vanishes_is_behind(rules: Mapping[int, RegionRule], order: Sequence[int]) -> None:
+    """Box 2 slides 12 pixels to the right, under box 1; the artist may say otherwise, and put one behind the rest."""
+    labels = []
+    for right in (30, 36):
+        plane = np.zeros((40, 60), np.int16)
+        plane[10:30, right - 20 + (6 if right == 36 else 0) : right] = 2
+        plane[10:30, 36:50] = 1
+        labels.append(torch.from_numpy(plane))
+    gone = (labels[0] == 2) & (torch.arange(60) >= 24)
+    there, trust0 = _flowing(labels[0], {2: 12.0}, gone)
+    back, trust1 = _flowing(labels[1], {2: -12.0}, torch.zeros_like(gone))
+    even = torch.ones_like(trust0)
+    layers = parted(Layer(there, back, trust0, trust1, even * 0, even * 0, even, even), *labels, rules)
+    assert [int(labels[0][layer.share0[0] == 1].unique()) for layer in layers] == order
+
+
+def test_an_object_that_one_frame_alone_shows_is_of_the_rest() -> None:
+    scene = Boxes(((20, 20), (44, 20)))
+    labels = scene.labels(0)
+    even = torch.ones(1, HEIGHT, WIDTH)
+    still = torch.zeros(2, HEIGHT, WIDTH)
+    layers = parted(Layer(still, still, even, even, even * 0, even * 0, even, even), labels, torch.zeros_like(labels))
+    assert len(layers) == 1 and bool((layers[0].share0 == 1).all()) and bool((layers[0].share1 == 1).all())
+
+
+def test_objects_that_never_meet_share_a_layer() -> None:
+    apart = Boxes(((10, 10), (20, 10)), ((120, 80), (126, 80)))
+    even = torch.ones(1, HEIGHT, WIDTH)
+    still = torch.zeros(2, HEIGHT, WIDTH)
+    layer = Layer(still, still, even, even, even * 0, even * 0, even, even)
+    assert len(parted(layer, apart.labels(0), apart.labels(1))) == 2
+    assert len(parted(layer, CROSSING.labels(0), CROSSING.labels(1))) == 3
