@@ -45,7 +45,7 @@ class Fitted:
     """A field that has been fitted.
 
     Attributes:
-        field: with the weights that were best on the held-back pixels, in evaluation mode.
+        field: with the weights that were best on the held-back pixels (carried fits: the last), in evaluation mode.
         pace: of its t from frame to frame.
         steps: taken.
         seconds: that took, those before an interruption included.
@@ -206,7 +206,7 @@ class _Fit:
         return self._plan.goal > 0 and self._decibels >= self._plan.goal
 
     def _look(self, progress: float) -> None:
-        """Judges the held-back pixels, and keeps the weights where they are the best so far; over a base, the last."""
+        """Judges the held-back pixels, and keeps the weights where they are the best so far; of carried fits, the last."""
         error = self._error(self._held)
         if not error < float("inf"):
             raise EngineError(
@@ -215,8 +215,9 @@ class _Fit:
         self._decibels = _decibels(self._error(self._shown) if self._plan.goal else error)
         if progress < _FROM and not self._good():
             return
-        # What a base lacks at the frames is nothing, and tells nothing of what lies between them.
-        if error < self._least or self._clip.base is not None:
+        # The frames are a part of what a carried fit sees, and the first that it learns: what lies between them gets
+        # better for as long as it goes on (by 0.3 to 0.7 dB on two clips, where the frames' pixels would have ended it).
+        if error < self._least or self._form.carried:
             self._least, self._since, self._best = error, 0, self._weights()
         else:
             self._since += 1
