@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kairos.engines.base import Pair, Session, ShotView
 from kairos.engines.siren.spline import coefficients
+from kairos.engines.siren.tiles import Tile
 from kairos.motion.compose import compose
 from kairos.motion.cuts import is_cut
 from kairos.motion.encode import Codec
@@ -73,8 +74,17 @@ class Clip:
         return sum(part.numel() * part.element_size() for part in parts if part is not None)
 
 
-def look_at(shot: ShotView, moving: Session, positions: Positions, told: Told, based: bool = False) -> Clip:
+def look_at(
+    shot: ShotView,
+    moving: Session,
+    positions: Positions,
+    told: Told,
+    based: bool = False,
+    tile: Optional[Tile] = None,
+) -> Clip:
     """Frames of a shot, and the motion between neighbours as an engine finds it.
+
+    The motion is always that of whole frames; of a tile no more than its part is kept.
 
     Args:
         shot: with the frames.
@@ -82,8 +92,13 @@ def look_at(shot: ShotView, moving: Session, positions: Positions, told: Told, b
         positions: ascending, two at least.
         told: of every frame whose motion is found.
         based: with what that engine shows between the frames.
+        tile: the part of the frames; None for all of them.
     """
-    frames = torch.stack([shot.proxy(position) for position in positions]).float()
+    part = tile or Tile(0, 0, *shot.size)
+    # One by one: views of a part would hold on to all the frames.
+    frames = torch.empty(len(positions), 3, *part.size, device=shot.device)
+    for index, position in enumerate(positions):
+        frames[index] = part.of(shot.proxy(position))
     flows: Tuple[List[Tensor], List[Tensor]] = ([], [])
     sures: Tuple[List[Tensor], List[Tensor]] = ([], [])
     shown: List[Tensor] = []
@@ -93,15 +108,16 @@ def look_at(shot: ShotView, moving: Session, positions: Positions, told: Told, b
         start, *middle, end = moving.at(Pair(first, second, before, after), [0.0, *times, 1.0])
         if based:
             ends = shot.proxy(first), shot.proxy(second)
-            shown.append(torch.stack([coefficients(base_of(*ends, answer)) for answer in (start, *middle)]))
+            shown.append(torch.stack([coefficients(part.of(base_of(*ends, answer))) for answer in (start, *middle)]))
         for side, (flow, hidden, sure) in enumerate(
             (
                 (start.flow_to_1, start.occlusion_1, start.confidence),
                 (end.flow_to_0, end.occlusion_0, end.confidence),
             )
         ):
-            flows[side].append(flow.half())
-            sures[side].append((sure * (1 - hidden))[0].half())
+            # Copies: a part alone would hold on to the whole.
+            flows[side].append(part.of(flow).half().contiguous())
+            sures[side].append(part.of((sure * (1 - hidden))[0]).half().contiguous())
     (ahead, behind), (sure_ahead, sure_behind) = ([torch.stack(side) for side in both] for both in (flows, sures))
     return Clip(frames, ahead, behind, sure_ahead, sure_behind, torch.stack(shown) if based else None)
 

@@ -11,6 +11,7 @@ import torch
 from kairos.engines.siren.clip import Clip
 from kairos.engines.siren.field import Field, GridField, SirenField
 from kairos.engines.siren.loss import FORMS, Form
+from kairos.engines.siren.tiles import LEAST, Tile, tiles
 from kairos.errors import BadRequest
 
 FORMAT = 1
@@ -44,6 +45,7 @@ MEANINGS: Mapping[str, str] = {
     "minutes": "length of a window's fit by the clock, in place of steps",
     "goal": "PSNR of observed pixels at which a fit ends before its time, dB: none",
     "window": "frames fitted together, 9",
+    "tile": "side of the tiles of a large frame, pixels; 0 (default): as large as about 2 GB allow",
     "engine": "whose motion the field is held to: classic",
 }
 """The engine's options."""
@@ -63,6 +65,7 @@ class Plan:
         minutes: of the fit, or None.
         goal: PSNR of observed pixels at which the fit ends before its time, dB; 0 for none.
         window: frames fitted together, two at least.
+        tile: side of the tiles that large frames are fitted in, pixels; 0 chooses by the window's size.
         motion: id of the engine that finds the motion.
         batch: points per step; 0 chooses by the clip's size.
         seed: of the network's beginning and of every draw.
@@ -79,6 +82,7 @@ class Plan:
     minutes: Optional[float] = None
     goal: float = 0.0
     window: int = 9
+    tile: int = 0
     motion: str = "classic"
     batch: int = 0
     seed: int = 0
@@ -106,6 +110,7 @@ class Plan:
             minutes=None if minutes is None else _number(options, "minutes", 0.0, 0.001, 100_000.0),
             goal=goal,
             window=int(_number(options, "window", 9, 2, 100_000)),
+            tile=_tile(options),
             motion=str(options.get("engine", "classic")),
             batch=int(_number(options, "batch", 0, 0, 1 << 24)),
             seed=int(_number(options, "seed", 0, 0, 2**62)),
@@ -125,6 +130,10 @@ class Plan:
         if self.minutes is not None:
             del found["steps"]
         return found
+
+    def tiles_of(self, size: tuple[int, int], frames: int) -> tuple[Tile, ...]:
+        """The tiles that a window of so many frames of ``size`` (height, width) is fitted in."""
+        return tiles(size, frames, self.tile)
 
     def batch_of(self, clip: Clip) -> int:
         """Points per step, a power of two: about a sixteenth of the clip's; half where whole colours are carried."""
@@ -158,6 +167,12 @@ def _one_of(options: Mapping[str, Any], name: str, known: tuple[str, ...]) -> st
     if value not in known:
         raise BadRequest(f"siren knows no {name} {value!r}.", f"Use {' or '.join(known)}.")
     return value
+
+
+def _tile(options: Mapping[str, Any]) -> int:
+    """A tile's side, 0 for none given."""
+    side = int(_number(options, "tile", 0, 0, 100_000))
+    return side if side == 0 else int(_number(options, "tile", side, LEAST, 100_000))
 
 
 def _number(options: Mapping[str, Any], name: str, default: float, least: float, most: float) -> float:
