@@ -46,7 +46,7 @@ MADE = "made scene"
 _SCENE, _FRAMES, _PACE = 4, 5, 0.1
 """Number of the made scene, its frames, and the part of its pair's interval from one to the next."""
 
-OMEGAS = (5.0, 10.0, 20.0, 30.0)
+OMEGAS = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 """Of the plain sine network."""
 
 NARROW = 24

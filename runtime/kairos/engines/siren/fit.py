@@ -206,7 +206,7 @@ class _Fit:
         return self._plan.goal > 0 and self._decibels >= self._plan.goal
 
     def _look(self, progress: float) -> None:
-        """Judges the held-back pixels, and keeps the weights where they are the best so far; of carried fits, the last."""
+        """Judges the held-back pixels, and keeps the best weights so far; of fits to carried colours, the last."""
         error = self._error(self._held)
         if not error < float("inf"):
             raise EngineError(
@@ -216,7 +216,7 @@ class _Fit:
         if progress < _FROM and not self._good():
             return
         # The frames are a part of what a carried fit sees, and the first that it learns: what lies between them gets
-        # better for as long as it goes on (by 0.3 to 0.7 dB on two clips, where the frames' pixels would have ended it).
+        # better for as long as it goes on (by 0.3 and 0.7 dB on two clips, where the frames would have ended it).
         if error < self._least or self._form.carried:
             self._least, self._since, self._best = error, 0, self._weights()
         else:
