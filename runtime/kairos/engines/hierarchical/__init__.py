@@ -1,0 +1,1 @@
+"""Hierarchical motion: objects first, then pixels."""
