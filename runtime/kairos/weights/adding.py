@@ -45,19 +45,20 @@ def add(
     with open_container(path) as container:
         found = recognised(container, architectures)
         match = found.match
-        terms = licence(match.architecture)
-        if not accept(match.architecture, terms):
+        architecture = match.architecture.licensed(match.values)
+        terms = licence(architecture)
+        if not accept(architecture, terms):
             raise BadRequest(
-                f"The licence of {match.architecture.id} was not accepted: {terms}.",
+                f"The licence of {architecture.id} was not accepted: {terms}.",
                 "Add --accept-licence to accept it.",
             )
-        variant = str(match.values.get("variant", match.architecture.id))
+        variant = str(match.values.get("variant", architecture.id))
         record = Record(
             name=name or _free_name(store, variant, path, container.sha256),
-            architecture=match.architecture.id,
+            architecture=architecture.id,
             values=dict(match.values),
             licence=terms,
-            non_commercial=match.architecture.non_commercial,
+            non_commercial=architecture.non_commercial,
             accepted=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             source=source or path.name,
             source_sha256=container.sha256,

@@ -6,7 +6,7 @@ file, ``base_sha256`` (32 bytes) is the SHA-256 of the file or the stored weight
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from torch import nn
@@ -109,6 +109,12 @@ def plugged_values(id: str, values: Mapping[str, Any], **choices: Any) -> Dict[s
     return {"variant": f"hierarchical-{id}", "base": id, "base_values": dict(values), "plugin": plugin}
 
 
+def terms(values: Mapping[str, Value]) -> Tuple[str, bool]:
+    """The licence of a base's weights holds for what was trained on them, too."""
+    base = BASE_ARCHITECTURES[values["base"]]
+    return f"those of its base {base.id}: {base.weights_licence}", base.non_commercial
+
+
 VARIANTS: Mapping[str, Mapping[str, Value]] = {
     f"hierarchical-{id}": plugged_values(id, next(iter(architecture.variants.values())))
     for id, architecture in BASE_ARCHITECTURES.items()
@@ -119,10 +125,11 @@ ARCHITECTURE = Architecture(
     title="Hierarchical motion: objects first, then pixels, on another network",
     paper="Aligning Anything: Hierarchical Motion Estimation for Video Frame Interpolation (anonymous submission)",
     code_licence="Apache-2.0",
-    weights_licence="the base's, and that of the plug-in, as its file tells",
+    weights_licence="those of its base",
     non_commercial=False,
     recognise=recognise,
     spelled=without_prefix,
     build=build,
     variants=VARIANTS,
+    terms=terms,
 )

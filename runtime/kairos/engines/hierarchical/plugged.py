@@ -18,6 +18,7 @@ ema       motion and appearance at 1/16     flow and logit after the first head
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Tuple
 
@@ -43,7 +44,7 @@ _NARROW = {"rife": 48, "ema": 64}
 """Channels that a hierarchy works in where the base is quick, or its features are very wide."""
 
 
-class Plugin(nn.Module):
+class Plugin(nn.Module, ABC):
     """A hierarchy and what it needs of a base: one per kind of base.
 
     Args:
@@ -60,9 +61,9 @@ class Plugin(nn.Module):
         """Pixels of the frame that a cell is wide, where motion is sought at that part of the frame's size."""
         return float(1 << self.level) / scale
 
+    @abstractmethod
     def features(self, state: Any, scale: float) -> Tuple[Tensor, Tensor]:
         """(B, inputs, h, w) of both frames, from what the base has prepared."""
-        raise NotImplementedError
 
     def fitted(self, added: Addition, scale: float) -> Addition:
         """The addition at the size of the base's answer."""
