@@ -40,7 +40,7 @@ PARTS = ("hce_s", "hce_t", "hir_l", "hir_s")
 _SIDE = 32
 """Channels of the side branch of Inter's residual block."""
 
-_FAR = 8.0
+FAR = 8.0
 """Cells of motion that Inter is told as 1."""
 
 
@@ -241,14 +241,14 @@ class Inter(nn.Module):
 
     def forward(self, features: Tensor, flows: Tensor, time: Time) -> Tensor:
         """(B, outputs, h, w), from features (2B, C, h, w) and flows (2B, 2, h, w)."""
-        told = [each / _FAR for each in flows.to(features.dtype).chunk(2)]
+        told = [each / FAR for each in flows.to(features.dtype).chunk(2)]
         seen = [*features.chunk(2), *told, time_plane(time, told[0])]
         out: Tensor = self.last(self.body(beside(seen)))
         return out
 
 
-class Hierarchy(nn.Module):
-    """All of it. What depends on the pair alone is worked out once for all times: :meth:`meet`, then :meth:`at`."""
+class Regional(nn.Module):
+    """What regions tell of a pair, whatever the time: HCE-S, HCE-T and HIR-L."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__()
@@ -258,13 +258,11 @@ class Hierarchy(nn.Module):
         self.hce_s = Context(width) if "hce_s" in parts else None
         self.hce_t = Context(width) if "hce_t" in parts else None
         self.hir_l = LongRange(width) if "hir_l" in parts else None
-        self.hir_s = ShortRange(width) if "hir_s" in parts else None
-        self._gates = 2 if self.hir_l is not None or self.hir_s is not None else 0
-        self.inter = Inter(width, 4 + self._gates + int(settings.logit) + settings.feature, settings.grown)
-        channels_last(self)
 
-    def meet(self, first: Tensor, second: Tensor, labels0: Optional[Tensor], labels1: Optional[Tensor]) -> Met:
-        """What is known of a pair.
+    def paired(
+        self, first: Tensor, second: Tensor, labels0: Optional[Tensor], labels1: Optional[Tensor]
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        """Features (2B, C, h, w) and motion (2B, 2, h, w) of both frames; None for the motion without HIR-L.
 
         Args:
             first, second: (B, inputs, h, w), features of the frames.
@@ -283,9 +281,24 @@ class Hierarchy(nn.Module):
         if self.hce_t is not None:
             other = region_means(planes, labels, count).roll(len(first), 0)
             planes = self.hce_t(planes, spread(other, labels))
-        motion = keys = values = None
-        if self.hir_l is not None:
-            planes, motion = self.hir_l(planes, labels)
+        return (planes, None) if self.hir_l is None else self.hir_l(planes, labels)
+
+
+class Hierarchy(Regional):
+    """All of it. What depends on the pair alone is worked out once for all times: :meth:`meet`, then :meth:`at`."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        parts, width = settings.parts, settings.width
+        self.hir_s = ShortRange(width) if "hir_s" in parts else None
+        self._gates = 2 if self.hir_l is not None or self.hir_s is not None else 0
+        self.inter = Inter(width, 4 + self._gates + int(settings.logit) + settings.feature, settings.grown)
+        channels_last(self)
+
+    def meet(self, first: Tensor, second: Tensor, labels0: Optional[Tensor], labels1: Optional[Tensor]) -> Met:
+        """What is known of a pair. Arguments and errors are those of :meth:`paired`."""
+        planes, motion = self.paired(first, second, labels0, labels1)
+        keys = values = None
         if self.hir_s is not None:
             keys, values = self.hir_s.compared(planes)
         return Met(planes, motion, keys, values)

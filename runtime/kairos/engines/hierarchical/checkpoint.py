@@ -31,7 +31,7 @@ from kairos.engines.hierarchical.architecture import (
 from kairos.engines.hierarchical.plugged import Plugged, plugin_values
 from kairos.errors import BadRequest
 from kairos.weights.recognise import mismatch
-from kairos.weights.store import written_whole
+from kairos.weights.store import Store, written_whole
 
 FORMAT = "kairos-hierarchical"
 VERSION = 1
@@ -117,9 +117,47 @@ def load(path: Path, find_base: Optional[FindBase] = None) -> Tuple[Plugged, Ori
     network.load_state_dict(tensors, strict=True)
     if isinstance(network, Alone):
         origin = replace(origin, base_sha256=network.wanted)
-        network = _completed(path, network, find_base)
+        network = completed(str(path), network, find_base)
     assert isinstance(network, Plugged)
     return network.eval(), origin
+
+
+def completed(name: str, network: Alone, find_base: Optional[FindBase]) -> Plugged:
+    """A plug-in on its base.
+
+    Args:
+        name: of its file or weights, for messages.
+        network: the plug-in.
+        find_base: asked for the base.
+
+    Raises:
+        BadRequest: the base is not to be had, or the plug-in was not made for it.
+    """
+    base = find_base(network.id, network.wanted) if find_base is not None else None
+    if base is None:
+        raise BadRequest(
+            f"{name} belongs on weights of {network.id} that are not here (SHA-256 {network.wanted}).",
+            f"Add them first: kairos weights add FILE, or kairos weights fetch. See kairos engines {network.id}.",
+        )
+    plugged = network.onto(base)
+    if not _fits(plugged):
+        raise BadRequest(f"The plug-in of {name} does not fit the weights of {network.id} that were given.", _REMEDY)
+    return plugged
+
+
+def stored_base(store: Store) -> FindBase:
+    """Finds bases among the weights that the user has, by the SHA-256 of the file they came from or of what is kept."""
+
+    def find(id: str, sha256: str) -> Optional[nn.Module]:
+        for record in store.of(id):
+            if sha256 in (record.source_sha256, record.sha256):
+                record, tensors = store.load(record.name)
+                network = BASE_ARCHITECTURES[id].build(record.values)
+                network.load_state_dict(tensors, strict=True)
+                return network.eval()
+        return None
+
+    return find
 
 
 def plug(id: str, tensors: Mapping[str, Tensor], **choices: Any) -> Plugged:
@@ -176,19 +214,6 @@ def _told(path: Path, metadata: Mapping[str, str]) -> Tuple[Dict[str, Any], Orig
         return dict(json.loads(metadata["values"])), Origin(**json.loads(metadata["origin"]))
     except (KeyError, TypeError, ValueError) as error:
         raise BadRequest(f"{path} is damaged: it does not say what it holds.", _REMEDY) from error
-
-
-def _completed(path: Path, network: Alone, find_base: Optional[FindBase]) -> Plugged:
-    base = find_base(network.id, network.wanted) if find_base is not None else None
-    if base is None:
-        raise BadRequest(
-            f"{path} belongs on weights of {network.id} that are not here (SHA-256 {network.wanted}).",
-            f"Add them first: kairos weights add FILE, or kairos weights fetch. See kairos engines {network.id}.",
-        )
-    plugged = network.onto(base)
-    if not _fits(plugged):
-        raise BadRequest(f"The plug-in of {path} does not fit the weights of {network.id} that were given.", _REMEDY)
-    return plugged
 
 
 def _fits(network: Plugged) -> bool:

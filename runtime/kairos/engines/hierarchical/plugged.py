@@ -36,11 +36,11 @@ Labels = Tuple[Tensor, Tensor]
 _STRIDE = 16
 """Pixels of a cell of the coarsest features."""
 
-_ENCODER = (12, 16, 32, 48)
+_ENCODER = (12, 16, 32)
 _CONTEXT = 128
 """Channels of the encoder that RIFE's later versions get, finest first, and of the paper models' context at 1/16."""
 
-_NARROW = {"rife": 48, "ema": 64}
+_NARROW = {"rife": 32, "ema": 64}
 """Channels that a hierarchy works in where the base is quick, or its features are very wide."""
 
 
@@ -104,7 +104,10 @@ class Contextual(Staged):
 
 
 class Encoded(Staged):
-    """For RIFE's later versions, which have no features at 1/16: by an encoder of its own."""
+    """For RIFE's later versions, which have no features at 1/16: by an encoder of its own.
+
+    It looks at frames of half the size: the networks are so quick that at full size it would cost a tenth of them.
+    """
 
     def __init__(self, settings: Settings, level: int = 4) -> None:
         super().__init__(settings, level)
@@ -112,7 +115,7 @@ class Encoded(Staged):
 
     def features(self, state: Any, scale: float) -> Tuple[Tensor, Tensor]:
         """See :class:`Plugin`."""
-        frames = torch.cat([scaled(seen[:, :3], scale) for seen in (state.first, state.second)])
+        frames = torch.cat([scaled(seen[:, :3], scale / 2) for seen in (state.first, state.second)])
         first, second = self.encoder(frames.to(dtype_of(self)))[-1].chunk(2)
         return first, second
 

@@ -17,7 +17,7 @@ from kairos.engines.architecture import shapes_of
 from kairos.engines.architectures import ARCHITECTURES
 from kairos.engines.hierarchical.architecture import ARCHITECTURE, VARIANTS, Alone, build, plugged_values, recognise
 from kairos.engines.hierarchical.blocks import PARTS
-from kairos.engines.hierarchical.checkpoint import Origin, load, plug, save
+from kairos.engines.hierarchical.checkpoint import Origin, load, plug, save, stored_base
 from kairos.engines.hierarchical.plugged import Plugged
 from kairos.errors import BadRequest
 from kairos.weights.adding import add
@@ -158,6 +158,19 @@ def test_the_store_keeps_both_kinds_and_builds_them_again(embed: bool, tmp_path:
         assert isinstance(built, Alone) and built.wanted == "ab" * 32
         built = built.onto(network.base)
     assert equal(built.state_dict(), network.state_dict())
+
+
+def test_a_base_is_found_among_the_weights_in_the_store(tmp_path: Path) -> None:
+    network, store = small(), Store(tmp_path / "store")
+    official = {name: tensor.contiguous() for name, tensor in network.base.state_dict().items()}
+    save_file(official, str(tmp_path / "official.safetensors"))
+    base = add(tmp_path / "official.safetensors", store, lambda architecture, terms: True)
+    for sha256 in (base.source_sha256, base.sha256):
+        save(tmp_path / "alone.safetensors", network, replace(ORIGIN, base_sha256=sha256), embed=False)
+        found, _ = load(tmp_path / "alone.safetensors", stored_base(store))
+        assert equal(found.state_dict(), network.state_dict())
+    with pytest.raises(BadRequest, match="that are not here"):
+        load(tmp_path / "alone.safetensors", stored_base(Store(tmp_path / "empty")))
 
 
 def test_the_licence_of_the_base_holds_for_what_is_plugged_into_it() -> None:
