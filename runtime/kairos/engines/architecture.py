@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from torch import Tensor, nn
@@ -30,6 +30,8 @@ class Architecture:
             Identity where nothing is to be done; never raises on another network's state dict.
         build: hyper-parameters to the network, untrained.
         variants: by name, what ``recognise`` says of each published size or version, the smallest first.
+        terms: from hyper-parameters to the weights' licence and whether it forbids commercial use, where these hang on
+            them; None where ``weights_licence`` and ``non_commercial`` hold for all.
     """
 
     id: str
@@ -42,6 +44,14 @@ class Architecture:
     spelled: Callable[[Mapping[str, Tensor]], Dict[str, Tensor]]
     build: Callable[[Mapping[str, Value]], nn.Module]
     variants: Mapping[str, Mapping[str, Value]] = field(default_factory=dict, compare=False)
+    terms: Optional[Callable[[Mapping[str, Value]], Tuple[str, bool]]] = None
+
+    def licensed(self, values: Mapping[str, Value]) -> Architecture:
+        """The same with the licence of weights with these hyper-parameters."""
+        if self.terms is None:
+            return self
+        weights_licence, non_commercial = self.terms(values)
+        return replace(self, weights_licence=weights_licence, non_commercial=non_commercial)
 
 
 def shapes_of(tensors: Mapping[str, Tensor]) -> Dict[str, Tuple[int, ...]]:

@@ -10,13 +10,14 @@ from kairos.engines.ema.architecture import ARCHITECTURE as EMA
 from kairos.engines.film.architecture import ARCHITECTURE as FILM
 from kairos.engines.gimm.architecture import ARCHITECTURE as GIMM
 from kairos.engines.gimm_vfi.architecture import ARCHITECTURE as GIMM_VFI
+from kairos.engines.hierarchical.architecture import ARCHITECTURE as HIERARCHICAL
 from kairos.engines.hierarchical.masks.ram_checkpoint import ARCHITECTURE as RAM
 from kairos.engines.ifrnet.architecture import ARCHITECTURE as IFRNET
 from kairos.engines.raft.architecture import ARCHITECTURE as RAFT
 from kairos.engines.rife.architecture import ARCHITECTURE as RIFE
 from kairos.errors import BadRequest
 
-ARCHITECTURES: Tuple[Architecture, ...] = (FILM, RIFE, IFRNET, AMT, EMA, RAFT, GIMM, GIMM_VFI, RAM)
+ARCHITECTURES: Tuple[Architecture, ...] = (FILM, RIFE, IFRNET, AMT, EMA, RAFT, GIMM, GIMM_VFI, HIERARCHICAL, RAM)
 """In the order in which a state dict is tried on them."""
 
 

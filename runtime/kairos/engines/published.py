@@ -7,7 +7,7 @@ pixels of the frame, x right, y down, from the in-between's pixel to the source 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Optional, Protocol, Tuple, Union
+from typing import Any, NamedTuple, Optional, Protocol, Tuple, Union
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -34,6 +34,20 @@ class Found:
     image: Tensor
     mask: Optional[Tensor] = None
     residual: Optional[Tensor] = None
+
+
+class Addition(NamedTuple):
+    """What is added to a network's first and coarsest answer at one time, at that answer's size.
+
+    Attributes:
+        flows: (B, 4, H, W) float32, to frame 0 and to frame 1, in pixels of its own grid.
+        feature: (B, C, H, W), to the intermediate feature; None where the network has none.
+        logit: (B, 1, H, W) float32, to the logit of the blend; None where the first answer has none.
+    """
+
+    flows: Tensor
+    feature: Optional[Tensor] = None
+    logit: Optional[Tensor] = None
 
 
 @dataclass(frozen=True)

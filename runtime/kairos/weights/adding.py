@@ -62,15 +62,16 @@ def add(
     with open_container(path) as container:
         found = recognised(container, architectures)
         match = found.match
-        terms = licence(match.architecture)
-        _check_accepted(match.architecture.id, match.architecture, terms, accept)
-        variant = str(match.values.get("variant", match.architecture.id))
+        architecture = match.architecture.licensed(match.values)
+        terms = licence(architecture)
+        _check_accepted(architecture.id, architecture, terms, accept)
+        variant = str(match.values.get("variant", architecture.id))
         record = Record(
             name=name or _free_name(store, variant, path, container.sha256),
-            architecture=match.architecture.id,
+            architecture=architecture.id,
             values=dict(match.values),
             licence=terms,
-            non_commercial=match.architecture.non_commercial,
+            non_commercial=architecture.non_commercial,
             accepted=_now(),
             source=source or path.name,
             source_sha256=container.sha256,

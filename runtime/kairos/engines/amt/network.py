@@ -37,7 +37,7 @@ from kairos.engines.correlation import (
     InstanceNorm,
 )
 from kairos.engines.fetching import pixels
-from kairos.engines.published import Found, Padding, Time
+from kairos.engines.published import Addition, Found, Padding, Time
 from kairos.engines.tiles import WHOLE, Part, cells, in_tiles, warp_part
 
 RADIUS = 3
@@ -181,11 +181,17 @@ class AMT(nn.Module):
         both = Correlation(zero, one, limit), Correlation(one, zero, limit)
         return State(first, second, mean, features[0], features[1], *both, scale)
 
-    def levels(self, state: State, time: Time) -> Iterator[Level]:
-        """The answers of decoders 4, 3 and 2 with their corrections, at 1/8, 1/4 and 1/2 of the pyramid's frame."""
+    def levels(self, state: State, time: Time, added: Optional[Addition] = None) -> Iterator[Level]:
+        """The answers of decoders 4, 3 and 2 with their corrections, at 1/8, 1/4 and 1/2 of the pyramid's frame.
+
+        ``added`` to what decoder 4 answers, at 1/8, before its corrections: flows and feature.
+        """
         zero, one = state.features_0[3], state.features_1[3]
         told = self.decoder4(torch.cat([zero, one, time_plane(time, zero)], 1))
-        level = self._corrected(state, time, told[:, :4].float(), told[:, 4:], 4)
+        flows, feature = told[:, :4].float(), told[:, 4:]
+        if added is not None:
+            flows, feature = flows + added.flows, feature if added.feature is None else feature + added.feature
+        level = self._corrected(state, time, flows, feature, 4)
         yield level
         for number in (3, 2):
             told = in_tiles(partial(self._decoded, state, level, number), *self._tiles(level), _HALO, grown=2)
@@ -202,9 +208,12 @@ class AMT(nn.Module):
         masks, residuals = torch.sigmoid(told[:, 4 * count : 5 * count]), told[:, 5 * count :]
         return Fields(scaled_flow(to_0, back), scaled_flow(to_1, back), scaled(masks, back), scaled(residuals, back))
 
-    def at(self, state: State, time: Time) -> Found:
-        """The in-between at a time between 0 and 1; its flows and mask are the mean of the fields'."""
-        *_, level = self.levels(state, time)
+    def at(self, state: State, time: Time, added: Optional[Addition] = None) -> Found:
+        """The in-between at a time between 0 and 1; its flows and mask are the mean of the fields'.
+
+        ``added``: see :meth:`levels`.
+        """
+        *_, level = self.levels(state, time, added)
         size, tile = self._tiles(level)
         grown = round(2 / state.scale)
         if grown * state.scale != 2:

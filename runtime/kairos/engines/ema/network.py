@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from kairos.engines.blocks import Refiner, beside, blend, channels_last, conv_prelu, scaled, scaled_flow
 from kairos.engines.ema.attention import Stages
-from kairos.engines.published import Found, Padding, Time
+from kairos.engines.published import Addition, Found, Padding, Time
 from kairos.engines.tiles import Part, cells, in_tiles, warp_part
 
 _SCALES = (16, 8)
@@ -102,8 +102,8 @@ class EMA(nn.Module):
         appearance = seen if scale == 1.0 else self.feature_bone(frames, self.tile)[0]
         return State(frames, appearance, small, told, scale)
 
-    def steps(self, state: State, time: Time) -> Iterator[Step]:
-        """The answer after each head, at the size at which motion is sought."""
+    def steps(self, state: State, time: Time, added: Optional[Addition] = None) -> Iterator[Step]:
+        """The answer after each head, at the size that motion is sought at; ``added`` to the first: flows and logit."""
         step = None
         for head, factor, (motion, appearance) in zip(self.block, _SCALES, state.told):
             before, after = motion.chunk(2)
@@ -112,12 +112,19 @@ class EMA(nn.Module):
             work = partial(_answer, head, told, state.small, step, factor // 4)
             answer = in_tiles(work, size, cells(self.tile, factor // 4), _HALO, multiple).float()
             flow, logit = scaled_flow(answer[:, :4], factor / 4), scaled(answer[:, 4:], factor / 4)
-            step = Step(flow, logit) if step is None else Step(step.flow + flow, step.logit + logit)
+            if step is not None:
+                flow, logit = step.flow + flow, step.logit + logit
+            elif added is not None:
+                flow, logit = flow + added.flows, logit if added.logit is None else logit + added.logit
+            step = Step(flow, logit)
             yield step
 
-    def at(self, state: State, time: Time) -> Found:
-        """The in-between at a time between 0 and 1 (some of the official weights were trained for the middle alone)."""
-        *_, last = self.steps(state, time)
+    def at(self, state: State, time: Time, added: Optional[Addition] = None) -> Found:
+        """The in-between at a time between 0 and 1 (some of the official weights were trained for the middle alone).
+
+        ``added``: see :meth:`steps`.
+        """
+        *_, last = self.steps(state, time, added)
         flow, logit = scaled_flow(last.flow, 1 / state.scale), scaled(last.logit, 1 / state.scale)
         flows = [flow]
         while len(flows) < len(state.appearance):

@@ -25,7 +25,7 @@ from kairos.engines.blocks import (
     scaled_flow,
     time_plane,
 )
-from kairos.engines.published import Found, Padding, Time
+from kairos.engines.published import Addition, Found, Padding, Time
 from kairos.engines.tiles import Part, cells, in_tiles, warp_part
 
 _HALO = 8
@@ -89,11 +89,17 @@ class IFRNet(nn.Module):
         features = [self.encoder(scaled(frame, scale).to(dtype)) for frame in (first, second)]
         return State(first, second, mean, features[0], features[1], scale)
 
-    def levels(self, state: State, time: Time) -> Iterator[Level]:
-        """The answers of decoders 4, 3, 2 and 1, at 1/8, 1/4, 1/2 and all of the pyramid's frame."""
+    def levels(self, state: State, time: Time, added: Optional[Addition] = None) -> Iterator[Level]:
+        """The answers of decoders 4, 3, 2 and 1, at 1/8, 1/4, 1/2 and all of the pyramid's frame.
+
+        ``added`` to the first of them, at 1/8: flows and feature.
+        """
         zero, one = state.features_0[3], state.features_1[3]
         told = self.decoder4(torch.cat([zero, one, time_plane(time, zero)], 1))
         level = Level(told[:, :2].float(), told[:, 2:4].float(), told[:, 4:])
+        if added is not None:
+            to_0, to_1 = level.flow_to_0 + added.flows[:, :2], level.flow_to_1 + added.flows[:, 2:]
+            level = Level(to_0, to_1, level.others if added.feature is None else level.others + added.feature)
         yield level
         for number in (3, 2, 1):
             work = partial(self._decoded, state, level, number)
@@ -102,9 +108,9 @@ class IFRNet(nn.Module):
             level = Level(flows[:, :2], flows[:, 2:], told[:, 4:])
             yield level
 
-    def at(self, state: State, time: Time) -> Found:
-        """The in-between at a time between 0 and 1."""
-        *_, level = islice(self.levels(state, time), 3)
+    def at(self, state: State, time: Time, added: Optional[Addition] = None) -> Found:
+        """The in-between at a time between 0 and 1; ``added``: see :meth:`levels`."""
+        *_, level = islice(self.levels(state, time, added), 3)
         grown = round(2 / state.scale)
         tile = cells(self.tile, 2) if grown * state.scale == 2 else None
         work = partial(self._finished, state, level)

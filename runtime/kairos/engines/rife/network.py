@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from kairos.engines.blocks import Enlarging, blend, channels_last, dtype_of, scaled, scaled_flow, time_plane
 from kairos.engines.fetching import fetched, pixels, recorded
-from kairos.engines.published import Found, Padding, Time
+from kairos.engines.published import Addition, Found, Padding, Time
 from kairos.engines.tiles import WHOLE, Part, cells, in_tiles, warp_part
 
 _SLOPE = 0.2
@@ -155,10 +155,12 @@ class RIFE(nn.Module):
         coarse = _paired(*(scaled(seen, 1 / factors[0]) for seen in (first, second)))
         return State(first, second, coarse.to(dtype_of(self)), factors)
 
-    def steps(self, state: State, time: Time) -> Iterator[Step]:
-        """The answer after each stage."""
+    def steps(self, state: State, time: Time, added: Optional[Addition] = None) -> Iterator[Step]:
+        """The answer after each stage; ``added`` to the first, at the frame's size: flows and logit."""
         told = self.block0(torch.cat([state.coarse, time_plane(time, state.coarse)], 1), self._wanted(0))
         step = self._step(None, told, state.factors[0])
+        if added is not None:
+            step = Step(step.flow + added.flows, step.logit if added.logit is None else step.logit + added.logit)
         yield step
         for number, (before, factor) in enumerate(zip(state.factors, state.factors[1:]), 1):
             flow = scaled_flow(step.flow, 1 / factor)
@@ -170,9 +172,9 @@ class RIFE(nn.Module):
             step = self._step(step, told, factor)
             yield step
 
-    def at(self, state: State, time: Time) -> Found:
-        """The in-between at a time between 0 and 1."""
-        *_, last = self.steps(state, time)
+    def at(self, state: State, time: Time, added: Optional[Addition] = None) -> Found:
+        """The in-between at a time between 0 and 1; ``added``: see :meth:`steps`."""
+        *_, last = self.steps(state, time, added)
         to_0, to_1 = last.flow[:, :2], last.flow[:, 2:]
         mask = torch.sigmoid(last.logit)
 

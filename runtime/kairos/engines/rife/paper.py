@@ -26,7 +26,7 @@ from kairos.engines.blocks import (
     time_plane,
 )
 from kairos.engines.fetching import warp
-from kairos.engines.published import Found, Padding, Time
+from kairos.engines.published import Addition, Found, Padding, Time
 from kairos.engines.tiles import Part, cells, in_tiles, warp_part
 
 _FACTORS = (4.0, 2.0, 1.0)
@@ -128,8 +128,8 @@ class PaperRIFE(nn.Module):
         both = torch.cat([first.frame, second.frame], 1)
         return State(first, second, [scaled(both, 1 / factor).to(dtype_of(self)) for factor in factors], factors)
 
-    def steps(self, state: State, time: Time) -> Iterator[Step]:
-        """The answer after each stage."""
+    def steps(self, state: State, time: Time, added: Optional[Addition] = None) -> Iterator[Step]:
+        """The answer after each stage; ``added`` to the first, at the frame's size: flows and logit."""
         zero, one = state.first.frame, state.second.frame
         step = None
         for number, (frames, factor) in enumerate(zip(state.frames, state.factors)):
@@ -143,12 +143,14 @@ class PaperRIFE(nn.Module):
             flow, logit = scaled_flow(told[:, :4], 2 * factor), scaled(told[:, 4:], 2 * factor)
             if step is not None:
                 flow, logit = step.flow + flow, step.logit + logit
+            elif added is not None:
+                flow, logit = flow + added.flows, logit if added.logit is None else logit + added.logit
             step = Step(flow, logit, warp(zero, flow[:, :2]), warp(one, flow[:, 2:]))
             yield step
 
-    def at(self, state: State, time: Time) -> Found:
-        """The in-between: at any time where the model is told it, else in the middle."""
-        *_, last = self.steps(state, time)
+    def at(self, state: State, time: Time, added: Optional[Addition] = None) -> Found:
+        """The in-between: at any time where the model is told it, else in the middle; ``added``: see :meth:`steps`."""
+        *_, last = self.steps(state, time, added)
         flows = [last.flow]
         while len(flows) <= len(state.first.features):
             flows.append(scaled_flow(flows[-1], 0.5))

@@ -6,7 +6,7 @@ Tensors are (B, C, H, W); flows are in pixels of their own grid, x right, y down
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -115,6 +115,19 @@ class Estimate:
     flow: Tensor
     hidden: Tensor
     doubt: Tensor
+
+
+@dataclass(frozen=True)
+class Step:
+    """What somebody else knows of the motion at one scale.
+
+    Attributes:
+        level: number of the scale, 0 the finest of the coarse ones.
+        moved: from the motion so far to a better one, (2B, 2, h, w) cells both.
+    """
+
+    level: int
+    moved: Callable[[Tensor], Tensor]
 
 
 class Encoder(nn.Module):
@@ -251,7 +264,12 @@ class Motion(nn.Module):
         self.refiner = Refiner()
 
     def forward(
-        self, first: Features, second: Features, prior: Optional[Tensor] = None, tile: Optional[int] = None
+        self,
+        first: Features,
+        second: Features,
+        prior: Optional[Tensor] = None,
+        tile: Optional[int] = None,
+        step: Optional[Step] = None,
     ) -> Tuple[List[Estimate], Tensor]:
         """Motion at every scale and at every pixel.
 
@@ -259,6 +277,7 @@ class Motion(nn.Module):
             first, second: of the two frames.
             prior: (2B, 2, H, W) pixels, motion known beforehand: first to second stacked on second to first.
             tile: side of the tiles, pixels, in which the fine grid is worked on; the coarse scales are small.
+            step: makes the motion better from which one scale begins.
 
         Returns:
             Estimates coarse to fine, the last on the fine grid, and the flow (2B, 2, H, W) in pixels.
@@ -278,6 +297,8 @@ class Motion(nn.Module):
                 flow = enlarge_flow(flow, size)
                 memory, told = (F.interpolate(each, size, mode="bilinear") for each in (memory, told))
                 rounds = 1
+            if step is not None and step.level == level:
+                flow = step.moved(flow)
             near = None if prior is None else _shrunk(prior, COARSE << level, size)
             for _ in range(rounds):
                 estimate, memory = self.decoder(one, two, flow, memory, told, near)

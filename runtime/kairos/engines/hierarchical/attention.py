@@ -1,0 +1,218 @@
+"""Attention between the cells of two grids: within regions of the same label, and near an expected displacement.
+
+Both are what the hierarchical method compares frames by ("Aligning Anything: Hierarchical Motion Estimation for Video
+Frame Interpolation", HIR-L and HIR-S). Nothing of the size of all cells squared is ever made: regions are sorted, and
+long ones are worked through in chunks of queries. Shares and places are float32 under half precision too.
+"""
+
+from __future__ import annotations
+
+from typing import Iterator, List, NamedTuple, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from kairos.engines.fetching import pixels
+
+RADIUS = 4
+"""Cells around an expected place that :func:`attend_near` compares: 81 of them."""
+
+_CHUNK, _LARGE_CHUNK = 1 << 22, 1 << 28
+"""Bytes of what is compared at once: what a core's cache holds, and on a GPU."""
+
+
+class Attended(NamedTuple):
+    """What every query was told.
+
+    Attributes:
+        values: (S0, E) float32, 0 where nobody could answer.
+        answered: (S0,) bool, the query's region has cells in the other frame.
+    """
+
+    values: Tensor
+    answered: Tensor
+
+
+class Near(NamedTuple):
+    """What every cell found around its expected place.
+
+    Attributes:
+        values: (B, E, h, w) float32, 0 where the whole window lies outside.
+        offset: (B, 2, h, w) float32 cells, the expected way from the middle of the window.
+    """
+
+    values: Tensor
+    offset: Tensor
+
+
+def attend(
+    queries: Tensor, keys: Tensor, values: Tensor, labels0: Tensor, labels1: Tensor, limit: Optional[int] = None
+) -> Attended:
+    """Softmax attention of every query with the keys of its own label alone.
+
+    The same as dense attention under the mask ``labels0[:, None] == labels1``, at the cost of the sum over the labels
+    of queries times keys.
+
+    Args:
+        queries: (S0, D).
+        keys: (S1, D).
+        values: (S1, E); coordinates among them have to come as float32.
+        labels0, labels1: (S0,) and (S1,) integers from 0 on.
+        limit: bytes of shares that are worked out at once; by default what suits the device. Where gradients are
+            wanted all shares are kept beyond that.
+    """
+    asked, known, told, found, answered = _sorted(queries, keys, values, labels0, labels1)
+    limit = limit or _chunk(queries)
+    parts: List[Tensor] = []
+    for first, second in found.spans:
+        if second.start == second.stop:
+            parts.append(told.new_zeros(first.stop - first.start, told.shape[1]))
+            continue
+        rows = max(1, limit // (4 * (second.stop - second.start)))
+        for start in range(first.start, first.stop, rows):
+            likeness = asked[start : min(start + rows, first.stop)] @ known[second].T
+            parts.append(torch.softmax(likeness.float(), 1) @ told[second])
+    whole = torch.cat(parts) if parts else told.new_zeros(0, told.shape[1])
+    return Attended(torch.empty_like(whole).index_copy(0, found.order, whole), answered)
+
+
+class _Regions(NamedTuple):
+    """How queries were sorted, and by label where its queries and keys stand."""
+
+    order: Tensor
+    spans: List[Tuple[slice, slice]]
+
+
+def _sorted(
+    queries: Tensor, keys: Tensor, values: Tensor, labels0: Tensor, labels1: Tensor
+) -> Tuple[Tensor, Tensor, Tensor, _Regions, Tensor]:
+    """Queries (by the root of their width smaller), keys and values (float32) by label, and who can be answered."""
+    first, second = labels0.long(), labels1.long()
+    count = 1 + max((int(labels.max()) for labels in (first, second) if labels.numel()), default=0)
+    counts = torch.stack([torch.bincount(labels, minlength=count) for labels in (first, second)])
+    order0, order1 = (torch.argsort(labels, stable=True) for labels in (first, second))
+    spans = list(_spans(counts.tolist()))
+    asked = (queries * queries.shape[1] ** -0.5).index_select(0, order0)
+    answered = counts[1].index_select(0, first) > 0
+    known, told = keys.index_select(0, order1), values.float().index_select(0, order1)
+    return asked, known, told, _Regions(order0, spans), answered
+
+
+def _spans(counts: List[List[int]]) -> Iterator[Tuple[slice, slice]]:
+    """Of every label that anybody asks for: where its queries, and where its keys stand."""
+    first = second = 0
+    for queries, keys in zip(*counts):
+        if queries:
+            yield slice(first, first + queries), slice(second, second + keys)
+        first, second = first + queries, second + keys
+
+
+def attend_near(
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    displacement: Tensor,
+    radius: int = RADIUS,
+    limit: Optional[int] = None,
+) -> Near:
+    """Softmax attention of every cell with those around where it is expected in another grid.
+
+    The keys are those that bilinear interpolation would fetch at the expected place and at whole cells around it. As
+    all places of one window lie between cells in the same way, and likeness is linear in the keys, the whole cells are
+    compared and their likeness is interpolated: as exact as fetching, 100 comparisons in place of 81, and gradients
+    reach the displacement, which a rounded place would cut off.
+
+    Args:
+        queries, keys: (B, D, h, w).
+        values: (B, E, h, w).
+        displacement: (B, 2, h, w) float32 cells, x right, y down.
+        radius: of the window, cells.
+        limit: bytes of keys that are gathered at once; by default what suits the device.
+    """
+    batch, width, height, across = queries.shape
+    asked = (queries * width**-0.5).permute(0, 2, 3, 1).reshape(-1, width, 1)
+    known = keys.permute(0, 2, 3, 1).reshape(-1, width)
+    told = values.float().permute(0, 2, 3, 1).reshape(-1, values.shape[1])
+    window = _Window(displacement, radius)
+    found, offsets = [], []
+    rows = max(1, (limit or _chunk(queries)) // ((2 * radius + 2) ** 2 * width * known.element_size()))
+    for start in range(0, asked.shape[0], rows):
+        chunk = slice(start, start + rows)
+        places = window.places(chunk)
+        near = F.embedding(places, known)
+        likeness = torch.bmm(near, asked[chunk])[..., 0].float()
+        shares = window.shares(likeness, chunk)
+        offsets.append(window.expected(shares))
+        weights = window.spread(shares, chunk)
+        found.append(F.embedding_bag(places, told, mode="sum", per_sample_weights=weights))
+    answer, offset = (
+        torch.cat(parts).view(batch, height, across, -1).permute(0, 3, 1, 2) for parts in (found, offsets)
+    )
+    return Near(answer, offset)
+
+
+class _Window:
+    """The cells around where every cell is expected, for all cells of a batch in a row (N of them)."""
+
+    def __init__(self, displacement: Tensor, radius: int) -> None:
+        x, y = pixels(displacement)
+        moved = displacement.float().nan_to_num(0.0)
+        self._size = (displacement.shape[-2], displacement.shape[-1])
+        self._radius, beyond = radius, radius + 2
+        height, width = self._size
+        # So far outside, nothing within reach lies inside.
+        self._x = (x + moved[:, 0]).clamp(-beyond, width + beyond).flatten()
+        self._y = (y + moved[:, 1]).clamp(-beyond, height + beyond).flatten()
+        self._steps = torch.arange(-radius, radius + 1, device=displacement.device)
+
+    def places(self, chunk: slice) -> Tensor:
+        """(n, (2 radius + 2)^2) numbers of the whole cells among all of the batch, the border repeated."""
+        height, width = self._size
+        steps = torch.cat([self._steps, self._steps[-1:] + 1])
+        columns = (self._x[chunk].detach().floor().long()[:, None] + steps).clamp(0, width - 1)
+        rows = (self._y[chunk].detach().floor().long()[:, None] + steps).clamp(0, height - 1)
+        cells = torch.arange(chunk.start, min(chunk.stop, self._x.shape[0]), device=rows.device)
+        rows = rows + (torch.div(cells, height * width, rounding_mode="floor") * height)[:, None]
+        return (rows[:, :, None] * width + columns[:, None]).flatten(1)
+
+    def shares(self, likeness: Tensor, chunk: slice) -> Tensor:
+        """(n, 2 radius + 1, 2 radius + 1): the window's shares, from the likeness of the whole cells."""
+        height, width = self._size
+        side = 2 * self._radius + 2
+        square = likeness.view(-1, side, side)
+        right, below = self._between(chunk)
+        square = torch.lerp(square[:, :-1], square[:, 1:], below)
+        square = torch.lerp(square[:, :, :-1], square[:, :, 1:], right)
+        inside = self._inside(self._y[chunk], height)[:, :, None] * self._inside(self._x[chunk], width)[:, None]
+        logits = square + inside.log().clamp(min=torch.finfo(square.dtype).min / 2)
+        # Where all lies outside, all would have the same share.
+        return torch.softmax(logits.flatten(1), 1).view_as(square) * (inside > 0)
+
+    def expected(self, shares: Tensor) -> Tensor:
+        """(n, 2): the mean way from the window's middle."""
+        steps = self._steps.to(shares.dtype)
+        return torch.stack([shares.sum(1) @ steps, shares.sum(2) @ steps], 1)
+
+    def spread(self, shares: Tensor, chunk: slice) -> Tensor:
+        """The same shares over the whole cells (n, (2 radius + 2)^2)."""
+        right, below = self._between(chunk)
+        wide = F.pad(shares * (1 - right), (0, 1)) + F.pad(shares * right, (1, 0))
+        return (F.pad(wide * (1 - below), (0, 0, 0, 1)) + F.pad(wide * below, (0, 0, 1, 0))).flatten(1)
+
+    def _between(self, chunk: slice) -> Tuple[Tensor, Tensor]:
+        """(n, 1, 1) each: how far right of and below a whole cell the places lie."""
+        x, y = self._x[chunk, None, None], self._y[chunk, None, None]
+        return x - x.detach().floor(), y - y.detach().floor()
+
+    def _inside(self, place: Tensor, side: int) -> Tensor:
+        """(n, 2 radius + 1): how far places of a row or column lie on the grid, 1 to 0 within a cell beyond its edge.
+
+        By steps, a little more motion would change what a window tells by much.
+        """
+        places = place.detach()[:, None] + self._steps
+        return (torch.minimum(places, side - 1 - places) + 1).clamp(0, 1)
+
+
+def _chunk(like: Tensor) -> int:
+    return _LARGE_CHUNK if like.is_cuda else _CHUNK

@@ -1,0 +1,191 @@
+"""Attention within regions and near an expected place: what dense attention answers, at a fraction of its memory."""
+
+from __future__ import annotations
+
+import math
+import weakref
+from typing import Any, Callable, List, Sequence, Tuple
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from kairos.engines.hierarchical.attention import Attended, attend, attend_near
+
+TOLERANCE = 1e-5
+
+
+def drawn(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed + sum(shape)))
+
+
+def dense(queries: Tensor, keys: Tensor, values: Tensor, labels0: Tensor, labels1: Tensor) -> Tensor:
+    """Masked attention with the full square; 0 where a row of the mask is empty."""
+    likeness = queries @ keys.T / queries.shape[1] ** 0.5
+    likeness = likeness.masked_fill(labels0[:, None] != labels1, -torch.inf)
+    return torch.softmax(likeness, 1).nan_to_num(0.0) @ values
+
+
+def mixed_labels(count: int, labels: int, seed: int) -> Tensor:
+    return torch.randint(0, labels, (count,), generator=torch.Generator().manual_seed(seed)).short()
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 1), (7, 64), (130, 97), (0, 5), (5, 0)])
+@pytest.mark.parametrize("limit", [None, 64])
+def test_it_equals_dense_masked_attention(first: int, second: int, limit: int) -> None:
+    queries, keys, values = drawn(first, 16), drawn(second, 16, seed=2), drawn(second, 18)
+    labels0, labels1 = mixed_labels(first, 5, 3), mixed_labels(second, 4, 4)
+    found = attend(queries, keys, values, labels0, labels1, limit)
+    assert found.values.shape == (first, 18)
+    assert torch.allclose(found.values, dense(queries, keys, values, labels0, labels1), rtol=0, atol=TOLERANCE)
+    assert torch.equal(found.answered, (labels0[:, None] == labels1).any(1))
+
+
+def test_a_region_without_keys_is_answered_by_zeros_and_says_so() -> None:
+    labels0, labels1 = torch.tensor([0, 2, 9, 2]), torch.tensor([0, 0, 5])
+    found = attend(drawn(4, 8), drawn(3, 8), drawn(3, 2), labels0, labels1)
+    assert found.answered.tolist() == [True, False, False, False]
+    assert not found.values[1:].any() and found.values[0].any()
+
+
+def test_a_region_of_one_cell_takes_all_from_the_one_cell_it_has() -> None:
+    values = drawn(3, 4)
+    found = attend(drawn(1, 8), drawn(3, 8), values, torch.tensor([3]), torch.tensor([0, 3, 0]))
+    assert torch.allclose(found.values[0], values[1])
+
+
+def test_gradients_are_those_of_dense_attention() -> None:
+    labels0, labels1 = mixed_labels(40, 4, 1), mixed_labels(33, 3, 2)
+    wanted = [drawn(40, 8), drawn(33, 8, seed=2), drawn(33, 5)]
+    answers = []
+    for way in (lambda *given: attend(*given, limit=200).values, dense):
+        leaves = [each.clone().requires_grad_() for each in wanted]
+        answer = way(*leaves, labels0, labels1)
+        answers.append(torch.autograd.grad((answer * drawn(40, 5)).sum(), leaves))
+    for found, true in zip(*answers):
+        assert torch.allclose(found, true, rtol=0, atol=TOLERANCE)
+
+
+def test_half_precision_keeps_places_to_a_fraction_of_a_cell() -> None:
+    """Columns up to 2000 have a step of 1 in half precision: told so, places would be lost."""
+    keys, places = F.normalize(drawn(200, 16)) * 16, 1800 + drawn(200, 2)
+    labels = torch.zeros(200, dtype=torch.int16)
+    whole = attend(keys, keys, places, labels, labels).values
+    half = attend(keys.half(), keys.half(), places, labels, labels).values
+    assert half.dtype == torch.float32
+    assert (half - whole).abs().max() < 0.02
+
+
+class Counted(TorchDispatchMode):
+    """Counts bytes of all tensors that are made while it lasts: those alive at once at most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._alive: dict[int, int] = {}
+        self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        answer = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(answer):
+            if isinstance(tensor, Tensor):
+                storage = tensor.untyped_storage()
+                key = storage._cdata
+                if key not in self._alive:
+                    self._alive[key] = storage.nbytes()
+                    weakref.finalize(storage, self._alive.pop, key, None)
+                self.peak = max(self.peak, sum(self._alive.values()))
+        return answer
+
+
+def peak(work: Callable[[], Any]) -> int:
+    with Counted() as counted:
+        kept = work()
+    del kept
+    return counted.peak
+
+
+def regions(sizes: Sequence[int]) -> Tensor:
+    return torch.cat([torch.full((size,), label) for label, size in enumerate(sizes)])
+
+
+def attended(labels: Tensor, limit: int, learn: bool) -> Attended:
+    given: List[Tensor] = [drawn(len(labels), width).requires_grad_(learn) for width in (4, 4, 3)]
+    return attend(given[0], given[1], given[2], labels, labels, limit)
+
+
+@pytest.mark.parametrize("cells", [400, 800, 1600])
+def test_memory_of_training_grows_with_the_sum_of_squares(cells: int) -> None:
+    """Shares are kept for the gradients, 4 bytes each, and at most three arrays of a region's while it is worked on."""
+    sizes = [cells // 2, cells // 4, cells // 8, cells // 8]
+    squares, largest = sum(size * size for size in sizes), max(sizes) ** 2
+    rest = 4 * cells * 80
+    found = peak(lambda: attended(regions(sizes), 1 << 30, learn=True))
+    assert 4 * squares <= found <= 4 * (squares + 2 * largest) + rest
+    assert found < 4 * cells * cells
+
+
+@pytest.mark.parametrize("cells", [400, 800, 1600])
+def test_memory_of_use_is_bounded_whatever_the_regions(cells: int) -> None:
+    limit = 1 << 16
+    found = peak(lambda: attended(regions([cells]), limit, learn=False))
+    assert found <= 3 * limit + 4 * cells * 80
+
+
+def near_by_hand(queries: Tensor, keys: Tensor, values: Tensor, flow: Tensor, radius: int) -> Tuple[Tensor, Tensor]:
+    """Cell by cell, every key and value fetched bilinearly from its own place."""
+    _, width, rows, columns = queries.shape
+    found, offset = torch.zeros_like(values), torch.zeros(1, 2, rows, columns)
+    for y in range(rows):
+        for x in range(columns):
+            told, likeness, steps = [], [], []
+            for down in range(-radius, radius + 1):
+                for right in range(-radius, radius + 1):
+                    place = x + float(flow[0, 0, y, x]) + right, y + float(flow[0, 1, y, x]) + down
+                    inside = [min(1.0, at + 1, side - at) for at, side in zip(place, (columns, rows))]
+                    if min(inside) <= 0:
+                        continue
+                    grid = torch.tensor([[[[(2 * place[0] + 1) / columns - 1, (2 * place[1] + 1) / rows - 1]]]])
+                    key, value = (
+                        F.grid_sample(each, grid, "bilinear", "border", align_corners=False)[0, :, 0, 0]
+                        for each in (keys, values)
+                    )
+                    likeness.append((queries[0, :, y, x] @ key) / width**0.5 + math.log(inside[0] * inside[1]))
+                    told.append(value)
+                    steps.append(torch.tensor([float(right), float(down)]))
+            if told:
+                share = torch.softmax(torch.stack(likeness), 0)
+                found[0, :, y, x], offset[0, :, y, x] = share @ torch.stack(told), share @ torch.stack(steps)
+    return found, offset
+
+
+@pytest.mark.parametrize("limit", [None, 5000])
+def test_a_window_is_compared_where_bilinear_fetching_would_look(limit: int) -> None:
+    rows, columns = 5, 6
+    queries, keys, values = drawn(1, 4, rows, columns), drawn(1, 4, rows, columns, seed=2), drawn(1, 3, rows, columns)
+    flow = drawn(1, 2, rows, columns) * 2
+    flow[0, :, 0, 0] = torch.tensor([40.0, 0.0])
+    wanted = near_by_hand(queries, keys, values, flow, 1)
+    found = attend_near(queries, keys, values, flow, 1, limit)
+    assert torch.allclose(found.values, wanted[0], rtol=0, atol=TOLERANCE)
+    assert torch.allclose(found.offset, wanted[1], rtol=0, atol=TOLERANCE)
+    assert not found.values[0, :, 0, 0].any(), "a window outside has nothing to tell"
+
+
+def test_a_window_leads_on_to_what_looks_alike_and_gradients_reach_the_displacement() -> None:
+    keys = F.normalize(drawn(2, 32, 12, 14), dim=1) * 32**0.75
+    moved = keys.roll((2, -1), (2, 3))
+    flow = torch.zeros(2, 2, 12, 14).requires_grad_()
+    near = attend_near(keys, moved, moved, flow)
+    inner = near.offset[:, :, 4:-4, 4:-4]
+    assert torch.allclose(inner, torch.tensor([-1.0, 2.0])[:, None, None].expand_as(inner), atol=0.2)
+    near.values.square().sum().backward()
+    assert flow.grad is not None and flow.grad.abs().sum() > 0
+
+
+def test_a_displacement_that_is_no_number_counts_as_none() -> None:
+    planes, flow = drawn(1, 4, 6, 6), torch.zeros(1, 2, 6, 6)
+    flow[0, 0, 2, 2] = torch.nan
+    assert bool(attend_near(planes, planes, planes, flow).values.isfinite().all())
