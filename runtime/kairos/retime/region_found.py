@@ -110,15 +110,16 @@ class TaggedObjects:
 
     def __init__(self, plate: Plate, view: str, tags: Tuple[str, ...], facts: Mapping[str, object]) -> None:
         try:
-            from kairos.engines.hierarchical.masks import models, open_world
+            from kairos.engines.hierarchical.masks.models import load_models
+            from kairos.engines.hierarchical.masks.open_world import words
         except ImportError as error:
             raise EngineError(
                 f"--regions tags: needs open-world models, and {error.name or error} is missing.",
                 "Install Kairos with its optional part for them, or use --regions auto or a matte.",
             ) from None
-        self._models = models.load_models(plate.device)
+        self._models = load_models(plate.device)
         self._plate, self._view, self._tags = plate, plate.view(view), tags
-        self._words = open_world.words
+        self._words = words
         self._store = Store(fingerprint({"tags": tags, "models": self._models.identity, **facts}))
 
     def labels(self, position: int) -> Tensor:
