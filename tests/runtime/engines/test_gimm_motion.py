@@ -89,6 +89,7 @@ def test_a_turn_or_a_zoom_asks_nothing_and_a_border_between_two_motions_does() -
 
 def test_where_all_is_torn_only_the_most_torn_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kairos.engines.gimm.anchored._ALWAYS", 100)
+    monkeypatch.setattr("kairos.engines.gimm.anchored._SHARE", 0.1)
     torch.manual_seed(1)
     velocity = torch.randn(2, HEIGHT, WIDTH) * torch.linspace(0, 40, WIDTH)
     asked = places(velocity)
@@ -103,6 +104,13 @@ def _block(time: float, other: float) -> Tensor:
     return torch.stack([torch.where(inside, 12.0 * (other - time), 0.0), torch.zeros_like(x)])
 
 
+@pytest.fixture
+def all_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pixel goes the whole way to what the network says, so that this alone is judged."""
+    monkeypatch.setattr("kairos.engines.gimm.anchored._GONE", 1.0)
+
+
+@pytest.mark.usefixtures("all_the_way")
 def test_pixels_follow_the_motion_that_both_frames_bear_out_where_edges_arrive_smeared() -> None:
     """The engine's own motion is smeared by 7 pixels; the better both ends agree with one, the more it is believed."""
     time = 0.5
@@ -117,6 +125,20 @@ def test_pixels_follow_the_motion_that_both_frames_bear_out_where_edges_arrive_s
     assert off[1] < 0.5 * off[0]
 
 
+@pytest.mark.parametrize("part", [0.0, 0.65])
+def test_a_pixel_goes_part_of_the_way_to_what_the_network_says(part: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    ends, network = ends_of(_block(0, 1), _block(1, 0)), deciding({0: -1.0, 1: -1.0})
+    base = torch.cat([torch.nn.functional.avg_pool2d(_block(0, 1)[None], 7, 1, 3)[0], torch.zeros(2, 120, 160)])
+    found = {}
+    for gone in (part, 1.0):
+        monkeypatch.setattr("kairos.engines.gimm.anchored._GONE", gone)
+        with torch.inference_mode():
+            found[gone] = network.told(network.seen(ends), 0.5, base.clone())
+    assert not torch.equal(found[1.0], base)
+    torch.testing.assert_close(found[part], torch.lerp(base, found[1.0], part))
+
+
+@pytest.mark.usefixtures("all_the_way")
 @pytest.mark.parametrize("time", [0.25, 0.5, 0.75])
 def test_the_weights_that_come_with_kairos_have_learned_whose_motion_a_pixel_follows(time: float) -> None:
     truth = _block(time, 1) - _block(time, 0)

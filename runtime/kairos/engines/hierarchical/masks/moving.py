@@ -12,10 +12,10 @@ from torch import Tensor
 
 from kairos.engines.base import ShotView
 from kairos.engines.classic.motion import Look, estimate_classic
+from kairos.engines.hierarchical.masks.segment import moving_apart
 from kairos.engines.hierarchical.masks.store import Store
 from kairos.motion.cuts import is_cut
 from kairos.motion.regions import at_cells, followed, numbered
-from kairos.motion.segment import moving_apart
 
 METHOD = 1
 """Raise when the same shot begins to give other objects."""

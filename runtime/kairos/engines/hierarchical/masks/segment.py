@@ -18,8 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from kairos.motion.occlusion import confidence, consistency
-from kairos.motion.parametric import (
+from kairos.engines.hierarchical.masks.parametric import (
     AFFINE,
     PLANAR,
     Array,
@@ -30,6 +29,7 @@ from kairos.motion.parametric import (
     refined,
     residual,
 )
+from kairos.motion.occlusion import confidence, consistency
 from kairos.motion.regions import areas, followed, shared
 
 Labels = npt.NDArray[np.int16]

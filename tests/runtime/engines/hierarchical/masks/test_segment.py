@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kairos.motion.segment import Settings, moving_apart
+from kairos.engines.hierarchical.masks.segment import Settings, moving_apart
 
 HEIGHT, WIDTH = 96, 128
 Box = Tuple[int, int, int, int]
