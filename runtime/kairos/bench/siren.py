@@ -218,7 +218,7 @@ class _Bench:
 
     @property
     def motion(self) -> float:
-        """What nine tenths of the pixels move less than, pixels."""
+        """What nine tenths of the motion is less than, each vector counted as far as it is believed, pixels."""
         return self._clip.motion
 
     def fitted(self, plan: Plan) -> Tuple[Fitted, float]:

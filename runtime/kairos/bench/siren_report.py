@@ -28,7 +28,7 @@ def render(report: Report) -> str:
         height, width = subject.kept[0].shape[:2]
         lines.append(
             f"{subject.name}: {len(subject.kept)} frames of {width}x{height} kept, {len(subject.dropped)} withheld, "
-            f"motion {subject.motion:.2f} px (90 % of the pixels move less)"
+            f"motion {subject.motion:.2f} px (90 % of what is believed is less)"
         )
         lines.append(f"{'':<22} {'observed':>9} {'withheld':>9} {'SSIM':>7} {'fit, s':>8}")
         lines += [_line(name, row) for name, row in subject.rows.items()]

@@ -29,6 +29,7 @@ class EngineCard:
         multiple: frame sides are padded to a multiple of this inside the engine.
         precisions: of ``fp32``, ``fp16``, ``bf16``.
         tiles: works in tiles that leave no trace (``EngineSettings.tile``).
+        regions: keeps the shot's objects apart (:meth:`ShotView.regions`).
         commercial: weights and code may be used commercially (``--engine auto`` takes no other).
         parameters: names and meanings of the engine's own options.
     """
@@ -45,6 +46,7 @@ class EngineCard:
     multiple: int = 1
     precisions: Tuple[str, ...] = ("fp32",)
     tiles: bool = False
+    regions: bool = False
     commercial: bool = True
     parameters: Mapping[str, str] = field(default_factory=dict)
 

@@ -30,6 +30,8 @@ def open_hints(job: RetimeJob, shot: Footage, layout: Layout, config: ColorConfi
     """
     if not (job.matte or job.vectors_in or job.regions or job.region_rules):
         return Hints()
+    if job.matte and job.regions:
+        raise BadRequest("A shot is told apart by --matte or by --regions.", "Make the matte one of the regions.")
     vectors = _open_vectors(job.vectors_in, shot.header(0), layout) if job.vectors_in else {}
     matte = _open_matte(job.matte, shot, config, int(job.proxy)) if job.matte else None
     try:

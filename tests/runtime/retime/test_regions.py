@@ -225,6 +225,19 @@ def test_what_is_not_there_is_told_with_what_is(regions: str, rules: str, said: 
     assert refused.value.remedy and "\n" not in str(refused.value)
 
 
+def test_a_shot_is_told_apart_by_a_matte_or_by_regions(tmp_path: Path) -> None:
+    spec = plate(tmp_path, ids({1: 1, 2: 2}))
+    with pytest.raises(BadRequest, match=r"--matte or by --regions"):
+        Opened(spec, "objectId", matte="objectId")
+
+
+def test_an_engine_that_keeps_no_objects_apart_says_which_do(tmp_path: Path) -> None:
+    clip = made.pan(tmp_path / "plate", frames=2, size=SIZE)
+    spec = beside(tmp_path / "ids", ids({1: 1}))
+    with pytest.raises(BadRequest, match=r"siren cannot keep objects apart: --regions is for classic and swift"):
+        retime(clip, tmp_path / "out", speed=0.5, regions=spec, engine="siren")
+
+
 def test_missing_frames_and_another_format_are_refused(tmp_path: Path) -> None:
     spec, plane = plate(tmp_path), ids({1: 1})
     short = beside(tmp_path / "short", plane, count=2)

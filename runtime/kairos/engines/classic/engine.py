@@ -26,6 +26,7 @@ class ClassicEngine:
         title="Optical flow without learning: runs everywhere, sharp, honest where it does not know",
         paper="Kroeger, Timofte, Dai, Van Gool: Fast Optical Flow using Dense Inverse Search, ECCV 2016",
         code_licence="Apache-2.0 (OpenCV)",
+        regions=True,
         parameters={FLOW: MEANING, MOTION: MOTION_MEANING},
     )
 

@@ -44,6 +44,7 @@ class SwiftEngine:
         multiple=MULTIPLE,
         precisions=("fp32", "fp16", "bf16"),
         tiles=True,
+        regions=True,
         parameters={
             "prior": "classical (default) or none: what the network begins from",
             "weights": "file of weights in place of those that come with Kairos",
