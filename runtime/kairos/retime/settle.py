@@ -122,10 +122,10 @@ def settle_engine(job: RetimeJob, engine: Engine) -> EngineSettings:
                 )
             raise BadRequest(f"--{name}: the engine {engine.card.id} has no such knob.", f"Use {able}.")
     if job.regions and not engine.card.regions:
-        able = [each.card.id for each in engines() if each.card.regions]
+        apart = [each.card.id for each in engines() if each.card.regions]
         raise BadRequest(
-            f"{engine.card.id} cannot keep objects apart: --regions is for {' and '.join(able)}.",
-            f"Use {' or '.join(f'--engine {id}' for id in able)}.",
+            f"{engine.card.id} cannot keep objects apart: --regions is for {' and '.join(apart)}.",
+            f"Use {' or '.join(f'--engine {id}' for id in apart)}.",
         )
     for name, value in parse_fit(options.pop("fit", "")).items():
         if name not in engine.card.parameters or name in options:
