@@ -140,8 +140,22 @@ def test_windows_share_a_frame_and_reach_over_no_cut() -> None:
 def test_options_that_cannot_be_are_refused_in_words(options: Any, said: str) -> None:
     with pytest.raises(BadRequest, match=said):
         engine("siren").settle(shot_of(), EngineSettings(options=options))
-    with pytest.raises(BadRequest, match="bf16"):
-        engine("siren").open(shot_of(), EngineSettings(precision="bf16"), silent)
+    with pytest.raises(BadRequest, match=r"cannot compute in fp16.*auto or bf16"):
+        engine("siren").open(shot_of(), EngineSettings(precision="fp16"), silent)
+
+
+def test_a_fit_in_bfloat16_is_another_and_its_motion_is_the_same() -> None:
+    half, whole = EngineSettings(precision="bf16"), EngineSettings()
+    assert engine("siren").weights_hash(half) != engine("siren").weights_hash(whole)
+    shot = shot_of()
+    flows = []
+    for settings in (half, whole):
+        options = {"field": "siren", "width": 16, "steps": 3}
+        session = engine("siren").open(shot, replace(settings, options=options), silent)
+        (answer,) = session.at(Pair(0, 1), [0.5])
+        assert answer.image is not None and bool(torch.isfinite(answer.image).all())
+        flows.append(answer.flow_to_0)
+    assert torch.equal(*flows)
 
 
 def test_the_artists_field_and_fit_reach_the_engine_and_no_other() -> None:

@@ -69,6 +69,23 @@ def test_a_sine_network_begins_as_its_authors_published_it() -> None:
     assert SirenField(1024, 1).groups()[0]["lr"] == pytest.approx(1e-4, rel=0.01)
 
 
+def test_in_bfloat16_hidden_products_alone_are_rounded_and_the_derivative_stays_the_values_own() -> None:
+    torch.manual_seed(3)
+    whole = SirenField(64, 3, 30.0)
+    half = SirenField(64, 3, 30.0, half=True)
+    half.load_state_dict(whole.state_dict())
+    points, way = torch.rand(400, 3) * 2 - 1, torch.randn(400, 3) * 0.05
+    with torch.no_grad():
+        (values, change), (near, near_change) = whole.along(points, way), half.along(points, way)
+    assert near.dtype is torch.float32 and not torch.equal(near, values)
+    assert float((near - values).abs().max()) < 0.02 * float(values.abs().max())
+    assert float((near_change - change).abs().mean()) < 0.02 * float(change.abs().mean())
+    # Without hidden layers nothing is rounded: coordinates and phases stay as they are.
+    alone, rounded = SirenField(64, 0, 30.0), SirenField(64, 0, 30.0, half=True)
+    rounded.load_state_dict(alone.state_dict())
+    assert torch.equal(alone(points), rounded(points))
+
+
 def test_a_spline_goes_through_its_samples_and_holds_a_slow_wave_between_them() -> None:
     columns, rows = grid(24, 40)
     planes = torch.from_numpy(np.stack([np.sin(columns * 0.5) * np.cos(rows * 0.4)])).float()

@@ -33,6 +33,7 @@ class SirenEngine:
         code_licence="Apache-2.0",
         paints=True,
         clip=True,
+        precisions=("fp32", "bf16"),
         parameters={"fit": "pairs NAME=VALUE of the following", **MEANINGS, FLOW: MEANING, MOTION: MOTION_MEANING},
     )
 
@@ -45,13 +46,13 @@ class SirenEngine:
 
     def weights_hash(self, settings: EngineSettings = EngineSettings()) -> str:  # noqa: B008  immutable
         """SHA-256 of how the shot is fitted, and of the motion's weights. Raises KairosError for what is not there."""
-        plan = Plan.of(settings.options)
+        plan = _plan(settings)
         motion = self._moving(plan).weights_hash(self._inner(plan, settings))
         return digest({**plan.facts(), "weights": motion})
 
     def settle(self, shot: ShotView, settings: EngineSettings) -> EngineSettings:
         """The settings with the motion's scale made certain. Raises KairosError where that engine cannot run."""
-        plan = Plan.of(settings.options)
+        plan = _plan(settings)
         return replace(settings, scale=self._moving(plan).settle(shot, self._inner(plan, settings)).scale)
 
     def open(self, shot: ShotView, settings: EngineSettings, listener: Listener) -> Session:
@@ -60,12 +61,12 @@ class SirenEngine:
         The listener is told twice a second and may raise Cancelled: what is fitted so far is gone on with next time.
 
         Raises:
-            BadRequest: an option that cannot be, or a precision that is not fp32.
+            BadRequest: an option that cannot be, or another precision.
             KairosError: the motion's engine cannot run, or the cache cannot be written.
         """
-        if settings.precision != "fp32":
-            raise BadRequest(f"siren cannot compute in {settings.precision}.", "Use --precision auto.")
-        plan = Plan.of(settings.options)
+        if settings.precision not in self.card.precisions:
+            raise BadRequest(f"siren cannot compute in {settings.precision}.", "Use --precision auto or bf16.")
+        plan = _plan(settings)
         moving = self._moving(plan).open(shot, self._inner(plan, settings), listener)
         looked = Looked(listener, shot.count)
         known = scenes(shot, looked) if settings.scenes is None else settings.scenes
@@ -83,5 +84,11 @@ class SirenEngine:
 
     def _inner(self, plan: Plan, settings: EngineSettings) -> EngineSettings:
         """Settings of the engine of the motion: what it knows of the options, and none of a field's."""
-        known = self._moving(plan).card.parameters
-        return replace(settings, options={name: value for name, value in settings.options.items() if name in known})
+        card = self._moving(plan).card
+        options = {name: value for name, value in settings.options.items() if name in card.parameters}
+        precision = settings.precision if settings.precision in card.precisions else "fp32"
+        return replace(settings, options=options, precision=precision)
+
+
+def _plan(settings: EngineSettings) -> Plan:
+    return replace(Plan.of(settings.options), half=settings.precision == "bf16")

@@ -52,11 +52,22 @@ class Sines(nn.Module):
         depth: layers after the first.
         omega: of all layers.
         features: the inputs are learned features, not coordinates: the first layer begins like the others.
+        half: products between hidden layers are made in bfloat16. These take sines and answer with a fraction of a
+            turn; coordinates, phases, sines and colours stay float32.
     """
 
-    def __init__(self, inputs: int, outputs: int, width: int, depth: int, omega: float, features: bool = False) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        width: int,
+        depth: int,
+        omega: float,
+        features: bool = False,
+        half: bool = False,
+    ) -> None:
         super().__init__()
-        self.omega = omega
+        self.omega, self._half = omega, half
         sides = [inputs, *[width] * (depth + 1)]
         self.waves = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sides, sides[1:]))
         self.last = nn.Linear(width, outputs)
@@ -68,18 +79,27 @@ class Sines(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """(N, outputs) of (N, inputs)."""
-        for layer in self.waves:
-            points = torch.sin(self.omega * layer(points))
+        for index in range(len(self.waves)):
+            points = torch.sin(self.omega * self._product(index, points, biased=True))
         values: Tensor = self.last(points)
         return values
 
     def along(self, points: Tensor, way: Tensor) -> Tuple[Tensor, Tensor]:
         """Values and their derivatives along ``way``, both (N, outputs), of two (N, inputs)."""
-        for layer in self.waves:
-            assert isinstance(layer, nn.Linear)
-            phase = self.omega * layer(points)
-            points, way = torch.sin(phase), torch.cos(phase) * (self.omega * F.linear(way, layer.weight))
+        for index in range(len(self.waves)):
+            phase = self.omega * self._product(index, points, biased=True)
+            way = torch.cos(phase) * (self.omega * self._product(index, way, biased=False))
+            points = torch.sin(phase)
         return self.last(points), F.linear(way, self.last.weight)
+
+    def _product(self, index: int, values: Tensor, biased: bool) -> Tensor:
+        layer = self.waves[index]
+        assert isinstance(layer, nn.Linear)
+        bias = layer.bias if biased else None
+        if not (self._half and index):
+            return F.linear(values, layer.weight, bias)
+        product = F.linear(values.bfloat16(), layer.weight.bfloat16()).to(values.dtype)
+        return product if bias is None else product + bias
 
 
 class SirenField(nn.Module):
@@ -89,11 +109,12 @@ class SirenField(nn.Module):
         width: of every layer.
         depth: sine layers after the first.
         omega: frequency, of all layers.
+        half: see :class:`Sines`.
     """
 
-    def __init__(self, width: int = 256, depth: int = 3, omega: float = 30.0) -> None:
+    def __init__(self, width: int = 256, depth: int = 3, omega: float = 30.0, half: bool = False) -> None:
         super().__init__()
-        self.sines = Sines(3, 3, width, depth, omega)
+        self.sines = Sines(3, 3, width, depth, omega, half=half)
         self._rate = _RATE * min(1.0, WIDE / width) ** _SLOWER
 
     def forward(self, points: Tensor) -> Tensor:
@@ -124,6 +145,7 @@ class GridField(nn.Module):
         pace: of t from frame to frame.
         motion: usual between two frames, pixels: it sets the distance of a grid's planes.
         width, depth: of the network.
+        half: see :class:`Sines`: where the network has layers after the first.
     """
 
     def __init__(
@@ -134,11 +156,12 @@ class GridField(nn.Module):
         motion: float,
         width: int = 32,
         depth: int = 0,
+        half: bool = False,
     ) -> None:
         super().__init__()
         later = min(max(2.0 ** round(math.log2(_LATER / max(motion, 0.1))), _CLOSEST), _FURTHEST)
         self.levels = nn.ModuleList(_Level(size, frames, pace, cell, min(1.0, later * cell)) for cell in CELLS)
-        self.head = Sines(FEATURES * len(CELLS), 3, width, depth, 1.0, features=True)
+        self.head = Sines(FEATURES * len(CELLS), 3, width, depth, 1.0, features=True, half=half)
 
     def forward(self, points: Tensor) -> Tensor:
         """(N, 3) colours of (N, 3) points; the quicker, the fewer different times they have."""

@@ -69,6 +69,7 @@ class Plan:
         motion: id of the engine that finds the motion.
         batch: points per step; 0 chooses by the clip's size.
         seed: of the network's beginning and of every draw.
+        half: products between hidden layers are made in bfloat16.
     """
 
     field: str = "siren"
@@ -86,6 +87,7 @@ class Plan:
     motion: str = "classic"
     batch: int = 0
     seed: int = 0
+    half: bool = False
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Plan:
@@ -156,9 +158,11 @@ class Plan:
             torch.manual_seed(self.seed)
             field: Field
             if self.field == "grid":
-                field = GridField(size, frames, self.constraint.pace_of(frames), motion, self.width, self.depth)
+                field = GridField(
+                    size, frames, self.constraint.pace_of(frames), motion, self.width, self.depth, self.half
+                )
             else:
-                field = SirenField(self.width, self.depth, self.omega)
+                field = SirenField(self.width, self.depth, self.omega, self.half)
         return field.to(device)
 
 
