@@ -33,7 +33,7 @@ EXAMPLES: Mapping[str, Dict[str, Any]] = {
     for architecture in ARCHITECTURES
     if architecture.id in {engine.card.id for engine in engines() if isinstance(engine, PublishedEngine)}
 }
-"""Hyper-parameters of one network of each architecture that an engine of its own runs, the smallest where there are several."""
+"""Hyper-parameters of one network of each architecture that has an engine of its own, of several the smallest."""
 
 FLOWS: Mapping[str, Dict[str, Any]] = {
     "raft": {"variant": "raft-small", "large": False},
