@@ -137,6 +137,8 @@ def in_full(row: Mapping[str, Any]) -> str:
     lines += [f"{words}: {_yes(row[key])}" for key, words in _FACTS]
     lines += [f"precision: {', '.join(row['precisions'])}"]
     lines += [f"{option}: {meaning}" for option, meaning in row["parameters"].items()]
+    if row["weights"]:
+        lines.append(f"yours: {', '.join(row['weights'])}; kairos weights list tells their terms")
     for each in row["measured"]:
         name = f"{each['weights']}: " if each["weights"] else ""
         first, further, memory = _figures(each)

@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterator, List
 import numpy as np
 import pytest
 
+from kairos.bench.untrained import keep
 from kairos.engines import engine
 from kairos.engines.hierarchical import engine as module
 from kairos.engines.hierarchical.architecture import plugged_values
@@ -21,7 +22,7 @@ from support import made
 from support.exr import read_exr
 from support.jobs import Ran, kairos, retime
 from support.made import Clip
-from support.untrained import keep, keep_hierarchy
+from support.untrained import keep_hierarchy
 
 
 @pytest.fixture(autouse=True)

@@ -116,7 +116,9 @@ class HierarchicalEngine:
         if scale is None:
             large = min(shot.size) >= LARGE
             scale = 0.5 if large and plugged_of(record, shot.device, _precision(settings)).scales else 1.0
-        return replace(settings, scale=scale, options={**settings.options, BASE: record.name, "weights": ""})
+        return replace(
+            settings, scale=scale, options={**settings.options, BASE: base_of(record), "weights": record.name}
+        )
 
     def open(self, shot: ShotView, settings: EngineSettings, listener: Listener) -> Session:
         """A session on the shot.

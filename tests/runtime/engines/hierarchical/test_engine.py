@@ -67,7 +67,7 @@ def same(first: Inbetween, second: Inbetween) -> bool:
 # Nothing at first.
 
 
-@pytest.mark.parametrize("given", [{}, {"scale": 0.5}, {"tta": True}], ids=str)
+@pytest.mark.parametrize("given", [{}, {"scale": 0.5}, {"tta": True}, {"motion": "gimm"}], ids=str)
 def test_untrained_it_answers_to_the_bit_what_swift_answers_with_the_same_regions(
     given: Any, files: Tuple[Path, Path]
 ) -> None:

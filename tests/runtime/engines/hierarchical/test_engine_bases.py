@@ -101,12 +101,15 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> List[Any]:
 # Answers.
 
 
-@pytest.mark.parametrize("base", ["ifrnet", "rife", "amt", "ema"])
-def test_untrained_each_base_answers_what_it_answers_alone(base: str, store: Store) -> None:
+@pytest.mark.parametrize(
+    ("base", "given"),
+    [("ifrnet", {}), ("rife", {}), ("amt", {}), ("ema", {}), ("ifrnet", {"motion": "gimm"}), ("rife", {"scale": 0.5})],
+)
+def test_untrained_each_base_answers_what_it_answers_alone(base: str, given: Dict[str, Any], store: Store) -> None:
     network, view = made(base), shot()
     kept(store, network, "mine", base)
     keep_tensors(store, base, VALUES[base], network.base.state_dict(), "alone")
-    (ours,), (alone,) = answers(view, 0.5, base=base), answers(view, 0.5, id=base)
+    (ours,), (alone,) = answers(view, 0.5, base=base, **given), answers(view, 0.5, id=base, **given)
     for name in ("flow_to_0", "flow_to_1", "blend", "occlusion_0", "confidence"):
         assert torch.equal(getattr(ours, name), getattr(alone, name)), name
     assert (ours.image is None) == (alone.image is None) == (base != "amt")
@@ -208,7 +211,7 @@ def test_a_file_that_is_added_is_chosen_by_its_base_or_its_name(store: Store, tm
     hierarchical = engine("hierarchical")
     assert {hierarchical.weights_hash(EngineSettings(options=way)) for way in ways} == {record.sha256}
     settled = hierarchical.settle(shot(), EngineSettings(options={"base": "rife"}))
-    assert settled.options["base"] == "other" and settled.scale == 1.0
+    assert settled.options == {"base": "rife", "weights": "other"} and settled.scale == 1.0
     assert [each.name for each in hierarchical.records()] == ["hierarchical-ifrnet", "other"]
 
 
