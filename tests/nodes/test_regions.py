@@ -61,3 +61,8 @@ def test_files_are_seen_from_the_hosts_folder(tmp_path: Path, monkeypatch: pytes
     assert from_here("mattes:ids.####.exr:hero") == f"mattes:{place}:hero"
     assert from_here("crypto:Asset=a/b") == "crypto:Asset=a/b"
     assert from_here("objectId") == "objectId"
+
+
+def test_none_says_that_all_is_one() -> None:
+    assert parse_regions(" none ") == RegionSource("none") and from_here("none") == "none"
+    assert parse_regions("ids:none") == RegionSource("layers", "none", "ids"), "a layer of that name is still to be had"

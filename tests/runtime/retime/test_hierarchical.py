@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kairos.bench.untrained import keep
+from kairos.cli import export
 from kairos.engines import engine
 from kairos.engines.hierarchical import engine as module
 from kairos.engines.hierarchical.architecture import plugged_values
@@ -119,6 +120,13 @@ def test_a_job_on_ifrnet_takes_weights_of_the_users_and_goes_on_by_either_name(c
     assert len(retime(clip, tmp_path / "out", base="mine", **job).outcome.skipped) == 5
     with pytest.raises(BadRequest, match="other settings"):
         retime(clip, tmp_path / "out", **job)
+
+
+def test_it_is_not_exported_as_regions_would_be_lost(tmp_path: Path) -> None:
+    values = plugged_values("ifrnet", {"variant": "ifrnet", "widths": [8, 8, 12, 16], "kernel": 3, "side": 8})
+    keep(Store(tmp_path / "weights"), "hierarchical", values, "mine")
+    with pytest.raises(BadRequest, match=r"hierarchical has no network to export.*swift, film"):
+        export.found("hierarchical", None)
 
 
 def test_missing_weights_stop_the_job_in_one_line(clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
