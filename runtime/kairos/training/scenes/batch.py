@@ -25,6 +25,7 @@ class Switches:
 
     Attributes:
         photographs: scikit-image's pictures among the textures. This one changes what else is drawn.
+        acceleration: of things and camera, and the camera's shake: what two frames cannot show.
         films: transparent and additive layers; shadows; shutter: motion blur; grain; brightness: changes between
             frames; highlights: glints above white.
     """
@@ -36,6 +37,7 @@ class Switches:
     grain: bool = True
     brightness: bool = True
     highlights: bool = True
+    acceleration: bool = True
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,9 @@ class Scenes:
             raise ValueError(f"scene {index} does not exist: scenes count from 0")
         if index not in self._drawn:
             rng = np.random.default_rng([self.seed, 0x5CE7E, index])
-            drawn = draw_scene(rng, self._bank, self.height, self.width, self.reach, self.device)
+            drawn = draw_scene(
+                rng, self._bank, self.height, self.width, self.reach, self.device, not self.switches.acceleration
+            )
             self._drawn[index] = self._switched(drawn)
             while len(self._drawn) > REMEMBERED:
                 self._drawn.popitem(last=False)
