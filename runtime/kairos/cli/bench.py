@@ -136,6 +136,9 @@ def motion(
         typer.Option("--out", metavar="FOLDER", help="For motion.png, a plot, paths.png, and paths of the clips."),
     ] = None,
     engine: Engines = None,
+    cost: Annotated[
+        int, typer.Option("--cost", help="So many pairs of every clip are timed at 1280x720, without and with GIMM.")
+    ] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
 ) -> None:
     """Motion at any time between two frames: straight, carried forward, quadratic, and GIMM's, against the truth."""
@@ -145,6 +148,7 @@ def motion(
     from kairos.bench.motion import motion as measure
     from kairos.bench.motion import plain_scenes
     from kairos.bench.motion_clips import ENGINES, NAMES, measure_clips, render_clips
+    from kairos.bench.motion_cost import measure_cost, render_cost
     from kairos.bench.motion_methods import gimm_weights
     from kairos.bench.motion_report import draw_plot, render
     from kairos.bench.trajectories import draw, trajectories
@@ -162,7 +166,9 @@ def motion(
             most = max(report.chosen, key=lambda scene: scene[1])[0]
             supply = plain_scenes(width, height, str(where))
             draw(trajectories(supply, most, flows, gimm_weights(weights, where)), out / "paths.png")
-    if root is not None:
+    if root is not None and cost:
+        print(render_cost(measure_cost(root, NAMES, 1280, 720, cost, listener=told)))
+    elif root is not None:
         print(render_clips(measure_clips(root, engine or ENGINES, listener=told)))
         for clip in (clip for clip in CLIPS if out is not None and clip.name in NAMES):
             found = clip_trajectories(clip.load(root))

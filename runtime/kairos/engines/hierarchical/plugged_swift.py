@@ -26,8 +26,8 @@ CELL = 16
 _INPUTS = 48
 """Channels of the coarse features."""
 
-_LITTLE = 1e-3
-"""Weight of a cell that lies apart from a pixel, or shows another object."""
+_APART, _ANOTHER = 1e-3, 1e-6
+"""Weights of a cell that lies a whole cell from a pixel, and of one that shows another object."""
 
 Labels = Tuple[Tensor, Tensor]
 """Label maps of both frames, or at cells and at pixels."""
@@ -166,9 +166,9 @@ def told_to_pixels(planes: Tensor, size: Tuple[int, int], stride: int, around: O
         for across in (0, 1):
             row, column = y.floor() + down, x.floor() + across
             # Even the cell that has no share of a pixel has a little, for where no other is of its own label.
-            near = ((1 - (y - row).abs())[:, None] * (1 - (x - column).abs())).clamp(min=_LITTLE)
+            near = ((1 - (y - row).abs())[:, None] * (1 - (x - column).abs())).clamp(min=_APART)
             here = row.clamp(0, rows - 1).long()[:, None], column.clamp(0, columns - 1).long()
             same = (around[0][:, here[0], here[1]] == around[1])[:, None]
-            weight = near * torch.where(same, 1.0, _LITTLE)
+            weight = near * torch.where(same, 1.0, _ANOTHER)
             total, weights = total + planes[:, :, here[0], here[1]] * weight, weights + weight
     return total / weights
