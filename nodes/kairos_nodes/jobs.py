@@ -83,6 +83,7 @@ class RetimeJob(Job):
     precision: str = "auto"
     scale: str = "auto"
     weights: str = ""
+    base: str = "swift"
     flow: str = "own"
     motion: str = "own"
     field: str = "grid"
@@ -142,6 +143,7 @@ class VectorsJob(Job):
     precision: str = "auto"
     scale: str = "auto"
     weights: str = ""
+    base: str = "swift"
     flow: str = "own"
     tta: bool = False
     tile: str = "auto"
@@ -181,6 +183,7 @@ class InbetweenJob(Job):
     precision: str = "auto"
     scale: str = "auto"
     weights: str = ""
+    base: str = "swift"
     flow: str = "own"
     motion: str = "own"
     field: str = "grid"

@@ -228,10 +228,23 @@ _TABLE = (
         "weights",
         "path",
         "Weights",
-        "Weights of the engine: a name that kairos weights list shows, or for swift a file, for instance the one that "
-        "kairos adapt made for this shot.",
+        "Weights of the engine: a name that kairos weights list shows, or for swift and hierarchical a file, such as "
+        "the one that kairos adapt made of swift for this shot.",
         "--weights",
         "",
+        jobs=JOBS,
+    ),
+    Parameter(
+        "base",
+        "choice",
+        "Base",
+        "What the engine hierarchical guides by regions: Kairos' own network, or a published one with weights that you "
+        "have added, by its kind or by their name.",
+        "--base",
+        "swift",
+        choices=("swift", "ifrnet", "rife", "amt", "ema"),
+        accepts=r"[a-z0-9][a-z0-9._-]{0,63}",
+        form="NAME",
         jobs=JOBS,
     ),
     Parameter(
@@ -419,7 +432,7 @@ _TABLE = (
         "text",
         "Regions",
         "Objects that motion keeps whole: an ID layer or mattes of the plate or of a sequence, crypto:LAYER=names, "
-        'auto, or tags:"dog. person.".',
+        'auto, tags:"dog. person.", or none. The engine hierarchical takes auto by itself.',
         "--regions",
         "",
         jobs=JOBS,

@@ -16,7 +16,7 @@ FURTHEST = 1000
 """Steps of layer order in front of and behind the rest."""
 
 _READINGS = ("ids", "mattes")
-_FORMS = 'FILE####.exr:LAYER, a layer of the plate, crypto:LAYER=name,name;name, auto, or tags:"dog. person."'
+_FORMS = 'FILE####.exr:LAYER, a layer of the plate, crypto:LAYER=name,name;name, auto, tags:"dog. person.", or none'
 _DOES = "retime, hold, front, back or a whole number"
 _FILE = re.compile(r"[/\\#@%]|\$F|\.(exr|sxr|mxr|png|tiff?|dpx|jpe?g|tga|mov|mp4|mkv)$", re.IGNORECASE)
 _TAGS = 64
@@ -27,8 +27,8 @@ class RegionSource:
     """Where a shot's objects come from.
 
     Attributes:
-        kind: ``layers`` (an ID layer or mattes), ``crypto`` (Cryptomatte), ``auto`` (what moves apart) or ``tags``
-            (what open-world models find).
+        kind: ``layers`` (an ID layer or mattes), ``crypto`` (Cryptomatte), ``auto`` (what moves apart), ``tags``
+            (what open-world models find) or ``none`` (all is one).
         place: of layers and Cryptomatte: a layer of the plate, a file, or ``FILE:LAYER``; empty for the only one.
         reading: of layers: ``ids`` or ``mattes``; empty recognises which of them they are.
         objects: of Cryptomatte: the names that make up each object; empty takes every name as one.
@@ -63,8 +63,8 @@ def parse_regions(text: str) -> RegionSource:
     """
     stripped = text.strip()
     head, colon, tail = stripped.partition(":")
-    if stripped == "auto":
-        return RegionSource("auto")
+    if stripped in ("auto", "none"):
+        return RegionSource(stripped)
     if colon and head == "tags":
         return RegionSource("tags", tags=_tags(tail))
     if colon and head == "crypto":

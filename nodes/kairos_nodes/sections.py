@@ -31,6 +31,7 @@ SECTIONS: Mapping[str, Tuple[str, ...]] = {
         "precision",
         "scale",
         "weights",
+        "base",
         "flow",
         "motion",
         "field",

@@ -113,6 +113,8 @@ def test_a_retime_needs_exactly_one_timing() -> None:
         ("channels", "rgba,depth", "rgba,depth"),
         ("compression", "dwaa:45", "dwaa:45"),
         ("masks", "yes", True),
+        ("base", "ifrnet", "ifrnet"),
+        ("base", "my-ifrnet", "my-ifrnet"),
         ("flow", "raft:raft-small", "raft:raft-small"),
         ("motion", "gimm:mine", "gimm:mine"),
         ("field", "siren", "siren"),

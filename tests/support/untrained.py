@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Dict, Mapping
 
+import torch
+
 from kairos.bench.untrained import keep, keep_tensors
 from kairos.engines import engines
+from kairos.engines.adapters.engine import PublishedEngine
 from kairos.engines.architecture import shapes_of
 from kairos.engines.architectures import ARCHITECTURES
+from kairos.engines.hierarchical.loading import save_hierarchy
+from kairos.engines.hierarchical.plugged_swift import SwiftHierarchy
 from kairos.weights.store import Record, Store
 from support.parity import recipe_weights
 
@@ -26,9 +31,9 @@ _NARROW: Mapping[str, Dict[str, Any]] = {
 EXAMPLES: Mapping[str, Dict[str, Any]] = {
     architecture.id: _NARROW.get(architecture.id) or dict(next(iter(architecture.variants.values())))
     for architecture in ARCHITECTURES
-    if architecture.id in {engine.card.id for engine in engines()}
+    if architecture.id in {engine.card.id for engine in engines() if isinstance(engine, PublishedEngine)}
 }
-"""Hyper-parameters of one network of each architecture that an engine runs, the smallest where there are several."""
+"""Hyper-parameters of one network of each architecture that has an engine of its own, of several the smallest."""
 
 FLOWS: Mapping[str, Dict[str, Any]] = {
     "raft": {"variant": "raft-small", "large": False},
@@ -55,3 +60,13 @@ def keep_recipe(root: Path, id: str, recipe: str, name: str) -> Record:
 def keep_untrained(root: Path, id: str, name: str = "untrained", seed: int = 5, **values: Any) -> Record:
     """Puts seeded random weights of an architecture into the store."""
     return keep(Store(root), id, {**{**EXAMPLES, **FLOWS}[id], **values}, name, seed)
+
+
+def keep_hierarchy(path: Path, spread: float = 0.0, seed: int = 5) -> Path:
+    """Writes a plug-in for ``swift``: untrained, or with a last layer of random numbers, which no training made."""
+    torch.manual_seed(seed)
+    plugin = SwiftHierarchy()
+    if spread:
+        torch.nn.init.normal_(plugin.last.weight, std=spread)
+    save_hierarchy(path, plugin, {"made": "untrained"})
+    return path

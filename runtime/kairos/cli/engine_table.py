@@ -14,12 +14,14 @@ from rich.table import Table
 from kairos.bench.measured import LIMIT, SIZE, Cache, Subject, key_of, measure
 from kairos.bench.speed_report import GIB
 from kairos.engines import engine
+from kairos.engines.adapters.engine import PublishedEngine
 from kairos.errors import KairosError
 
 _WIDTH = 140
 """Columns of the table off a terminal."""
 
 HINT = "kairos engines --measure"
+_SHIPPED = "come with Kairos"
 
 _FACTS = (
     ("commercial", "commercial use"),
@@ -135,6 +137,8 @@ def in_full(row: Mapping[str, Any]) -> str:
     lines += [f"{words}: {_yes(row[key])}" for key, words in _FACTS]
     lines += [f"precision: {', '.join(row['precisions'])}"]
     lines += [f"{option}: {meaning}" for option, meaning in row["parameters"].items()]
+    if row["weights"]:
+        lines.append(f"yours: {', '.join(row['weights'])}; kairos weights list tells their terms")
     for each in row["measured"]:
         name = f"{each['weights']}: " if each["weights"] else ""
         first, further, memory = _figures(each)
@@ -155,19 +159,18 @@ def _subjects(row: Mapping[str, Any]) -> List[Subject]:
     if row["why_not"] or row["clip"]:
         return []
     known = engine(row["id"])
-    # Published engines know an order of their weights.
-    if hasattr(known, "records"):
-        return [Subject(row["id"], record.name) for record in known.records()]
-    return [Subject(row["id"])]
+    # Some know an order of weights that are the user's; published engines have no others.
+    own = [Subject(row["id"], record.name) for record in known.records()] if hasattr(known, "records") else []
+    return own if isinstance(known, PublishedEngine) else [Subject(row["id"]), *own]
 
 
 def _weights(row: Mapping[str, Any]) -> str:
     """Which were found, those first that are taken unasked."""
     if row["weights"]:
-        return ", ".join([each["weights"] for each in row["measured"]] or row["weights"])
+        return ", ".join([each["weights"] or _SHIPPED for each in row["measured"]] or row["weights"])
     if row["why_not"]:
         return "none, see below"
-    return "come with Kairos" if row["weights_licence"] else "none needed"
+    return _SHIPPED if row["weights_licence"] else "none needed"
 
 
 def _figures(measured: Mapping[str, Any]) -> Any:

@@ -70,7 +70,7 @@ def found(name: str, weights: Optional[str]) -> Tuple[nn.Module, Dict[str, str]]
     if name == "swift":
         return _swift(weights)
     architecture = next((each for each in ARCHITECTURES if each.id == name), None)
-    if architecture is None:
+    if architecture is None or name not in exportable():
         engine(name)
         raise BadRequest(f"{name} has no network to export.", f"Choose one of: {', '.join(exportable())}.")
     known = engine(name) if name != "raft" else None

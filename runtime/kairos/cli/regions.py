@@ -112,7 +112,8 @@ def write_regions(
     picture = sheet or Path(out).with_name(paths[0].stem.rstrip("0123456789").rstrip("._-") + ".png")
     _may_write([*paths, picture], shot, overwrite)
     found = open_regions(spec, "", shot, layout, config)
-    assert found is not None, "the default names objects"
+    if found is None:
+        raise BadRequest(f"--regions {spec!r} names no objects.", "Leave it out to find what moves apart.")
     plate = Plate(shot, layout, where, config, linear=False)
     listener(Event("planned", {"frames": len(shot), "skipped": 0, "engine": "regions", "device": str(where),
                                "layers": {CHANNEL: "id"}}))  # fmt: skip

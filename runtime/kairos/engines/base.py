@@ -30,6 +30,7 @@ class EngineCard:
         precisions: of ``fp32``, ``fp16``, ``bf16``.
         tiles: works in tiles that leave no trace (``EngineSettings.tile``).
         regions: keeps the shot's objects apart (:meth:`ShotView.regions`).
+        wants_regions: where the artist names no objects, it wants those that are found by what moves apart.
         commercial: weights and code may be used commercially (``--engine auto`` takes no other).
         parameters: names and meanings of the engine's own options.
     """
@@ -47,6 +48,7 @@ class EngineCard:
     precisions: Tuple[str, ...] = ("fp32",)
     tiles: bool = False
     regions: bool = False
+    wants_regions: bool = False
     commercial: bool = True
     parameters: Mapping[str, str] = field(default_factory=dict)
 

@@ -9,6 +9,7 @@ from kairos.engines.adapters.engine import published
 from kairos.engines.architectures import ARCHITECTURES
 from kairos.engines.base import Engine
 from kairos.engines.classic import ClassicEngine
+from kairos.engines.hierarchical.engine import HierarchicalEngine
 from kairos.engines.onnx import PREFIX, OnnxEngine
 from kairos.engines.siren import SirenEngine
 from kairos.engines.swift import SwiftEngine
@@ -17,6 +18,7 @@ from kairos.errors import BadRequest, EngineError
 _ENGINES: Tuple[Engine, ...] = (
     ClassicEngine(),
     SwiftEngine(),
+    HierarchicalEngine(),
     *published(ARCHITECTURES),
     SirenEngine(lambda id: engine(id)),
 )

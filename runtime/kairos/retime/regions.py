@@ -53,7 +53,7 @@ class Regions(Protocol):
 
 
 def open_regions(text: str, rules: str, shot: Footage, layout: Layout, config: ColorConfig) -> Optional[Regions]:
-    """What a job's ``--regions`` names; None where it names nothing.
+    """What a job's ``--regions`` names; None where it names nothing, or ``none``.
 
     Args:
         text: of ``--regions``.
@@ -66,7 +66,7 @@ def open_regions(text: str, rules: str, shot: Footage, layout: Layout, config: C
         BadRequest: there is no such layer, file or Cryptomatte name, or a rule names no object.
         FrameError: a sequence does not cover the plate's frames, or is of another shape.
     """
-    if not text:
+    if not text or parse_regions(text).kind == "none":
         if rules:
             raise BadRequest(f"--region-rules {rules}: the job has no objects.", "Say with --regions what they are.")
         return None

@@ -34,7 +34,7 @@ from .maker import FrameMaker, Look, Request
 from .outputs import MovieOutput, Output, SequenceOutput, SequencePattern, WriteSettings, is_movie
 from .paths import Paths
 from .plate import Plate
-from .settle import DEFAULT_RATE, output_rate, settle_device, settle_engine, settle_requests
+from .settle import DEFAULT_RATE, output_rate, settle_device, settle_engine, settle_regions, settle_requests
 from .structure import READ_AFTER, READ_BEFORE, Structure
 
 AHEAD = 2
@@ -156,8 +156,8 @@ class _Run:
         self.device = settle_device(job.device)
 
     def run(self) -> Outcome:
-        job, shot = self._job, self._shot
-        engine = engine_named(job.engine)
+        shot, engine = self._shot, engine_named(self._job.engine)
+        job = self._job = settle_regions(self._job, engine)
         asked = settle_engine(job, engine)
         layout = read_layout(shot, job.layer_policy, job.channels)
         requests = settle_requests(job, shot)
@@ -220,8 +220,9 @@ class _Run:
 
     def _digest(self, engine: Engine, settled: Mapping[str, EngineSettings], plate: Plate, write: WriteSettings) -> str:
         passive = {"input", "output", "range", "frames", "start", "device", "overwrite", "engine", "exposure", "json"}
-        # Tiles leave no trace; who finds the flow or bends the paths, and how a clip is fitted, is in the hashes below.
-        passive |= {"tile", "flow", "motion", "field", "fit"}
+        # Tiles leave no trace; who finds the flow, on which base, or bends the paths, and how a clip is fitted, is in
+        # the hashes below.
+        passive |= {"tile", "base", "flow", "motion", "field", "fit"}
         settings = {name: value for name, value in self._job.to_dict().items() if name not in passive}
         # Of the weights what they are counts, not where they lie.
         hashes = {engine.weights_hash(each) for each in settled.values()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
@@ -15,6 +16,7 @@ from kairos_nodes.jobs import RetimeJob
 from kairos_nodes.parameters import parse_fit
 from kairos_nodes.ranges import parse_frames
 from kairos_nodes.rational import exact, parse_rate
+from kairos_nodes.regions import parse_regions
 from kairos_nodes.timecode import Timecode, retimed
 from kairos_nodes.timing import TimeMap
 
@@ -97,6 +99,15 @@ def settle_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def settle_regions(job: RetimeJob, engine: Engine) -> RetimeJob:
+    """The job with its objects made certain: ``none`` becomes empty; an engine that wants objects and is told none
+    takes what moves apart, unless a matte tells the shot apart already.
+    """
+    if job.regions:
+        return replace(job, regions="") if parse_regions(job.regions).kind == "none" else job
+    return replace(job, regions="auto") if engine.card.wants_regions and not job.matte else job
+
+
 def settle_engine(job: RetimeJob, engine: Engine) -> EngineSettings:
     """How the job wants its engine to run.
 
@@ -104,8 +115,9 @@ def settle_engine(job: RetimeJob, engine: Engine) -> EngineSettings:
         BadRequest: a knob that this engine does not have.
     """
     flow, motion = ("" if told == "own" else told for told in (job.flow, job.motion))
-    field = "" if job.field == "grid" else job.field
-    knobs = {"flow": flow, "motion": motion, "weights": job.weights, "field": field, "fit": job.fit, "tta": job.tta}
+    field, base = "" if job.field == "grid" else job.field, "" if job.base == "swift" else job.base
+    knobs: Dict[str, Any] = {"flow": flow, "motion": motion, "weights": job.weights, "base": base}
+    knobs.update(field=field, fit=job.fit, tta=job.tta)
     options: Dict[str, Any] = {name: value for name, value in knobs.items() if value}
     for name in options:
         if name not in engine.card.parameters:
@@ -124,7 +136,7 @@ def settle_engine(job: RetimeJob, engine: Engine) -> EngineSettings:
     if job.regions and not engine.card.regions:
         apart = [each.card.id for each in engines() if each.card.regions]
         raise BadRequest(
-            f"{engine.card.id} cannot keep objects apart: --regions is for {' and '.join(apart)}.",
+            f"{engine.card.id} cannot keep objects apart: --regions is for {', '.join(apart[:-1])} and {apart[-1]}.",
             f"Use {' or '.join(f'--engine {id}' for id in apart)}.",
         )
     for name, value in parse_fit(options.pop("fit", "")).items():

@@ -9,9 +9,12 @@ from typing import Any, Dict
 import pytest
 
 from kairos.bench.measured import Cache, Measurement, Subject, key_of
+from kairos.bench.untrained import keep
 from kairos.cli.app import run
+from kairos.engines.hierarchical import engine as hierarchical
+from kairos.engines.hierarchical.architecture import plugged_values
 from kairos.weights.store import Store
-from support.untrained import keep_untrained
+from support.untrained import keep_hierarchy, keep_untrained
 
 GIB = 1 << 30
 
@@ -90,6 +93,19 @@ def test_a_figure_of_another_torch_is_told_as_outdated(
     text = printed(capsys)
     assert "1.50" not in text and line_of(text, "ifrnet").split()[-1] == "outdated"
     assert "Outdated: measured with torch 1.13.0." in text
+
+
+def test_an_engine_whose_weights_come_with_kairos_tells_of_the_users_besides(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = plugged_values("ifrnet", {"variant": "ifrnet", "widths": [8, 8, 12, 16], "kernel": 3, "side": 8})
+    keep(Store(), "hierarchical", values, "mine")
+    monkeypatch.setattr(hierarchical, "SHIPPED", keep_hierarchy(here / "plugin.safetensors"))
+    text = printed(capsys, "hierarchical")
+    assert "base: swift (default), ifrnet, rife, amt, ema" in text and "yours: mine" in text
+    assert "weights Apache-2.0 on swift; on another base those of its weights" in text
+    rows: Dict[str, Any] = {row["id"]: row for row in json.loads(printed(capsys, "--json"))}
+    assert [each["weights"] for each in rows["hierarchical"]["measured"]] == ["", "mine"]
 
 
 def test_one_engine_in_full_has_the_figures_of_all_its_weights(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -120,7 +120,8 @@ def test_weights_of_gimm_that_are_not_there_are_named(store: Path) -> None:
 @pytest.mark.parametrize("id", ["film", "amt", "gimm-vfi"])
 def test_painters_refuse_other_paths(store: Path, tmp_path: Path, id: str) -> None:
     clip = made.pan(tmp_path / "plate", frames=2, size=(48, 64))
-    wanted = f"{id} decides on its paths itself: --motion is for classic, swift, rife, ifrnet, ema and siren"
+    others = "classic, swift, hierarchical, rife, ifrnet, ema and siren"
+    wanted = f"{id} decides on its paths itself: --motion is for {others}"
     with pytest.raises(BadRequest, match=wanted):
         retime(clip, tmp_path / "out", between=1, engine=id, motion="gimm")
 

@@ -15,6 +15,7 @@ from kairos.engines import engine, engines
 from kairos.engines.adapters.engine import PublishedEngine
 from kairos.engines.adapters.session import NetworkSession, Way
 from kairos.engines.base import EngineSettings, Pair, Session
+from kairos.engines.hierarchical import engine as hierarchical
 from kairos.engines.siren import plan
 from kairos.errors import BadRequest, EngineError
 from kairos.motion.compose import compose
@@ -26,7 +27,7 @@ from support.exr import read_exr
 from support.jobs import frame_at, retime
 from support.layered import DEPTHS, layered
 from support.scenes import MemoryShot, grid, plate, texture
-from support.untrained import EXAMPLES, RECIPES, keep_recipe, keep_untrained
+from support.untrained import EXAMPLES, RECIPES, keep_hierarchy, keep_recipe, keep_untrained
 
 ALL = [each.card.id for each in engines()]
 PUBLISHED = [each.card.id for each in engines() if isinstance(each, PublishedEngine)]
@@ -45,6 +46,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Any:
         # What is fitted to the shot is as untrained as the networks: a moment's fit.
         patch.setenv("KAIROS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(plan, "STEPS", {"siren": 10, "grid": 10})
+        # Nor is the plug-in trained, but its answer is not nothing.
+        patch.setattr(hierarchical, "SHIPPED", keep_hierarchy(root / "plugin", spread=0.02))
         yield root
 
 

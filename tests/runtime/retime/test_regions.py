@@ -234,7 +234,9 @@ def test_a_shot_is_told_apart_by_a_matte_or_by_regions(tmp_path: Path) -> None:
 def test_an_engine_that_keeps_no_objects_apart_says_which_do(tmp_path: Path) -> None:
     clip = made.pan(tmp_path / "plate", frames=2, size=SIZE)
     spec = beside(tmp_path / "ids", ids({1: 1}))
-    with pytest.raises(BadRequest, match=r"siren cannot keep objects apart: --regions is for classic and swift"):
+    with pytest.raises(
+        BadRequest, match=r"siren cannot keep objects apart: --regions is for classic, swift and hierarchical"
+    ):
         retime(clip, tmp_path / "out", speed=0.5, regions=spec, engine="siren")
 
 

@@ -18,7 +18,7 @@ from kairos.errors import BadRequest
 from kairos.events import Listener
 from kairos.weights.store import Record
 
-_LARGE = 1440
+LARGE = 1440
 """Rows or columns of the shorter side from which on ``--scale auto`` seeks motion at half the size."""
 
 
@@ -35,7 +35,7 @@ class Traits:
     formula: bool = False
 
 
-_TRAITS: Mapping[str, Traits] = {
+TRAITS: Mapping[str, Traits] = {
     "film": Traits(paints=True, formula=True),
     "rife": Traits(),
     "ifrnet": Traits(),
@@ -97,7 +97,7 @@ class PublishedEngine:
         options = {**settings.options, "weights": record.name}
         scale = settings.scale
         if scale is None:
-            scale = 0.5 if min(shot.size) >= _LARGE and self._scales(record) else 1.0
+            scale = 0.5 if min(shot.size) >= LARGE and self._scales(record) else 1.0
         return replace(settings, scale=scale, options=options)
 
     def open(self, shot: ShotView, settings: EngineSettings, listener: Listener) -> Session:
@@ -134,4 +134,4 @@ class PublishedEngine:
 
 def published(architectures: Tuple[Architecture, ...]) -> Tuple[PublishedEngine, ...]:
     """The engines of those architectures that go between frames."""
-    return tuple(PublishedEngine(each, _TRAITS[each.id]) for each in architectures if each.id in _TRAITS)
+    return tuple(PublishedEngine(each, TRAITS[each.id]) for each in architectures if each.id in TRAITS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
-from typing import Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Iterator, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -84,14 +84,26 @@ class MattedSession:
 
     The network is asked once for each layer, and once more for the whole by painters, whose picture stays as it is: the
     matte keeps apart the motion by which the other layers move.
+
+    Args:
+        shot: the view.
+        network: with its weights.
+        way: it is used in.
+        make: how a session on one layer, or on the whole, is made.
     """
 
-    def __init__(self, shot: ShotView, network: PublishedNetwork, way: Way) -> None:
+    def __init__(
+        self,
+        shot: ShotView,
+        network: PublishedNetwork,
+        way: Way,
+        make: Callable[[ShotView, PublishedNetwork, Way], NetworkSession] = NetworkSession,
+    ) -> None:
         self._shot, self._paints = shot, way.paints
-        self._whole = NetworkSession(shot, network, way)
+        self._whole = make(shot, network, way)
         self._views = LayerView(shot, False), LayerView(shot, True)
         by_motion = replace(way, paints=False)
-        self._layers = [NetworkSession(view, network, by_motion) for view in self._views]
+        self._layers = [make(view, network, by_motion) for view in self._views]
         self._known: OrderedDict[Tuple[int, int], Optional[Tuple[Tensor, Tensor]]] = OrderedDict()
 
     def at(self, pair: Pair, times: Sequence[float]) -> Iterator[Inbetween]:

@@ -49,14 +49,23 @@ class Way:
 
 
 @dataclass(frozen=True)
-class _Frame:
-    """A source, or a picture the network painted between: the way from it to both sources."""
+class Picture:
+    """A source, or a picture the network painted between.
+
+    Attributes:
+        time: in the pair.
+        proxy: (3, H, W).
+        position: of a source; None of what was painted.
+        pair: that it belongs to.
+        to_0, to_1: (2, H, W) the way to both sources; None of a source.
+    """
 
     time: Fraction
     proxy: Tensor
     position: Optional[int]
-    to_0: Optional[Tensor]
-    to_1: Optional[Tensor]
+    pair: Pair
+    to_0: Optional[Tensor] = None
+    to_1: Optional[Tensor] = None
 
 
 class NetworkSession:
@@ -129,11 +138,11 @@ class NetworkSession:
     def _finding(self, pair: Pair, time: float) -> Finding:
         exact = Fraction(time)
         if self._network.any_time:
-            return self._direct(self._source(pair.first, 0), self._source(pair.second, 1), time)
+            return self._direct(*self._sources(pair), time)
         if exact.denominator <= 1 << DEEPEST:
             return self._remembered(pair, exact)
         if self._way.formula:
-            return self._direct(self._source(pair.first, 0), self._source(pair.second, 1), time)
+            return self._direct(*self._sources(pair), time)
         steps = 1 << DEEPEST
         near = Fraction(min(max(round(exact * steps), 1), steps - 1), steps)
         return carried_on(self._remembered(pair, near), float(near), time)
@@ -142,23 +151,22 @@ class NetworkSession:
         """What was found at a time that others are made from."""
         key = (pair.first, pair.second, time)
         if key not in self._found:
-            first, second = self._source(pair.first, 0), self._source(pair.second, 1)
             if self._network.any_time:
-                found = self._direct(first, second, float(time))
+                found = self._direct(*self._sources(pair), float(time))
             else:
-                found = self._halved(pair, first, second, time)
+                found = self._halved(pair, *self._sources(pair), time)
             keep(self._found, key, found, DEEPEST + 1)
         self._found.move_to_end(key)
         return self._found[key]
 
-    def _halved(self, pair: Pair, before: _Frame, after: _Frame, time: Fraction) -> Finding:
+    def _halved(self, pair: Pair, before: Picture, after: Picture, time: Fraction) -> Finding:
         """The middle of the middle, until the time is reached; the way to the sources goes along all of them."""
         middle = (before.time + after.time) / 2
         if middle != time:
             # The middle on the way serves other times too.
             known = self._remembered(pair, middle)
             assert known.image is not None
-            between = _Frame(middle, known.image, None, known.flow_to_0, known.flow_to_1)
+            between = Picture(middle, known.image, None, pair, known.flow_to_0, known.flow_to_1)
             return self._halved(pair, *((before, between) if time < middle else (between, after)), time)
         found = self._direct(before, after, _MIDDLE)
         if before.to_0 is None and after.to_1 is None:
@@ -169,10 +177,11 @@ class NetworkSession:
         # Mask and residual are about the nearer pictures, not about the sources.
         return Finding(to_0, to_1, found.image)
 
-    def _source(self, position: int, time: int) -> _Frame:
-        return _Frame(Fraction(time), self._shot.proxy(position), position, None, None)
+    def _sources(self, pair: Pair) -> Tuple[Picture, Picture]:
+        first, second = (self._shot.proxy(position) for position in (pair.first, pair.second))
+        return Picture(Fraction(0), first, pair.first, pair), Picture(Fraction(1), second, pair.second, pair)
 
-    def _direct(self, first: _Frame, second: _Frame, time: float) -> Finding:
+    def _direct(self, first: Picture, second: Picture, time: float) -> Finding:
         """What the network says of two frames."""
         found = self._network.at(self._state(first, second), time)
         optional = (
@@ -184,19 +193,23 @@ class NetworkSession:
         height, width = self._shot.size
         return self._network.padding.crop(planes, height, width, self._way.scale)[0].float()
 
-    def _state(self, first: _Frame, second: _Frame) -> Any:
+    def _state(self, first: Picture, second: Picture) -> Any:
         if first.position is None or second.position is None:
-            return self._network.prepare(self._look(first), self._look(second), self._way.scale)
+            return self._prepared(first, second)
         key = (first.position, second.position)
         if key not in self._states:
             # Frames are asked for in order, so one pair is enough; all pairs of two frames' places fill gigabytes.
             while len(self._states) > self._beside // 2:
                 self._states.popitem(last=False)
-            self._states[key] = self._network.prepare(self._look(first), self._look(second), self._way.scale)
+            self._states[key] = self._prepared(first, second)
         self._states.move_to_end(key)
         return self._states[key]
 
-    def _look(self, frame: _Frame) -> Any:
+    def _prepared(self, first: Picture, second: Picture) -> Any:
+        """What the network prepares of two pictures."""
+        return self._network.prepare(self._look(first), self._look(second), self._way.scale)
+
+    def _look(self, frame: Picture) -> Any:
         padded = self._network.padding.pad
         if frame.position is None:
             return self._network.look(padded(frame.proxy[None], self._way.scale))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Optional
 
 import torch
 
@@ -14,7 +15,7 @@ from kairos.engines.gimm.option import CELL, MOTION, gimm_motion, motion_hash, m
 from kairos.engines.gimm.option import MEANING as MOTION_MEANING
 from kairos.engines.raft.motion import FLOW, MEANING, flow_hash, flow_record, raft_motion
 from kairos.engines.swift.ensemble import TURNS
-from kairos.engines.swift.estimator import classical
+from kairos.engines.swift.estimator import Hierarchy, classical
 from kairos.engines.swift.layers import MULTIPLE
 from kairos.engines.swift.loading import SHIPPED, load_network
 from kairos.engines.swift.network import Swift
@@ -84,6 +85,10 @@ class SwiftEngine:
             BadRequest: a precision or an option that the engine does not know, or weights that do not fit.
             KairosError: RAFT or GIMM is wanted and cannot run.
         """
+        return self.session(shot, settings)
+
+    def session(self, shot: ShotView, settings: EngineSettings, hierarchy: Optional[Hierarchy] = None) -> SwiftSession:
+        """The same, where something else may know more of the motion by the shot's objects. Same errors."""
         if settings.precision not in _DTYPES:
             raise BadRequest(f"swift cannot compute in {settings.precision}.", "Use --precision auto.")
         prior, record = settings.options.get("prior", "classical"), flow_record(settings.options)
@@ -98,7 +103,9 @@ class SwiftEngine:
         find = classical if record is None else raft_motion(record, shot.device, settings.precision, len(turns))
         # It tells the paths on half the frame's grid.
         mover = gimm_motion(settings.options, shot.device, settings.precision, CELL // 2)
-        return SwiftSession(shot, network, dtype, prior == "classical", scale, turns, settings.tile, find, mover)
+        return SwiftSession(
+            shot, network, dtype, prior == "classical", scale, turns, settings.tile, find, mover, hierarchy
+        )
 
 
 def _weights(settings: EngineSettings) -> Path:

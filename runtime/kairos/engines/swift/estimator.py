@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Hashable, Optional, Tuple
+from typing import Hashable, Optional, Protocol, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from kairos.engines.classic.motion import Found, Look
 from kairos.engines.classic.regions import Labels, better, labels_of
 from kairos.engines.swift.ensemble import TURNS, Turn, mean
 from kairos.engines.swift.meeting import padded
-from kairos.engines.swift.motion import FINE, Estimate, Features, levels_of
+from kairos.engines.swift.motion import FINE, Estimate, Features, Step, levels_of
 from kairos.engines.swift.network import Swift
 from kairos.engines.swift.prior import classical_prior
 from kairos.motion.tiling import resize, resize_flow
@@ -38,6 +38,19 @@ def classical(
     return classical_prior(first, second, regions)
 
 
+class Hierarchy(Protocol):
+    """Makes the motion at one scale better by what it knows of objects."""
+
+    def step(self, first: Features, second: Features, scale: float, regions: Optional[Tuple[Tensor, Tensor]]) -> Step:
+        """What is done at that scale for one pair.
+
+        Args:
+            first, second: of both pictures.
+            scale: part of the frame's size at which motion is found.
+            regions: label maps (H, W) int16 of the pictures, before their sides are made multiples; None: all is one.
+        """
+
+
 class SwiftEstimator:
     """Motion both ways between two proxies.
 
@@ -49,6 +62,7 @@ class SwiftEstimator:
         turns: ways of turning the picture over whose answers are averaged.
         tile: side of the tiles that a picture is worked on in, pixels, or None.
         prior: finds that prior.
+        hierarchy: is told the objects and the features of both pictures; None leaves the motion to the network.
     """
 
     def __init__(
@@ -60,8 +74,9 @@ class SwiftEstimator:
         turns: Tuple[Turn, ...] = TURNS[:1],
         tile: Optional[int] = None,
         prior: Finder = classical,
+        hierarchy: Optional[Hierarchy] = None,
     ) -> None:
-        self._network, self._dtype, self._prior = network, dtype, prior
+        self._network, self._dtype, self._prior, self._hierarchy = network, dtype, prior, hierarchy
         self._use_prior, self._scale, self._turns, self._tile = use_prior, scale, turns, tile
         self._features: OrderedDict[Tuple[int, Turn], Features] = OrderedDict()
 
@@ -88,7 +103,8 @@ class SwiftEstimator:
             keys = _key(first[0], turn), _key(second[0], turn)
             prior = padded(self._prior(one, two, keys, labels_of(*told)).to(one.device))
         features = self._features_of(first[0], turn, one), self._features_of(second[0], turn, two)
-        estimates, flow = self._network.motion(*features, prior, self._tile)
+        step = None if self._hierarchy is None else self._hierarchy.step(*features, self._scale, _maps(*told))
+        estimates, flow = self._network.motion(*features, prior, self._tile, step)
         flow, hidden = flow[..., :height, :width], hidden_of(estimates[-1])[..., :height, :width]
         if prior is not None and told[0] is not None and told[1] is not None:
             flow, hidden = _proved(flow, hidden, prior[..., :height, :width], (one, two), (told[0], told[1]))
@@ -123,6 +139,11 @@ def _proved(
             flow[side] = torch.where(wins, prior[side].float(), flow[side])
             hidden[side] = torch.where(wins, 0.0, hidden[side])
     return flow, hidden
+
+
+def _maps(first: Optional[Tensor], second: Optional[Tensor]) -> Optional[Tuple[Tensor, Tensor]]:
+    """Both label maps, int16; None where one is missing."""
+    return None if first is None or second is None else (first.to(torch.int16), second.to(torch.int16))
 
 
 def _small(look: Look, rows: int, columns: int) -> Look:

@@ -14,7 +14,7 @@ from kairos.engines.classic.midway import between, paths
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.session import ClassicSession, whole
 from kairos.engines.swift.ensemble import TURNS, Turn, mean_decision
-from kairos.engines.swift.estimator import SwiftEstimator, classical
+from kairos.engines.swift.estimator import Hierarchy, SwiftEstimator, classical
 from kairos.engines.swift.meeting import Told, arrival, decided, evidence, halved, told_hidden
 from kairos.engines.swift.network import Decision, Swift
 from kairos.motion.inbetween import Inbetween
@@ -39,8 +39,10 @@ class SwiftSession(ClassicSession):
         tile: Optional[int] = None,
         prior: Finder = classical,
         mover: Optional[Mover] = None,
+        hierarchy: Optional[Hierarchy] = None,
     ) -> None:
-        super().__init__(shot, SwiftEstimator(network, dtype, use_prior, scale, turns, tile, prior), mover)
+        estimate = SwiftEstimator(network, dtype, use_prior, scale, turns, tile, prior, hierarchy)
+        super().__init__(shot, estimate, mover)
         self._network, self._dtype, self._turns, self._tile = network, dtype, turns, tile
         self._halved: Optional[Tuple[PairMotion, PairMotion]] = None
 
