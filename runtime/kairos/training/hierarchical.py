@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from kairos.engines.files import file_hash
 from kairos.engines.hierarchical.blocks import PARTS
+from kairos.engines.hierarchical.cells import both_at_cells
 from kairos.engines.hierarchical.plugged_swift import SwiftHierarchy, level_of
 from kairos.engines.swift.loading import SHIPPED, load_network
 from kairos.engines.swift.motion import COARSE, Estimate, Features, Step, levels_of
 from kairos.engines.swift.network import Swift
-from kairos.motion.regions import at_cells, shared
 from kairos.training.corrupted import corrupted
 from kairos.training.losses import robust
 from kairos.training.scenes import VERSION, SceneBatch, Scenes
@@ -89,8 +89,8 @@ class Looked:
     def cells(self, labels: Labels) -> Labels:
         """Label maps of all scenes at the cells of that level."""
         size = self.first.coarse[self.level].shape[-2:]
-        pairs = [cells_of(one, two, (size[0], size[1])) for one, two in zip(*labels)]
-        return torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
+        first, second = zip(*(both_at_cells(one, two, (size[0], size[1])) for one, two in zip(*labels)))
+        return torch.cat(first), torch.cat(second)
 
 
 @dataclass(frozen=True)
@@ -190,12 +190,6 @@ def harmed(labels: Labels, draw: np.random.Generator, share: float) -> Labels:
         torch.stack([corrupted(each, dice) if bad else each for each, bad in zip(frame, suffers)]) for frame in labels
     )
     return first, second
-
-
-def cells_of(first: Tensor, second: Tensor, size: Tuple[int, int]) -> Tuple[Tensor, Tensor]:
-    """Both label maps (H, W) at so many cells (h, w); what either does not show there is part of the rest."""
-    one, two = shared(at_cells(first, size), at_cells(second, size))
-    return one, two
 
 
 def looked(base: Swift, scenes: SceneBatch, prior: Optional[Tensor], scale: float = 1.0) -> Looked:

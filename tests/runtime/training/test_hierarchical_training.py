@@ -12,7 +12,7 @@ import torch
 from kairos.engines.hierarchical.loading import load_hierarchy, save_hierarchy
 from kairos.engines.hierarchical.plugged_swift import SwiftHierarchy
 from kairos.errors import BadRequest
-from kairos.training.hierarchical import MASKS, HierarchicalTask, cells_of, harmed, looked, losses
+from kairos.training.hierarchical import MASKS, HierarchicalTask, harmed, looked, losses
 from kairos.training.tasks import task as task_of
 
 CPU = torch.device("cpu")
@@ -43,14 +43,6 @@ def test_masks_are_the_scenes_own_objects_or_have_suffered(task: HierarchicalTas
     true = tuple(batch.seen.scenes.ids[:, frame, 0].to(torch.int16) for frame in (0, 2))
     left = harmed((true[0], true[1]), np.random.default_rng(1), 0.0)
     assert all(torch.equal(one, other) for one, other in zip(left, true))
-
-
-def test_at_cells_only_what_both_frames_show_is_told_apart() -> None:
-    first, second = torch.zeros(2, 32, 32, dtype=torch.int16)
-    first[:16, :16], second[16:, 16:] = 1, 1
-    first[20:30, :16] = 2
-    one, two = cells_of(first, second, (2, 2))
-    assert one.tolist() == [[1, 0], [0, 0]] and two.tolist() == [[0, 0], [0, 1]]
 
 
 def test_some_steps_on_one_batch_lower_the_loss_and_leave_the_base(task: HierarchicalTask) -> None:
