@@ -1,4 +1,4 @@
-"""``kairos bench quality|vectors|speed|synthetic|adapt|motion|siren``: measured figures, printed as tables."""
+"""``kairos bench quality``, ``vectors``, ``speed`` and so on: measured figures, printed as tables."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def add_commands(app: typer.Typer) -> None:
     bench.command("adapt")(adapt)
     bench.command("motion")(motion)
     bench.command("siren")(siren)
+    bench.command("hierarchical")(hierarchical)
     app.add_typer(bench, name="bench")
 
 
@@ -203,3 +204,31 @@ def siren(
     print(render(report))
     if out is not None:
         draw(report.subjects[0], out / "siren.png")
+
+
+def hierarchical(
+    rows: Annotated[Path, typer.Option("--rows", metavar="FOLDER", help="Of the trained rows, and for the plot.")],
+    steps: Annotated[
+        int, typer.Option("--steps", help="Train every row of the ablation so long first; 0: as they are.")
+    ] = 0,
+    count: Annotated[int, typer.Option("--count", help="Made scenes with large motion.")] = 500,
+    size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT of the scenes.")] = "448x256",
+    crop: Annotated[int, typer.Option("--crop", help="Side of the scenes that rows are trained on, pixels.")] = 256,
+    workers: Annotated[int, typer.Option("--workers", help="Processes that share the scenes out.")] = 1,
+) -> None:
+    """What each part of hierarchical motion is worth: trained alike, judged with true, harmed and no masks."""
+    from kairos.bench.engine_speed import parse_size
+    from kairos.bench.hierarchical import judge
+    from kairos.bench.hierarchical_report import draw_plot, render
+    from kairos.training.rows import load_curves, save_rows, train_rows
+
+    def told(line: str) -> None:
+        typer.echo(line, err=True)
+
+    if steps:
+        plugins, curves = train_rows(steps, crop, listener=told)
+        save_rows(rows, plugins, curves, steps)
+    width, height = parse_size(size)
+    report = judge(rows, count, width, height, workers, told)
+    print(render(report))
+    draw_plot(report, load_curves(rows), rows / "hierarchical.png")
