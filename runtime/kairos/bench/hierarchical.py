@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, Hashable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 from kairos.bench.arrays import ArrayShot
 from kairos.engines.base import Pair
 from kairos.engines.classic.flow import Finder
+from kairos.engines.classic.regions import Labels as LabelArray
 from kairos.engines.hierarchical.on_swift import OnSwift
 from kairos.engines.hierarchical.plugged_swift import SwiftHierarchy
 from kairos.engines.swift.estimator import classical
@@ -124,7 +125,7 @@ def judge(
     return report
 
 
-Figures = Mapping[Tuple[str, str], Tuple[float, float]]
+Figures = Dict[Tuple[str, str], Tuple[float, float]]
 """PSNR and end-point error by row and masks."""
 
 
@@ -169,7 +170,7 @@ def _measured(
 
 def judged(
     scene: SceneBatch, plugins: Mapping[str, SwiftHierarchy], number: int
-) -> Dict[Tuple[str, str], Tuple[float, float]]:
+) -> Figures:
     """PSNR and end-point error of one scene by row and masks.
 
     Args:
@@ -197,12 +198,17 @@ def _once(finder: Finder) -> Finder:
     """The same for one pair of pictures, that all rows begin from."""
     kept: List[Tensor] = []
 
-    def find(first: Tensor, second: Tensor, keys: object = (None, None), regions: object = None) -> Tensor:
+    def find(
+        first: Tensor,
+        second: Tensor,
+        keys: Tuple[Hashable, Hashable] = (None, None),
+        regions: Optional[Tuple[LabelArray, LabelArray]] = None,
+    ) -> Tensor:
         if not kept:
-            kept.append(finder(first, second, (None, None), regions))  # type: ignore[arg-type]
+            kept.append(finder(first, second, keys, regions))
         return kept[0]
 
-    return find  # type: ignore[return-value]
+    return find
 
 
 def _figures(scene: SceneBatch, middle: Inbetween, start: Inbetween, end: Inbetween) -> Tuple[float, float]:
