@@ -168,9 +168,7 @@ def _measured(
     return found
 
 
-def judged(
-    scene: SceneBatch, plugins: Mapping[str, SwiftHierarchy], number: int
-) -> Figures:
+def judged(scene: SceneBatch, plugins: Mapping[str, SwiftHierarchy], number: int) -> Figures:
     """PSNR and end-point error of one scene by row and masks.
 
     Args:

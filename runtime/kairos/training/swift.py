@@ -163,9 +163,12 @@ class SwiftTask:
         """Scenes and their prior."""
         key = (seed, number, size, str(device))
         if self._last is None or self._last[0] != key:
-            made = self._supply(seed, size, device).batch(number * self._count, self._count)
+            made = self._drawn(self._supply(seed, size, device), number)
             self._last = (key, made, priors(made))
         return self._last[1:]
+
+    def _drawn(self, supply: Scenes, number: int) -> SceneBatch:
+        return supply.batch(number * self._count, self._count)
 
     def _supply(self, seed: int, size: int, device: torch.device) -> Scenes:
         key = (seed, size, str(device))

@@ -204,14 +204,18 @@ class Scenes:
 
     def batch(self, first: int, count: int) -> SceneBatch:
         """Scenes number first to first + count - 1."""
-        if count < 1:
-            raise ValueError(f"a batch of {count} scenes holds nothing")
+        return self.chosen(range(first, first + count))
+
+    def chosen(self, numbers: Sequence[int]) -> SceneBatch:
+        """Scenes of these numbers, in their order."""
+        if not numbers:
+            raise ValueError("a batch of 0 scenes holds nothing")
         with torch.no_grad():
-            found = [self._one(index) for index in range(first, first + count)]
+            found = [self._one(index) for index in numbers]
             stacked = [torch.stack([one[k] for one in found]) for k in range(len(found[0]))]
             context = None
             if self.context:
-                context = torch.stack([self.render(index, (-1.0, 2.0)) for index in range(first, first + count)])
+                context = torch.stack([self.render(index, (-1.0, 2.0)) for index in numbers])
         return SceneBatch(stacked[0], context, *stacked[1:])
 
     def _one(self, index: int) -> Tuple[Tensor, ...]:
