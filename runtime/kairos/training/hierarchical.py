@@ -162,8 +162,8 @@ class HierarchicalTask:
 
     def validate(self, model: nn.Module, count: int, device: torch.device) -> Dict[str, float]:
         """PSNR at t and end-point errors over scenes of the validation seed where much moves, without the plug-in
-        (``base``) and with each of :data:`MASKS`. The score is the gain over the base in PSNR less a fifth of the end-point error, that
-        with true masks counting half.
+        (``base``) and with each of :data:`MASKS`. The score is the gain over the base in PSNR less a fifth of the
+        end-point error, that with true masks counting half.
         """
         plugin: Any = model
         supply = Scenes(VALIDATION_SEED, 256, 256, device=device)
