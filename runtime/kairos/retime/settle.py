@@ -120,23 +120,22 @@ def settle_engine(job: RetimeJob, engine: Engine) -> EngineSettings:
     knobs.update(field=field, fit=job.fit, tta=job.tta)
     options: Dict[str, Any] = {name: value for name, value in knobs.items() if value}
     for name in options:
-        if name not in engine.card.parameters:
-            ids = [each.card.id for each in engines() if name in each.card.parameters]
+        if not _takes(engine, name):
+            ids = [each.card.id for each in engines() if _takes(each, name)]
             able = " or ".join(f"--engine {id}" for id in ids)
             if name == "flow":
                 raise BadRequest(
-                    f"{engine.card.id} finds its motion itself: --flow is for {' and '.join(ids)}.", f"Use {able}."
+                    f"{engine.card.id} finds its motion itself: --flow is for {_listed(ids)}.", f"Use {able}."
                 )
             if name == "motion":
-                known = f"{', '.join(ids[:-1])} and {ids[-1]}"
                 raise BadRequest(
-                    f"{engine.card.id} decides on its paths itself: --motion is for {known}.", f"Use {able}."
+                    f"{engine.card.id} decides on its paths itself: --motion is for {_listed(ids)}.", f"Use {able}."
                 )
             raise BadRequest(f"--{name}: the engine {engine.card.id} has no such knob.", f"Use {able}.")
     if job.regions and not engine.card.regions:
         apart = [each.card.id for each in engines() if each.card.regions]
         raise BadRequest(
-            f"{engine.card.id} cannot keep objects apart: --regions is for {', '.join(apart[:-1])} and {apart[-1]}.",
+            f"{engine.card.id} cannot keep objects apart: --regions is for {_listed(apart)}.",
             f"Use {' or '.join(f'--engine {id}' for id in apart)}.",
         )
     for name, value in parse_fit(options.pop("fit", "")).items():
@@ -152,6 +151,16 @@ def settle_engine(job: RetimeJob, engine: Engine) -> EngineSettings:
         tile=None if job.tile in ("auto", "off") else int(job.tile),
         options=options,
     )
+
+
+def _takes(engine: Engine, name: str) -> bool:
+    """Whether a flag is the engine's. The base of an engine that fits is another thing, and goes by ``--fit``."""
+    known = engine.card.parameters
+    return name in known and not (name == "base" and "fit" in known)
+
+
+def _listed(ids: List[str]) -> str:
+    return f"{', '.join(ids[:-1])} and {ids[-1]}"
 
 
 def _samples(job: RetimeJob, mapping: TimeMap, index: int, first: int) -> Tuple[Fraction, ...]:

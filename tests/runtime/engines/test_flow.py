@@ -288,7 +288,7 @@ def test_weights_of_raft_that_are_not_there_are_named(store: Path, tmp_path: Pat
 @pytest.mark.parametrize("id", ["rife", "film", "amt"])
 def test_engines_that_bring_their_motion_refuse_another(store: Path, tmp_path: Path, id: str) -> None:
     clip = made.pan(tmp_path / "plate", frames=2, size=(48, 64))
-    with pytest.raises(BadRequest, match=f"{id} finds its motion itself: --flow is for classic and swift"):
+    with pytest.raises(BadRequest, match=f"{id} finds its motion itself: --flow is for classic, swift, hierarchical and siren"):
         retime(clip, tmp_path / "out", between=1, engine=id, flow="raft")
 
 

@@ -97,8 +97,13 @@ def test_the_base_reaches_the_engine_and_no_other(clip: Clip, tmp_path: Path) ->
 
     assert options() == options(base="swift") == {} and options(base="rife") == {"base": "rife"}
     assert options(base="mine", motion="gimm") == {"base": "mine", "motion": "gimm"}
-    with pytest.raises(BadRequest, match=r"--base: the engine swift has no such knob.*--engine hierarchical"):
-        options("swift", base="rife")
+    # siren has another base, by --fit.
+    for id in ("swift", "siren"):
+        with pytest.raises(
+            BadRequest, match=rf"--base: the engine {id} has no such knob. Use --engine hierarchical\.$"
+        ):
+            options(id, base="rife")
+    assert options("siren", fit="base=none") == {"base": "none"}
     assert as_retime(VectorsJob("a", "b", base="mine")).base == "mine"
     with pytest.raises(EngineError, match=r"no weights on ifrnet yet"):
         retime(clip, tmp_path / "out", speed=0.5, engine="hierarchical", base="ifrnet")

@@ -85,7 +85,8 @@ class SirenEngine:
     def _inner(self, plan: Plan, settings: EngineSettings) -> EngineSettings:
         """Settings of the engine of the motion: what it knows of the options, and none of a field's."""
         card = self._moving(plan).card
-        options = {name: value for name, value in settings.options.items() if name in card.parameters}
+        known = card.parameters.keys() - MEANINGS.keys()
+        options = {name: value for name, value in settings.options.items() if name in known}
         precision = settings.precision if settings.precision in card.precisions else "fp32"
         return replace(settings, options=options, precision=precision)
 

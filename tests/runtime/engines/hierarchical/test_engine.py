@@ -247,3 +247,12 @@ def test_weights_that_are_none_are_refused(tmp_path: Path) -> None:
             answers(shot(), "hierarchical", 0.5, weights=path)
     with pytest.raises(BadRequest, match=r"hierarchical cannot compute in fp8"):
         answers(shot(), "hierarchical", 0.5, precision="fp8")
+
+
+def test_a_field_can_be_held_to_its_motion_by_a_base_of_another_kind(
+    files: Tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SHIPPED", files[0])
+    settings = EngineSettings(options={"engine": "hierarchical", "base": "warp", "steps": "3"})
+    # The field's base is no base of the motion's.
+    assert engine("siren").settle(MemoryShot(shot(64, 96).frames), settings).scale == 1.0
