@@ -1,4 +1,4 @@
-"""``kairos bench quality|vectors|speed|synthetic|adapt|motion|siren``: measured figures, printed as tables."""
+"""``kairos bench quality``, ``vectors``, ``speed`` and so on: measured figures, printed as tables."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def add_commands(app: typer.Typer) -> None:
     bench.command("adapt")(adapt)
     bench.command("motion")(motion)
     bench.command("siren")(siren)
+    bench.command("hierarchical")(hierarchical)
     app.add_typer(bench, name="bench")
 
 
@@ -136,6 +137,9 @@ def motion(
         typer.Option("--out", metavar="FOLDER", help="For motion.png, a plot, paths.png, and paths of the clips."),
     ] = None,
     engine: Engines = None,
+    cost: Annotated[
+        int, typer.Option("--cost", help="So many pairs of every clip are timed at 1280x720, without and with GIMM.")
+    ] = 0,
     device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
 ) -> None:
     """Motion at any time between two frames: straight, carried forward, quadratic, and GIMM's, against the truth."""
@@ -145,6 +149,7 @@ def motion(
     from kairos.bench.motion import motion as measure
     from kairos.bench.motion import plain_scenes
     from kairos.bench.motion_clips import ENGINES, NAMES, measure_clips, render_clips
+    from kairos.bench.motion_cost import measure_cost, render_cost
     from kairos.bench.motion_methods import gimm_weights
     from kairos.bench.motion_report import draw_plot, render
     from kairos.bench.trajectories import draw, trajectories
@@ -162,7 +167,9 @@ def motion(
             most = max(report.chosen, key=lambda scene: scene[1])[0]
             supply = plain_scenes(width, height, str(where))
             draw(trajectories(supply, most, flows, gimm_weights(weights, where)), out / "paths.png")
-    if root is not None:
+    if root is not None and cost:
+        print(render_cost(measure_cost(root, NAMES, 1280, 720, cost, listener=told)))
+    elif root is not None:
         print(render_clips(measure_clips(root, engine or ENGINES, listener=told)))
         for clip in (clip for clip in CLIPS if out is not None and clip.name in NAMES):
             found = clip_trajectories(clip.load(root))
@@ -197,3 +204,31 @@ def siren(
     print(render(report))
     if out is not None:
         draw(report.subjects[0], out / "siren.png")
+
+
+def hierarchical(
+    rows: Annotated[Path, typer.Option("--rows", metavar="FOLDER", help="Of the trained rows, and for the plot.")],
+    steps: Annotated[
+        int, typer.Option("--steps", help="Train every row of the ablation so long first; 0: as they are.")
+    ] = 0,
+    count: Annotated[int, typer.Option("--count", help="Made scenes with large motion.")] = 500,
+    size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT of the scenes.")] = "448x256",
+    crop: Annotated[int, typer.Option("--crop", help="Side of the scenes that rows are trained on, pixels.")] = 256,
+    workers: Annotated[int, typer.Option("--workers", help="Processes that share the scenes out.")] = 1,
+) -> None:
+    """What each part of hierarchical motion is worth: trained alike, judged with true, harmed and no masks."""
+    from kairos.bench.engine_speed import parse_size
+    from kairos.bench.hierarchical import judge
+    from kairos.bench.hierarchical_report import draw_plot, render
+    from kairos.training.rows import load_curves, save_rows, train_rows
+
+    def told(line: str) -> None:
+        typer.echo(line, err=True)
+
+    if steps:
+        plugins, curves = train_rows(steps, crop, listener=told)
+        save_rows(rows, plugins, curves, steps)
+    width, height = parse_size(size)
+    report = judge(rows, count, width, height, workers, told)
+    print(render(report))
+    draw_plot(report, load_curves(rows), rows / "hierarchical.png")

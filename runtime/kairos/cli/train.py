@@ -20,7 +20,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def train(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="What to train: swift or gimm.")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="What to train: swift, gimm or hierarchical.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the training: weights, state, log and curve.")],
     minutes: Annotated[Optional[float], typer.Option("--minutes", help="Length by the clock.")] = None,
     steps: Annotated[Optional[int], typer.Option("--steps", help="Length in steps.")] = None,
@@ -31,7 +31,8 @@ def train(
     seed: Annotated[Optional[int], typer.Option("--seed", help="Of network and scenes. Default: 0.")] = None,
     batch: Annotated[Optional[int], typer.Option("--batch", help="Scenes per step. Default: the task's own.")] = None,
     part: Annotated[
-        Optional[str], typer.Option("--part", help="Of the network, to train alone: motion or meeting (swift).")
+        Optional[str],
+        typer.Option("--part", help="Of the network, to train alone (swift: motion, meeting; hierarchical: hce_s …)."),
     ] = None,
     losses: Annotated[
         Optional[str],

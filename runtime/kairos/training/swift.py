@@ -138,7 +138,7 @@ class SwiftTask:
                 scenes = supply.batch(done, part)
                 estimates, flow = _motion(model, scenes, priors(scenes))
                 alone = _motion(model, scenes, None)[1]
-                answers = _meet(model, scenes, estimates[-1], flow)
+                answers = meeting_answers(model, scenes, estimates[-1], flow)
                 for name, value in _figures(scenes, flow, alone, answers).items():
                     sums[name] = sums.get(name, 0.0) + value
                 covered = torch.stack([torch.sigmoid(answer.covered) for answer in answers]) > 0.5
@@ -163,9 +163,12 @@ class SwiftTask:
         """Scenes and their prior."""
         key = (seed, number, size, str(device))
         if self._last is None or self._last[0] != key:
-            made = self._supply(seed, size, device).batch(number * self._count, self._count)
+            made = self._drawn(self._supply(seed, size, device), number)
             self._last = (key, made, priors(made))
         return self._last[1:]
+
+    def _drawn(self, supply: Scenes, number: int) -> SceneBatch:
+        return supply.batch(number * self._count, self._count)
 
     def _supply(self, seed: int, size: int, device: torch.device) -> Scenes:
         key = (seed, size, str(device))
@@ -218,27 +221,34 @@ def priors(scenes: SceneBatch) -> Tensor:
     return torch.cat([both[:, 0], both[:, 1]])
 
 
-def motion_losses(scenes: SceneBatch, estimates: List[Estimate], flow: Tensor) -> Dict[str, Tensor]:
-    """Errors of the motion of both ways at every scale; of what is hidden; of how well it knows its own error."""
-    truth = torch.cat([scenes.flow_01, scenes.flow_10])
+def flow_weight(scenes: SceneBatch) -> Tuple[Tensor, Tensor]:
+    """True motion (2B, 2, H, W) of both ways, first to second on second to first, and how much its errors count
+    (2B, 1, H, W): 1 where it is valid and seen in the other frame.
+    """
     visible = torch.cat([scenes.visible_01, scenes.visible_10])
     valid = torch.cat([scenes.valid[:, 0], scenes.valid[:, 2]])
-    weight = valid * (_UNSEEN + (1 - _UNSEEN) * visible)
-    parts = {"flow": _WHOLE * _mean(robust(flow - truth), weight)}
+    return torch.cat([scenes.flow_01, scenes.flow_10]), valid * (_UNSEEN + (1 - _UNSEEN) * visible)
+
+
+def motion_losses(scenes: SceneBatch, estimates: List[Estimate], flow: Tensor) -> Dict[str, Tensor]:
+    """Errors of the motion of both ways at every scale; of what is hidden; of how well it knows its own error."""
+    truth, weight = flow_weight(scenes)
+    visible = torch.cat([scenes.visible_01, scenes.visible_10])
+    parts = {"flow": _WHOLE * weighted_mean(robust(flow - truth), weight)}
     width = truth.shape[-1]
     doubt = coarse = hidden = truth.new_zeros(())
     for index, estimate in enumerate(estimates):
         # The scale of this estimate: the frame's width is a whole number of cells, or nearly.
         stride = 2 ** round(float(np.log2(width / estimate.flow.shape[-1])))
-        target = _shrunk(truth, stride, estimate.flow)
-        share = _shrunk(weight, stride, estimate.flow)
+        target = shrunk(truth, stride, estimate.flow)
+        share = shrunk(weight, stride, estimate.flow)
         apart = estimate.flow * stride - target
         last = index == len(estimates) - 1
-        coarse = coarse + (_FINE if last else _LEVEL) * _mean(robust(apart), share)
+        coarse = coarse + (_FINE if last else _LEVEL) * weighted_mean(robust(apart), share)
         length = apart.detach().square().sum(1, keepdim=True).sqrt() / stride
         log = estimate.doubt.clamp(-6, 6)
-        doubt = doubt + _DOUBT * _mean(length * torch.exp(-log) + log, share)
-        unseen = 1 - _shrunk(visible, stride, estimate.flow)
+        doubt = doubt + _DOUBT * weighted_mean(length * torch.exp(-log) + log, share)
+        unseen = 1 - shrunk(visible, stride, estimate.flow)
         wrong = F.binary_cross_entropy_with_logits(estimate.hidden, unseen, reduction="none")
         hidden = hidden + _HIDDEN * (1.0 if last else 0.3) * wrong.mean()
     parts.update({"scales": coarse, "hidden": hidden, "doubt": doubt})
@@ -258,7 +268,7 @@ def meeting_losses(
     ``film`` judges the picture where it is given, after that part of the meeting's training. Its frames are what swift
     sees: encoded proxies, about 0..1, much like a display's pictures; what is brighter than 1.5 counts as 1.5.
     """
-    answers = _meet(model, scenes, estimate, flow)
+    answers = meeting_answers(model, scenes, estimate, flow)
     truth = scenes.frames[:, 1].clamp(max=1.5)
     picture = torch.stack([answer.picture for answer in answers]).clamp(max=1.5)
     covered = torch.stack([answer.covered for answer in answers])
@@ -266,7 +276,7 @@ def meeting_losses(
     valid = scenes.valid[:, 1]
     wrong = F.binary_cross_entropy_with_logits(covered, 1 - visible, pos_weight=covered.new_tensor(_MISSED))
     paths_apart = [
-        _mean(robust(torch.stack([getattr(answer, name) for answer in answers]) - true), valid * seen)
+        weighted_mean(robust(torch.stack([getattr(answer, name) for answer in answers]) - true), valid * seen)
         for name, true, seen in (
             ("to_0", scenes.flow_t0, scenes.visible_t0),
             ("to_1", scenes.flow_t1, scenes.visible_t1),
@@ -297,7 +307,7 @@ def _motion(model: nn.Module, scenes: SceneBatch, prior: Optional[Tensor]) -> Tu
     return found
 
 
-def _meet(model: nn.Module, scenes: SceneBatch, estimate: Estimate, flow: Tensor) -> List[Answer]:
+def meeting_answers(model: nn.Module, scenes: SceneBatch, estimate: Estimate, flow: Tensor) -> List[Answer]:
     """What the meeting network makes of the motion; the motion itself learns nothing from it."""
     swift: Any = model
     count = len(scenes.time)
@@ -369,12 +379,15 @@ def _sum_of_means(values: Tensor, mask: Tensor) -> float:
     return float(((values * mask).sum((1, 2, 3)) / mask.sum((1, 2, 3)).clamp(min=1)).sum())
 
 
-def _mean(values: Tensor, weight: Tensor) -> Tensor:
+def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """The mean of all values, weighted; of weights under 1 in all, part of it."""
     return (values * weight).sum() / weight.sum().clamp(min=1.0)
 
 
-def _shrunk(planes: Tensor, stride: int, like: Tensor) -> Tensor:
-    """Means over cells; what the cells reach beyond the frame repeats its border."""
+def shrunk(planes: Tensor, stride: int, like: Tensor) -> Tensor:
+    """Means (B, C, h, w) over cells so many pixels wide, of the grid of ``like``; what cells reach beyond the frame
+    repeats its border.
+    """
     height, width = planes.shape[-2:]
     down, across = like.shape[-2] * stride - height, like.shape[-1] * stride - width
     if down or across:

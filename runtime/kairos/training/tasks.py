@@ -27,7 +27,20 @@ def _gimm(batch: Optional[int], part: Optional[str]) -> Task:
     return GimmTask(batch or BATCH)
 
 
-TASKS: Dict[str, Callable[[Optional[int], Optional[str]], Task]] = {"swift": _swift, "gimm": _gimm}
+def _hierarchical(batch: Optional[int], part: Optional[str]) -> Task:
+    from kairos.engines.hierarchical.blocks import PARTS
+    from kairos.training.hierarchical import BATCH, HierarchicalTask
+
+    if part is not None and part not in PARTS:
+        raise BadRequest(f"hierarchical has no part {part!r}.", f"Choose one of: {', '.join(PARTS)}.")
+    return HierarchicalTask(batch or BATCH, PARTS if part is None else (part,))
+
+
+TASKS: Dict[str, Callable[[Optional[int], Optional[str]], Task]] = {
+    "swift": _swift,
+    "gimm": _gimm,
+    "hierarchical": _hierarchical,
+}
 """Name on the command line, and what makes the task from its scenes per step (None: the task's own number) and the part
 of the network that it is about (None: all of it).
 """

@@ -16,12 +16,13 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
-from kairos.bench import motion_clips
+from kairos.bench import motion_clips, motion_cost
 from kairos.bench.clip_paths import clip_trajectories
 from kairos.bench.clips import Clip
 from kairos.bench.metrics import Image as Picture
 from kairos.bench.motion import EDGES, TRUTH, Tally, add_motion, motion
 from kairos.bench.motion_clips import measure_clips, render_clips, split_apart
+from kairos.bench.motion_cost import Cost, measure_cost, render_cost
 from kairos.bench.motion_methods import (
     CARRIED,
     FORWARD,
@@ -389,3 +390,17 @@ def test_clips_show_what_gimm_gains_or_why_it_cannot(tmp_path: Path, monkeypatch
     monkeypatch.setattr(motion_clips, "rebuild", cannot)
     found = measure_clips(tmp_path, ["classic"])
     assert found.methods == ("classic",) and len(found.left_out) == 1 and "no weights" in found.left_out[0]
+
+
+def test_the_cost_of_gimms_paths_is_that_of_a_further_in_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clips = [Clip("judo", _panned, 0.0)]
+    monkeypatch.setattr(motion_cost, "CLIPS", clips)
+    found = measure_cost(tmp_path, ("judo",), 128, 96, 1)
+    assert list(found.seconds) == ["judo"] and len(found.seconds["judo"]) == len(motion_cost.TIMES) - 1
+    assert all(alone > 0 and led > 0 for alone, led in found.seconds["judo"])
+    text = render_cost(Cost(128, 96, {"judo": [(1.0, 1.2), (2.0, 2.2), (1.0, 1.5), (1.0, 1.1)]}))
+    assert text.splitlines()[1] == (
+        "judo: 1.000 and 1.350 s; +15 % (median of 4 ratios, a quarter of them over +50 %), of the fastest +10 %"
+    )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kairos.engines.hierarchical.cells import both_at_cells
 from kairos.engines.hierarchical.plugged_swift import SwiftHierarchy, level_of
-from kairos.engines.swift.motion import COARSE, Features, Step
+from kairos.engines.swift.motion import COARSE, FINE, Features, Step
 
 
 class OnSwift:
@@ -25,13 +25,15 @@ class OnSwift:
 
     def step(self, first: Features, second: Features, scale: float, regions: Optional[Tuple[Tensor, Tensor]]) -> Step:
         """What regions add at one scale. Worked out here, once for a pair; arguments are the protocol's."""
-        labels = None
-        if regions is not None:
-            level = level_of(scale, len(first.coarse))
-            rows, columns = first.coarse[level].shape[-2:]
-            one, two = (_grown(each, rows, columns, COARSE << level) for each in regions)
-            labels = both_at_cells(one, two, (rows, columns))
-        return self._plugin.step(first, second, scale, labels)
+        if regions is None:
+            return self._plugin.step(first, second, scale)
+        level = level_of(scale, len(first.coarse))
+        rows, columns = first.coarse[level].shape[-2:]
+        one, two = (_grown(each, rows, columns, COARSE << level) for each in regions)
+        labels = both_at_cells(one, two, (rows, columns))
+        height, width = first.fine.shape[-2:]
+        outlines = [_grown(each, height, width, FINE)[None] for each in regions]
+        return self._plugin.step(first, second, scale, labels, (outlines[0], outlines[1]))
 
 
 def _grown(labels: Tensor, rows: int, columns: int, stride: int) -> Tensor:

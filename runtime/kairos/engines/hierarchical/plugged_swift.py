@@ -3,8 +3,8 @@
 It stands where cells are 16 pixels of the frame wide: level 0 of the coarse features where motion is found at half
 size, level 1 at full size. Before the decoder looks around there, regions tell how an object moves as a whole (HIR-L),
 and the window around the motion so far is compared once more with what is known of regions (HIR-S). What comes of that
-is added to the motion so far; the last layer begins at 0. As it does not depend on a time, nothing is done for more
-in-betweens.
+is added to the motion so far, and takes the prior's place as far as it is thought better, object by object up to their
+outlines. The last layer begins at 0. As nothing depends on a time, nothing is done for more in-betweens.
 """
 
 from __future__ import annotations
@@ -18,13 +18,19 @@ from kairos.engines.blocks import Conv, beside, channels_last, conv_prelu
 from kairos.engines.fetching import warp
 from kairos.engines.hierarchical.attention import attend_near
 from kairos.engines.hierarchical.blocks import FAR, PARTS, Compared, Met, Regional, Settings
-from kairos.engines.swift.motion import COARSE, Features, Step
+from kairos.engines.swift.motion import COARSE, Features, Step, in_cells
 
 CELL = 16
 """Pixels of the frame that a cell is wide."""
 
 _INPUTS = 48
 """Channels of the coarse features."""
+
+_APART, _ANOTHER = 1e-3, 1e-6
+"""Weights of a cell that lies a whole cell from a pixel, and of one that shows another object."""
+
+Labels = Tuple[Tensor, Tensor]
+"""Label maps of both frames, or at cells and at pixels."""
 
 
 def level_of(scale: float, levels: int) -> int:
@@ -51,10 +57,11 @@ class SwiftHierarchy(Regional):
     def __init__(self, parts: Tuple[str, ...] = PARTS, width: int = _INPUTS) -> None:
         super().__init__(Settings(_INPUTS, width, parts=parts))
         self.hir_s = Compared(width) if "hir_s" in parts else None
-        self._guesses = int(self.hir_l is not None) + int(self.hir_s is not None)
-        inner = 2 * width + 2 * (1 + self._guesses)
+        # Besides the motion so far: the prior, and what HIR-L and HIR-S find.
+        self._guesses = 1 + int(self.hir_l is not None) + int(self.hir_s is not None)
+        inner = 2 * width + 3 * (1 + self._guesses) + 1
         self.inter = nn.Sequential(conv_prelu(inner, width), conv_prelu(width, width))
-        self.last = Conv(width, 2 + self._guesses, 3, 1, 1)
+        self.last = Conv(width, 3 + self._guesses, 3, 1, 1)
         assert self.last.bias is not None
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
@@ -65,7 +72,8 @@ class SwiftHierarchy(Regional):
         first: Features,
         second: Features,
         scale: float = 1.0,
-        labels: Optional[Tuple[Tensor, Tensor]] = None,
+        labels: Optional[Labels] = None,
+        outlines: Optional[Labels] = None,
     ) -> Step:
         """What :class:`kairos.engines.swift.motion.Motion` takes as its ``step``.
 
@@ -74,13 +82,16 @@ class SwiftHierarchy(Regional):
             scale: part of the frame's size at which motion is found.
             labels: label maps (B, h, w) of both frames at the cells of the level (:func:`level_of`); None: all is one
                 region.
+            outlines: label maps (B, H, W) of both frames at the pixels of the prior, by which what is found in cells
+                is told to pixels; None: smoothly.
 
         Raises:
             BadRequest: a label map has another size.
         """
         level = level_of(scale, len(first.coarse))
         met = self.meet(first.coarse[level], second.coarse[level], *(labels or (None, None)))
-        return Step(level, lambda flow: flow + self.addition(met, flow))
+        around = None if labels is None or outlines is None else (torch.cat(labels), torch.cat(outlines))
+        return Step(level, lambda flow, prior: self.bettered(met, flow, prior, COARSE << level, around))
 
     def meet(self, first: Tensor, second: Tensor, labels0: Optional[Tensor], labels1: Optional[Tensor]) -> Met:
         """What is known of a pair; arguments and errors are those of :meth:`paired`."""
@@ -88,21 +99,76 @@ class SwiftHierarchy(Regional):
         keys, values = (None, None) if self.hir_s is None else self.hir_s(planes)
         return Met(planes, motion, keys, values)
 
-    def addition(self, met: Met, flow: Tensor) -> Tensor:
-        """(2B, 2, h, w) cells to add to the motion so far, there stacked on back; 0 until it is trained."""
+    def bettered(
+        self, met: Met, flow: Tensor, prior: Optional[Tensor], stride: int, around: Optional[Labels] = None
+    ) -> Tuple[Tensor, Optional[Tensor]]:
+        """Motion and prior with what regions tell; unchanged to the bit until it is trained.
+
+        Args:
+            met: of the pair.
+            flow: (2B, 2, h, w) cells, the motion so far, there stacked on back.
+            prior: (2B, 2, H, W) pixels, or None.
+            stride: pixels of the prior that a cell is wide.
+            around: label maps (2B, h, w) and (2B, H, W) of both frames.
+        """
+        near = flow if prior is None else in_cells(prior, stride, (flow.shape[-2], flow.shape[-1]))
+        change, share = self._told(met, flow, near, prior is not None)
+        flow = flow + change
+        if prior is None:
+            return flow, None
+        grown = told_to_pixels(torch.cat([flow * stride, share], 1), (prior.shape[-2], prior.shape[-1]), stride, around)
+        return flow, torch.lerp(prior, grown[:, :2], grown[:, 2:])
+
+    def _told(self, met: Met, flow: Tensor, near: Tensor, is_known: bool) -> Tuple[Tensor, Tensor]:
+        """(2B, 2, h, w) cells to add to the motion so far, and (2B, 1, h, w), how much the prior gives way to it."""
         half = len(flow) // 2
         own, other = met.features, met.features.roll(half, 0)
-        ways = [] if met.motion is None else [met.motion - flow]
+        guesses = [near]
+        if met.motion is not None:
+            guesses.append(met.motion)
+        seen = [own, warp(other, flow)]
         if met.keys is not None and met.values is not None:
-            near = attend_near(met.keys, met.keys.roll(half, 0), met.values.roll(half, 0), flow)
-            own, other = met.values, near.values.to(own.dtype)
-            ways.append(near.offset)
-        else:
-            other = warp(other, flow)
-        told = torch.cat([flow, *ways], 1) / FAR
-        found: Tensor = self.last(self.inter(beside([own, other, told.to(own.dtype)]))).float()
-        change = found[:, :2]
-        for number, way in enumerate(ways):
-            # A gate lets as much of what was matched in as has been learned.
-            change = change + found[:, 2 + number : 3 + number] * way
-        return change
+            found = attend_near(met.keys, met.keys.roll(half, 0), met.values.roll(half, 0), flow)
+            guesses.append(flow + found.offset)
+            seen = [met.values, found.values.to(own.dtype)]
+        unlike = [_unlike(own, warp(other, guess)) for guess in (flow, *guesses)]
+        known = torch.full_like(flow[:, :1], float(is_known))
+        told = torch.cat([flow / FAR, *((guess - flow) / FAR for guess in guesses), known], 1)
+        answer: Tensor = self.last(self.inter(beside([*seen, told.to(own.dtype), *unlike]))).float()
+        change = answer[:, :2]
+        for number, guess in enumerate(guesses):
+            # A gate lets as much of a guess in as has been learned.
+            change = change + answer[:, 3 + number : 4 + number] * (guess - flow)
+        return change, torch.tanh(answer[:, 2:3])
+
+
+def _unlike(planes: Tensor, others: Tensor) -> Tensor:
+    """(B, 1, h, w): mean difference of the features."""
+    return (planes - others).abs().mean(1, keepdim=True)
+
+
+def told_to_pixels(planes: Tensor, size: Tuple[int, int], stride: int, around: Optional[Labels] = None) -> Tensor:
+    """Planes of cells (B, C, h, w) at the pixels (B, C, H, W): interpolated, among cells of the pixel's own label.
+
+    Args:
+        planes: float32.
+        size: H and W; the cells cover it, and may reach beyond it.
+        stride: pixels that a cell is wide.
+        around: label maps (B, h, w) and (B, H, W); None: all have the same. A pixel with no cell of its own around it
+            takes what is nearest.
+    """
+    rows, columns = planes.shape[-2:]
+    y, x = (((torch.arange(side, device=planes.device) + 0.5) / stride - 0.5) for side in size)
+    if around is None:
+        around = torch.zeros(1, rows, columns, device=planes.device), torch.zeros(1, *size, device=planes.device)
+    total, weights = torch.zeros_like(planes[:1, :1, :1, :1]), torch.zeros_like(planes[:1, :1, :1, :1])
+    for down in (0, 1):
+        for across in (0, 1):
+            row, column = y.floor() + down, x.floor() + across
+            # Even the cell that has no share of a pixel has a little, for where no other is of its own label.
+            near = ((1 - (y - row).abs())[:, None] * (1 - (x - column).abs())).clamp(min=_APART)
+            here = row.clamp(0, rows - 1).long()[:, None], column.clamp(0, columns - 1).long()
+            same = (around[0][:, here[0], here[1]] == around[1])[:, None]
+            weight = near * torch.where(same, 1.0, _ANOTHER)
+            total, weights = total + planes[:, :, here[0], here[1]] * weight, weights + weight
+    return total / weights

@@ -123,11 +123,11 @@ class Step:
 
     Attributes:
         level: number of the scale, 0 the finest of the coarse ones.
-        moved: from the motion so far to a better one, (2B, 2, h, w) cells both.
+        moved: from the motion so far, (2B, 2, h, w) cells, and the prior, (2B, 2, H, W) pixels or None, to better ones.
     """
 
     level: int
-    moved: Callable[[Tensor], Tensor]
+    moved: Callable[[Tensor, Optional[Tensor]], Tuple[Tensor, Optional[Tensor]]]
 
 
 class Encoder(nn.Module):
@@ -277,7 +277,7 @@ class Motion(nn.Module):
             first, second: of the two frames.
             prior: (2B, 2, H, W) pixels, motion known beforehand: first to second stacked on second to first.
             tile: side of the tiles, pixels, in which the fine grid is worked on; the coarse scales are small.
-            step: makes the motion better from which one scale begins.
+            step: makes the motion better from which one scale begins, and the prior from there on.
 
         Returns:
             Estimates coarse to fine, the last on the fine grid, and the flow (2B, 2, H, W) in pixels.
@@ -298,8 +298,8 @@ class Motion(nn.Module):
                 memory, told = (F.interpolate(each, size, mode="bilinear") for each in (memory, told))
                 rounds = 1
             if step is not None and step.level == level:
-                flow = step.moved(flow)
-            near = None if prior is None else _shrunk(prior, COARSE << level, size)
+                flow, prior = step.moved(flow, prior)
+            near = None if prior is None else in_cells(prior, COARSE << level, size)
             for _ in range(rounds):
                 estimate, memory = self.decoder(one, two, flow, memory, told, near)
                 estimates.append(estimate)
@@ -380,7 +380,8 @@ def _around(planes: Tensor) -> Tensor:
     return F.avg_pool2d(planes, 3, 1, 1, count_include_pad=False)
 
 
-def _shrunk(prior: Tensor, stride: int, size: Tuple[int, int]) -> Tensor:
+def in_cells(prior: Tensor, stride: int, size: Tuple[int, int]) -> Tensor:
+    """A flow (B, 2, H, W) in pixels as the mean of every cell (B, 2, h, w), in cells so many pixels wide."""
     height, width = prior.shape[-2:]
     padded = F.pad(prior, (0, size[1] * stride - width, 0, size[0] * stride - height), mode="replicate")
     return F.avg_pool2d(padded, stride) / stride

@@ -25,6 +25,7 @@ class Switches:
 
     Attributes:
         photographs: scikit-image's pictures among the textures. This one changes what else is drawn.
+        acceleration: of things and camera, and the camera's shake: what two frames cannot show.
         films: transparent and additive layers; shadows; shutter: motion blur; grain; brightness: changes between
             frames; highlights: glints above white.
     """
@@ -36,6 +37,7 @@ class Switches:
     grain: bool = True
     brightness: bool = True
     highlights: bool = True
+    acceleration: bool = True
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,9 @@ class Scenes:
             raise ValueError(f"scene {index} does not exist: scenes count from 0")
         if index not in self._drawn:
             rng = np.random.default_rng([self.seed, 0x5CE7E, index])
-            drawn = draw_scene(rng, self._bank, self.height, self.width, self.reach, self.device)
+            drawn = draw_scene(
+                rng, self._bank, self.height, self.width, self.reach, self.device, not self.switches.acceleration
+            )
             self._drawn[index] = self._switched(drawn)
             while len(self._drawn) > REMEMBERED:
                 self._drawn.popitem(last=False)
@@ -200,14 +204,18 @@ class Scenes:
 
     def batch(self, first: int, count: int) -> SceneBatch:
         """Scenes number first to first + count - 1."""
-        if count < 1:
-            raise ValueError(f"a batch of {count} scenes holds nothing")
+        return self.chosen(range(first, first + count))
+
+    def chosen(self, numbers: Sequence[int]) -> SceneBatch:
+        """Scenes of these numbers, in their order."""
+        if not numbers:
+            raise ValueError("a batch of 0 scenes holds nothing")
         with torch.no_grad():
-            found = [self._one(index) for index in range(first, first + count)]
+            found = [self._one(index) for index in numbers]
             stacked = [torch.stack([one[k] for one in found]) for k in range(len(found[0]))]
             context = None
             if self.context:
-                context = torch.stack([self.render(index, (-1.0, 2.0)) for index in range(first, first + count)])
+                context = torch.stack([self.render(index, (-1.0, 2.0)) for index in numbers])
         return SceneBatch(stacked[0], context, *stacked[1:])
 
     def _one(self, index: int) -> Tuple[Tensor, ...]:

@@ -8,7 +8,7 @@ the two frames; any other time, before and after as well, is as good.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Callable, List, Tuple
 
@@ -117,6 +117,10 @@ class Paths:
 
     def __len__(self) -> int:
         return len(self.place)
+
+    def evened(self) -> Paths:
+        """The same paths without acceleration and without the camera's shake."""
+        return replace(self, bend=self.bend * 0, camera_bend=self.camera_bend * 0, shake=self.shake * 0)
 
     def scaled(self, factor: float) -> Paths:
         """The same paths at factor times the speed; turning, zooming and tilting stay within what a lens can follow."""

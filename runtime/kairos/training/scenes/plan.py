@@ -53,11 +53,14 @@ class Scene:
     speed: float
 
 
-def draw_scene(rng: Generator, bank: Bank, height: int, width: int, reach: float, device: torch.device) -> Scene:
+def draw_scene(
+    rng: Generator, bank: Bank, height: int, width: int, reach: float, device: torch.device, even: bool = False
+) -> Scene:
     """The scene of a generator of random numbers.
 
     Args:
         reach: largest motion over the interval, pixels.
+        even: nothing is faster or slower, and the camera does not shake; all else is drawn the same.
     """
     time = 0.5 if rng.uniform() < 0.4 else float(rng.uniform(0.1, 0.9))
     still, speed = draw_speed(rng, reach)
@@ -91,7 +94,10 @@ def draw_scene(rng: Generator, bank: Bank, height: int, width: int, reach: float
         if rng.uniform() < odds:
             drafts.append(film(*stage, kind, number, device))
             number += 1
-    paths = draw_paths(rng, drafts, height, width, still).at_speed(speed, height, width)
+    paths = draw_paths(rng, drafts, height, width, still)
+    if even:
+        paths = paths.evened()
+    paths = paths.at_speed(speed, height, width)
     layers = tuple(
         Layer(d.kind, d.number, d.surface, d.shape, d.softness, d.opacity, course)
         for d, course in zip(drafts, courses(paths))

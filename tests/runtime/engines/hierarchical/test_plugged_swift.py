@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from kairos.engines.hierarchical.blocks import PARTS
-from kairos.engines.hierarchical.plugged_swift import SwiftHierarchy, level_of
+from kairos.engines.hierarchical.plugged_swift import SwiftHierarchy, level_of, told_to_pixels
 from kairos.engines.swift.motion import Features, Motion
 
 SUBSETS = [parts for count in (0, 1, 4) for parts in combinations(PARTS, count)]
@@ -64,3 +64,40 @@ def test_with_each_of_the_parts_and_all_it_moves_the_motion_and_all_of_it_learns
 def test_cells_are_16_pixels_of_the_frame_wide_where_there_is_such_a_level() -> None:
     assert [level_of(scale, 5) for scale in (1.0, 0.5, 0.25, 2.0)] == [1, 0, 0, 2]
     assert level_of(1.0, 1) == 0
+
+
+@torch.no_grad()
+def test_a_prior_is_left_to_the_bit_until_training_and_then_gives_way() -> None:
+    prior = torch.randn(2, 2, 96, 128, generator=torch.Generator().manual_seed(4)) * 6
+    outlines = tuple(each.repeat_interleave(16, 1).repeat_interleave(16, 2) for each in labels())
+    answers = []
+    for trained in (False, True):
+        motion, hierarchy = made(trained=trained)
+        first, second = pair(motion)
+        _, alone = motion(first, second, prior)
+        step = hierarchy.step(first, second, labels=labels(), outlines=(outlines[0], outlines[1]))
+        _, found = motion(first, second, prior, step=step)
+        flow, other = step.moved(torch.zeros(2, 2, 6, 8), prior)
+        answers.append((torch.equal(found, alone), other is not None and torch.equal(other, prior), bool(flow.any())))
+    assert answers == [(True, True, False), (False, False, True)]
+
+
+def test_cells_are_told_to_pixels_up_to_the_outlines_of_objects() -> None:
+    cells = torch.zeros(1, 2, 4)
+    cells[:, :, 2:] = 1
+    pixels = torch.zeros(1, 32, 64)
+    # The object begins in the middle of a cell that mostly shows the rest.
+    pixels[:, :, 24:] = 1
+    planes = torch.where(cells[:, None] == 1, 5.0, -3.0)
+    found = told_to_pixels(planes, (32, 64), 16, (cells, pixels))
+    assert torch.allclose(found, torch.where(pixels[:, None] == 1, 5.0, -3.0), atol=0.05)
+    smooth = told_to_pixels(planes, (32, 64), 16)
+    assert -2.9 < float(smooth[0, 0, 0, 30]) < 4.9
+
+
+def test_without_outlines_cells_are_interpolated_as_anywhere() -> None:
+    planes = torch.rand(2, 3, 5, 7)
+    found = told_to_pixels(planes, (80, 105), 16)
+    whole = torch.nn.functional.interpolate(planes, (80, 112), mode="bilinear", align_corners=False)
+    assert torch.allclose(found, whole[..., :105], atol=0.01)
+    assert torch.allclose(told_to_pixels(torch.ones(1, 1, 5, 7), (77, 111), 16), torch.ones(()))
