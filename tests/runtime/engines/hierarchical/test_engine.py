@@ -18,6 +18,7 @@ from kairos.engines.hierarchical.on_swift import OnSwift
 from kairos.engines.hierarchical.plugged_swift import SwiftHierarchy
 from kairos.engines.swift.ensemble import TURNS
 from kairos.engines.swift.loading import SHIPPED as SWIFT
+from kairos.engines.swift.motion import Features
 from kairos.errors import BadRequest, EngineError
 from kairos.motion.inbetween import Inbetween
 from support.scenes import MemoryShot, grid, plate, texture
@@ -90,12 +91,16 @@ class Asked:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.labels: List[Optional[Tuple[Tensor, Tensor]]] = []
+        self.outlines: List[Optional[Tuple[Tensor, Tensor]]] = []
         self.meetings = 0
         step, meet = SwiftHierarchy.step, SwiftHierarchy.meet
 
-        def stepped(plugin: Any, first: Any, second: Any, scale: float, labels: Any) -> Any:
+        def stepped(
+            plugin: Any, first: Any, second: Any, scale: float, labels: Any = None, outlines: Any = None
+        ) -> Any:
             self.labels.append(labels)
-            return step(plugin, first, second, scale, labels)
+            self.outlines.append(outlines)
+            return step(plugin, first, second, scale, labels, outlines)
 
         def met(plugin: Any, *given: Any) -> Any:
             self.meetings += 1
@@ -130,8 +135,8 @@ def test_labels_reach_the_plug_in_at_the_cells_of_16_pixels_that_show_them(
     answers(view, "hierarchical", 0.5, weights=files[1], scale=scale, **({"tta": True} if tta else {}))
     turns = TURNS if tta else TURNS[:1]
     assert len(asked.labels) == len(turns)
-    for turn, told in zip(turns, asked.labels):
-        assert told is not None
+    for turn, told, outlined in zip(turns, asked.labels, asked.outlines):
+        assert told is not None and outlined is not None
         for frame, cells in enumerate(told):
             # At half size 187 x 333 become 94 x 166 pixels: a cell is 8 of these.
             picture = round(size[0] * scale), round(size[1] * scale)
@@ -144,21 +149,26 @@ def test_labels_reach_the_plug_in_at_the_cells_of_16_pixels_that_show_them(
             assert sure.mean() > 0.5 and {1, 2} <= set(by_hand[sure].tolist())
             assert np.array_equal(cells[0].numpy()[sure], by_hand[sure])
             assert set(torch.unique(cells).tolist()) == {0, 1, 2}, "what one frame alone shows is of the rest"
+            outlines = outlined[frame]
+            assert tuple(outlines.shape) == (1, *(-(-side // 16) * 16 for side in picture))
+            if scale == 1.0:
+                assert np.array_equal(outlines[0, : size[0], : size[1]].numpy(), labels)
 
 
 def test_beyond_the_picture_cells_show_its_border() -> None:
     # 20 pixels of 16 to a cell: the second cell shows 4 columns of the object, and more of its repetition.
     labels = torch.zeros(16, 20, dtype=torch.int16)
     labels[:, 17:] = 1
-    features = [torch.zeros(1, 48, 4, 4), torch.zeros(1, 48, 1, 2)]
+    features = Features(torch.zeros(1, 24, 4, 8), [torch.zeros(1, 48, 2, 4), torch.zeros(1, 48, 1, 2)])
 
     class Recorded:
-        def step(self, first: Any, second: Any, scale: float, told: Any) -> Any:
-            return told
+        def step(self, first: Any, second: Any, scale: float, cells: Any, outlines: Any) -> Any:
+            return cells, outlines
 
-    seen = type("Seen", (), {"coarse": features})()
-    told: Any = OnSwift(Recorded()).step(seen, seen, 1.0, (labels, labels))  # type: ignore[arg-type]
-    assert told[0].tolist() == [[[0, 1]]]
+    told: Any = OnSwift(Recorded()).step(features, features, 1.0, (labels, labels))  # type: ignore[arg-type]
+    assert told[0][0].tolist() == [[[0, 1]]]
+    assert tuple(told[1][1].shape) == (1, 16, 32) and bool((told[1][1][0, :, 17:] == 1).all())
+    assert not told[1][1][0, :, :17].any()
 
 
 def test_what_is_too_small_for_the_cells_of_one_frame_is_of_the_rest_in_both() -> None:
