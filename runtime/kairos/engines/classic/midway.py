@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +34,9 @@ pixels, and part of its speed."""
 
 FLOOR = 0.02
 """Least say of a motion nobody vouches for, against what surrounds it."""
+
+_KNOWN = 0.05
+"""Say of both sources under which nobody knows what a layer covers."""
 
 _DOUBT = 0.05
 """Weight of a source that does not show the pixel: where neither does, both are blended."""
@@ -103,13 +106,13 @@ def between(motion: PairMotion, curve: Optional[Curve], time: float) -> Inbetwee
 
 def moment(motion: PairMotion, time: float, curve: Optional[Curve] = None) -> Moment:
     """What arrives at a time, and which source shows it."""
-    moved = [_move(layer, time, len(motion.layers) > 1) for layer in motion.layers]
+    moved = [_move(layer, time, front) for layer, front in zip(motion.layers, _in_front(motion.layers))]
     if isinstance(curve, Course) and 0 < time < 1:
         moved = [_led(curve, index, *each, time) for index, each in enumerate(zip(motion.layers, moved))]
     velocity, trust, away = moved[0].velocity, moved[0].trust, moved[0].away
     top = torch.zeros_like(trust)
-    for index, upper in enumerate(moved[1:], start=1):
-        above = upper.cover > 0.5
+    covers = _covering([each.cover for each in moved])
+    for index, (upper, above) in enumerate(zip(moved[1:], covers), start=1):
         velocity, trust = torch.where(above, upper.velocity, velocity), torch.where(above, upper.trust, trust)
         top = torch.where(above, float(index), top)
         if away is not None and upper.away is not None:
@@ -143,34 +146,65 @@ def weights(here: Moment) -> Tuple[Tensor, Tensor]:
     return (1 - here.time) * (here.seen0 + _DOUBT), here.time * (here.seen1 + _DOUBT)
 
 
-def _move(layer: Layer, time: float, several: bool) -> _Moved:
-    """A layer's motion at a time, from both sources by how far their vectors are to be trusted."""
+def _covering(covers: List[Tensor]) -> List[Tensor]:
+    """(1, H, W) bool for every layer but the furthest: it covers the pixel. Where none covers most of it, the one that
+    covers more than any other does.
+    """
+    if len(covers) == 1:
+        return []
+    most = torch.cat(covers).amax(0, keepdim=True)
+    return [(cover > 0.5) | ((most <= 0.5) & (cover == most) & (cover > covers[0])) for cover in covers[1:]]
+
+
+def _in_front(layers: Tuple[Layer, ...]) -> List[Optional[Tuple[Tensor, Tensor]]]:
+    """For every layer, (1, H, W) each, how much of source 0's and source 1's pixel belongs to layers in front of it.
+    None for a layer that is alone.
+    """
+    if len(layers) == 1:
+        return [None]
+    above0, above1 = torch.zeros_like(layers[0].share0), torch.zeros_like(layers[0].share1)
+    found: List[Optional[Tuple[Tensor, Tensor]]] = []
+    for layer in reversed(layers):
+        found.append((above0, above1))
+        above0, above1 = (above0 + layer.share0).clamp(max=1), (above1 + layer.share1).clamp(max=1)
+    return found[::-1]
+
+
+def _move(layer: Layer, time: float, above: Optional[Tuple[Tensor, Tensor]]) -> _Moved:
+    """A layer's motion at a time, from both sources by how far their vectors are to be trusted.
+
+    Args:
+        layer: the layer.
+        time: 0..1.
+        above: how much of either source's pixels is in front of it; None for a layer that is alone.
+    """
     if time == 0.0:
         return _Moved(layer.there, layer.trust0, layer.share0)
     if time == 1.0:
         return _Moved(-layer.back, layer.trust1, layer.share1)
     sides = []
-    for flow, trust, front, share, part, sign in (
+    for side, (flow, trust, front, share, part, sign) in enumerate((
         (layer.there, layer.trust0, layer.front0, layer.share0, time, 1.0),
         (layer.back, layer.trust1, layer.front1, layer.share1, 1 - time, -1.0),
-    ):
+    )):  # fmt: skip
         weight = trust * (1.0 + IN_FRONT * front) * share.clamp(min=1e-3)
-        values = [flow * sign, trust, share] if several else [flow * sign, trust]
+        values = [flow * sign, trust] if above is None else [flow * sign, trust, share, 1 - above[side]]
         found, area = splat(torch.cat(values), flow * part, weight, "linear")
-        sides.append((found[:2], found[2:3] * (area > REACHED), found[3:], area))
-    (flow0, trust0, share0, area0), (flow1, trust1, share1, area1) = sides
+        sides.append((found[:2], found[2:3] * (area > REACHED), found[3:4], found[4:], area))
+    (flow0, trust0, share0, open0, area0), (flow1, trust1, share1, open1, area1) = sides
     total = trust0 + trust1
     velocity = (flow0 * trust0 + flow1 * trust1) / total.clamp(min=1e-9)
     velocity = fill_holes(velocity, total > 1e-4)
     trust = torch.maximum(trust0, trust1)
     if not layer.given:
         velocity = _filled(clean_mask(velocity), trust)
-    # Nearer in time knows better how much of the pixel is the layer's, if anything arrived from there.
-    if not several:
+    if above is None:
         return _Moved(velocity, trust, layer.share0)
-    say0, say1 = (1 - time) * (area0 > REACHED), time * (area1 > REACHED)
+    # Nearer in time knows better how much of the pixel is the layer's, if anything arrived from there. A source that
+    # shows something in front does not know; where neither does it goes on as it is around.
+    say0, say1 = (1 - time) * (area0 > REACHED) * open0, time * (area1 > REACHED) * open1
     cover = (share0 * say0 + share1 * say1) / (say0 + say1).clamp(min=1e-6)
-    return _Moved(velocity, trust, cover)
+    return _Moved(velocity, trust, fill_holes(cover, say0 + say1 > _KNOWN))
 
 
 def _led(course: Course, index: int, layer: Layer, moved: _Moved, time: float) -> _Moved:

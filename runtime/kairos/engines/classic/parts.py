@@ -61,13 +61,16 @@ def parted(
         share0, share1 = (
             torch.from_numpy(np.isin(labels, shown)).to(layer.there.device)[None].float() for labels in (one, two)
         )
+        if not (bool(share0.any()) or bool(share1.any())):
+            continue
         lands0, lands1 = backward_warp(share1, layer.there), backward_warp(share0, layer.back)
         trust0, trust1 = (
-            (trust * (_ASTRAY + (1 - _ASTRAY) * lands) * share).clamp(min=LEAST_TRUST)
+            trust * (_ASTRAY + (1 - _ASTRAY) * lands) * share
             for trust, lands, share in ((layer.trust0, lands0, share0), (layer.trust1, lands1, share1))
         )
-        # What is not believed, or belongs to others, moves as what is believed of these objects around it.
+        # What is not believed moves as what is believed of these objects around it; what others do says nothing.
         there, back = fill_weighted(layer.there, trust0), fill_weighted(layer.back, trust1)
+        trust0, trust1 = trust0.clamp(min=LEAST_TRUST), trust1.clamp(min=LEAST_TRUST)
         own = replace(layer, there=there, back=back, trust0=trust0, trust1=trust1)
         layers.append(replace(own, share0=share0, share1=share1))
     return tuple(layers) or (layer,)
