@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import List, Optional, Tuple
 
 import torch
@@ -34,6 +34,9 @@ pixels, and part of its speed."""
 
 FLOOR = 0.02
 """Least say of a motion nobody vouches for, against what surrounds it."""
+
+_ALIEN = 0.02
+"""Say of a source that shows another layer than the one seen."""
 
 _KNOWN = 0.05
 """Say of both sources under which nobody knows what a layer covers."""
@@ -93,7 +96,7 @@ def between(motion: PairMotion, curve: Optional[Curve], time: float) -> Inbetwee
     to_0, to_1 = paths(here, curve)
     weight0, weight1 = weights(here)
     seen0, seen1 = here.seen0, here.seen1
-    return Inbetween(
+    answer = Inbetween(
         time=time,
         flow_to_0=to_0,
         flow_to_1=to_1,
@@ -101,6 +104,32 @@ def between(motion: PairMotion, curve: Optional[Curve], time: float) -> Inbetwee
         occlusion_0=hidden(seen0, seen1),
         occlusion_1=hidden(seen1, seen0),
         confidence=torch.where(here.quiet, 1.0, here.trust * torch.maximum(seen0, seen1)).clamp(0, 1),
+    )
+    return kept_apart(answer, motion.layers, here)
+
+
+def kept_apart(answer: Inbetween, layers: Tuple[Layer, ...], here: Moment) -> Inbetween:
+    """The in-between without what another layer shows: of two sources the one counts that shows the layer seen.
+
+    At the border of what is in front of it a source does not show a layer cleanly: one pixel there counts as the other's.
+    """
+    if len(layers) == 1:
+        return answer
+    owns = []
+    fronts = [each for each in _in_front(layers) if each is not None]
+    for side, flow in ((0, answer.flow_to_0), (1, answer.flow_to_1)):
+        shares = torch.cat([(layer.share0, layer.share1)[side] for layer in layers])
+        above = F.max_pool2d(torch.cat([front[side] for front in fronts])[None], 3, 1, 1)[0]
+        shown = backward_warp(shares * (1 - above), flow)
+        owns.append(shown.gather(0, here.top.long()) * inside(flow) + _ALIEN)
+    weight0, weight1 = answer.blend * owns[0], (1 - answer.blend) * owns[1]
+    blend = torch.where(here.quiet, answer.blend, weight0 / (weight0 + weight1).clamp(min=1e-9))
+    gone0, gone1 = ((other - own).clamp(0, 1) for own, other in (owns, owns[::-1]))
+    return replace(
+        answer,
+        blend=blend,
+        occlusion_0=torch.where(here.quiet, 0.0, torch.maximum(answer.occlusion_0, gone0)),
+        occlusion_1=torch.where(here.quiet, 0.0, torch.maximum(answer.occlusion_1, gone1)),
     )
 
 

@@ -26,6 +26,12 @@ _ASTRAY = 0.1
 _SURE = 0.5
 """Trust at its end over which such a vector tells which of both is in front."""
 
+_FEWEST = 12.0
+"""Believed pixels over which an object's motion as a whole is known."""
+
+_STIFF = 1e-4
+"""How far an object's motion is held to be the same all over it, against what its pixels say."""
+
 _DOUBT = 16.0
 """Votes that count as none."""
 
@@ -108,20 +114,61 @@ def _counts(labels: Labels) -> npt.NDArray[np.int64]:
 
 
 def _votes(layer: Layer, one: Labels, two: Labels) -> npt.NDArray[np.float64]:
-    """(N, N): how many pixels of an object (row) vanish under another (column), in either frame."""
+    """(N, N): how many pixels of an object (row) vanish under another (column), in either frame.
+
+    Each object goes on as what is believed of it goes: what vanishes shows no motion of its own.
+    """
     count = 1 + int(max(one.max(), two.max()))
     votes = np.zeros((count, count))
     height, width = one.shape
-    for flow, trust, labels, other in ((layer.there, layer.trust1, one, two), (layer.back, layer.trust0, two, one)):
-        moved = np.asarray(flow.round().cpu().numpy())
-        moved = np.nan_to_num(moved, nan=1e6).clip(-1e6, 1e6).astype(np.int64)
-        x, y = np.arange(width) + moved[0], np.arange(height)[:, None] + moved[1]
+    for flow, trusts, labels, other in (
+        (layer.there, (layer.trust0, layer.trust1), one, two),
+        (layer.back, (layer.trust1, layer.trust0), two, one),
+    ):
+        trust, sure = (each[0].cpu().numpy() for each in trusts)
+        moved, known = _rigid(flow.cpu().numpy(), trust, labels, count)
+        goes = np.rint(moved).clip(-1e6, 1e6).astype(np.int64)
+        x, y = np.arange(width) + goes[0], np.arange(height)[:, None] + goes[1]
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         x, y = x.clip(0, width - 1), y.clip(0, height - 1)
-        ends, sure = other[y, x], trust[0].cpu().numpy()[y, x]
-        gone = inside & (ends != labels) & (sure > _SURE)
+        ends = other[y, x]
+        gone = inside & known[labels] & (ends != labels) & (sure[y, x] > _SURE)
         np.add.at(votes, (labels[gone].astype(np.int64), ends[gone].astype(np.int64)), 1.0)
     return votes
+
+
+def _rigid(
+    flow: npt.NDArray[np.float32], trust: npt.NDArray[np.float32], labels: Labels, count: int
+) -> Tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Every object's motion as an affine one, fitted by weighted least squares to what is believed of it.
+
+    Args:
+        flow: (2, H, W) pixels.
+        trust: (H, W) in 0..1.
+        labels: below ``count``.
+
+    Returns:
+        (2, H, W), and for each number whether enough is believed.
+    """
+    height, width = labels.shape
+    numbers = labels.ravel().astype(np.int64)
+    finite = np.isfinite(flow).all(0)
+    weight = np.where(finite & (trust > _SURE), trust, 0.0).ravel().astype(np.float64)
+    y, x = (each.ravel() for each in np.mgrid[:height, :width].astype(np.float64))
+    # Places in frame widths around its middle keep the equations well conditioned.
+    terms = (np.ones_like(x), (x - width / 2) / width, (y - height / 2) / width)
+    values = np.where(finite, flow, 0.0).reshape(2, -1).astype(np.float64)
+
+    def summed(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.bincount(numbers, plane * weight, count)
+
+    matrix = np.stack([np.stack([summed(one * two) for two in terms], -1) for one in terms], -2)
+    right = np.stack([np.stack([summed(one * value) for value in values], -1) for one in terms], -2)
+    total = matrix[:, 0, 0]
+    matrix = matrix + _STIFF * np.diag([0.0, 1.0, 1.0]) * total[:, None, None] + np.eye(3) * 1e-9
+    fitted = np.linalg.solve(matrix, right)
+    moved = sum(fitted[numbers, index].T * term for index, term in enumerate(terms))
+    return np.asarray(moved).reshape(2, height, width), total >= _FEWEST
 
 
 def _order(votes: npt.NDArray[np.float64], rules: Mapping[int, RegionRule]) -> List[int]:
