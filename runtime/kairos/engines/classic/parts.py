@@ -23,6 +23,9 @@ from kairos.motion.warp import backward_warp
 _ASTRAY = 0.1
 """What is left of the trust in a vector that ends on another object."""
 
+_DOUBTED = 0.2
+"""Trust up to which a vector says nothing, and from its opposite on it is not changed."""
+
 _SURE = 0.5
 """Trust at its end over which such a vector tells which of both is in front."""
 
@@ -75,11 +78,17 @@ def parted(
             for trust, lands, share in ((layer.trust0, lands0, share0), (layer.trust1, lands1, share1))
         )
         # What is not believed moves as what is believed of these objects around it; what others do says nothing.
-        there, back = fill_weighted(layer.there, trust0), fill_weighted(layer.back, trust1)
+        there, back = fill_weighted(layer.there, _believed(trust0)), fill_weighted(layer.back, _believed(trust1))
         trust0, trust1 = trust0.clamp(min=LEAST_TRUST), trust1.clamp(min=LEAST_TRUST)
         own = replace(layer, there=there, back=back, trust0=trust0, trust1=trust1)
         layers.append(replace(own, share0=share0, share1=share1))
     return tuple(layers) or (layer,)
+
+
+def _believed(trust: Tensor) -> Tensor:
+    """Trust with what is doubted left out, as long as there is anything better: much of it would outvote little truth."""
+    part = ((trust - _DOUBTED) / (1 - 2 * _DOUBTED)).clamp(0, 1)
+    return (part * part * (3 - 2 * part)).maximum(LEAST_TRUST * trust)
 
 
 def held_still(answer: Inbetween, labels0: Tensor, labels1: Tensor, rules: Mapping[int, RegionRule]) -> Inbetween:
