@@ -166,7 +166,9 @@ def compare(
             images = _rebuilt(job, plate, window, config)
             pairs = list(zip(truths, images))
             within = [psnr_within(*pair, mask) for pair, mask in zip(pairs, bands)]
-            rows.append(Rebuilt((engine, given), images, within, [psnr_within(*pair, _every(pair[0])) for pair in pairs]))
+            rows.append(
+                Rebuilt((engine, given), images, within, [psnr_within(*pair, _every(pair[0])) for pair in pairs])
+            )
             if listener is not None:
                 row = rows[-1]
                 listener(f"{frames}: {row.title} {mean(row.band):.2f} dB in the band, {mean(row.whole):.2f} dB whole")

@@ -74,14 +74,16 @@ def _places(found: Comparison) -> List[Tuple[int, Tuple[int, int]]]:
         errors = [_error(truth, row, index) * mask for row in found.rows]
         apart = np.ptp(np.stack(errors), axis=0) if len(errors) > 1 else errors[0]
         summed = cv2.integral(apart)
-        inside = summed[rows:, columns:] - summed[:-rows, columns:] - summed[rows:, :-columns] + summed[:-rows, :-columns]
+        inside = (
+            summed[rows:, columns:] - summed[:-rows, columns:] - summed[rows:, :-columns] + summed[:-rows, :-columns]
+        )
         top, left = np.unravel_index(int(inside.argmax()), inside.shape)
         places.append((float(inside[top, left]), index, (int(top), int(left))))
     return [(index, place) for _, index, place in sorted(places, reverse=True)[:CROPS]]
 
 
 def _error(truth: Image, row: Rebuilt, index: int) -> np.ndarray:
-    return np.square(truth.astype(np.float64) - row.images[index]).sum(-1)
+    return np.asarray(np.square(truth.astype(np.float64) - row.images[index]).sum(-1))
 
 
 def _letter(index: int) -> str:

@@ -14,7 +14,7 @@ from kairos.color import ColorConfig
 from kairos.engines.hierarchical.masks.layers import Labels
 from kairos.errors import BadRequest, FrameError
 from kairos.frame import Window
-from kairos.images import Shot, open_shot
+from kairos.images import open_shot
 from kairos.images.sequences import listed_frames
 from kairos.motion.region_choice import RegionRule
 from kairos_nodes.regions import REST, RegionSource, is_file, parse_region_rules, parse_regions, split_place

@@ -1,7 +1,7 @@
 """Makes and renders a toy street: six things that go far, cross and hide one another, with Cryptomatte of the objects.
 
-Told: ``folder``, ``width``, ``height``, ``frames`` (rendered from frame 1 on) and ``pace``, how far things go in a frame,
-1 for half of what is written at :data:`THINGS`: then a plate of every other frame moves by that.
+Told: ``folder``, ``width``, ``height``, ``frames`` (which are rendered, 7 being the middle) and ``pace``: 1 for speeds as
+written at :data:`THINGS`, in a plate of every other frame.
 """
 
 from __future__ import annotations
@@ -67,15 +67,15 @@ THINGS: Dict[str, Thing] = {
     "ball": Thing((-0.3, 5.6, 1.3), (45, 6), (0, -7), 0.02, (), 6.0, (0.02, 0.25, 0.06), (0.9, 0.95, 0.25)),
     "ring": Thing((0.55, 4.6, 0.9), (-60, 0), (2, 0), 0.03, (), 9.0, (0.25, 0.02, 0.25), (1.0, 0.55, 0.85)),
     "board": Thing(
-        (-0.7, 3.4, 1.25), (90, -6), (0, 0), 0.01, (((0.27, 0.02, 0.33), (0, 0, 0)), ((0.03, 0.015, 0.5), (0, 0, -0.7))),
-        14.0, (0.10, 0.08, 0.05), (0.95, 0.9, 0.75),
+        (-0.7, 3.4, 1.25), (90, -6), (0, 0), 0.01,
+        (((0.27, 0.02, 0.33), (0, 0, 0)), ((0.03, 0.015, 0.5), (0, 0, -0.7))), 14.0, (0.10, 0.08, 0.05), (0.95, 0.9, 0.75),
     ),
     "kite": Thing(
         (1.4, 8.4, 3.1), (-35, -18), (0, 1.5), 0.0, (((0.9, 0.03, 0.1), (0, 0, 0)), ((0.16, 0.03, 0.45), (0, 0, 0))),
         6.0, (0.05, 0.05, 0.08), (0.95, 0.25, 0.15),
     ),
 }  # fmt: skip
-"""What moves, furthest from the rest of the street to nearest in no order."""
+"""What moves, by name."""
 
 
 def material(name: str, scale: float, dark: Colour, bright: Colour, bricks: float = 0.0) -> Any:
@@ -105,8 +105,9 @@ def material(name: str, scale: float, dark: Colour, bright: Colour, bricks: floa
     both.inputs[1].default_value = 0.55
     for element, position, colour in zip(ramp.color_ramp.elements, (0.42, 0.95), (dark, bright)):
         element.position, element.color = position, (*colour, 1)
-    links = [(place, noise.inputs["Vector"]), (place, cells.inputs["Vector"]), (cells.outputs["Distance"], both.inputs[0]),
-             (noise.outputs[0], both.inputs[2]), (both.outputs[0], ramp.inputs[0])]  # fmt: skip
+    links = [(place, noise.inputs["Vector"]), (place, cells.inputs["Vector"]),
+             (cells.outputs["Distance"], both.inputs[0]), (noise.outputs[0], both.inputs[2]),
+             (both.outputs[0], ramp.inputs[0])]  # fmt: skip
     colour = ramp.outputs["Color"]
     if bricks:
         wall = node("ShaderNodeTexBrick", Scale=bricks, Mortar=(*(0.6 * part for part in bright), 1))
@@ -159,7 +160,9 @@ def moved(thing: Thing, frame: float, pace: float) -> Vector:
     """Where a thing is in a rendered frame."""
     time = pace * (frame - MIDDLE) / PLATE
     metres = thing.at[1] * SENSOR / LENS / NOMINAL
-    right, up = (metres * (speed * time + 0.5 * change * time * time) for speed, change in zip(thing.speed, thing.change))
+    right, up = (
+        metres * (speed * time + 0.5 * change * time * time) for speed, change in zip(thing.speed, thing.change)
+    )
     return thing.at[0] + right, thing.at[1], thing.at[2] + up
 
 
@@ -208,9 +211,7 @@ def render(frame: int) -> None:
     for name, thing in THINGS.items():
         objects[name].location = moved(thing, frame, FACTS["pace"])
         objects[name].rotation_euler[2] = thing.turn * FACTS["pace"] * (frame - MIDDLE)
-    scene.camera.location = [
-        start + step * FACTS["pace"] * (frame - MIDDLE) for start, step in zip(CAMERA, DRIFT)
-    ]
+    scene.camera.location = [start + step * FACTS["pace"] * (frame - MIDDLE) for start, step in zip(CAMERA, DRIFT)]
     scene.cycles.seed = frame
     scene.render.filepath = f"{FACTS['folder']}/shot.{frame:04d}"
     bpy.ops.render.render(write_still=True)

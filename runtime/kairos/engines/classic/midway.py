@@ -111,25 +111,36 @@ def between(motion: PairMotion, curve: Optional[Curve], time: float) -> Inbetwee
 def kept_apart(answer: Inbetween, layers: Tuple[Layer, ...], here: Moment) -> Inbetween:
     """The in-between without what another layer shows: of two sources the one counts that shows the layer seen.
 
-    At the border of what is in front of it a source does not show a layer cleanly: one pixel there counts as the other's.
+    At the border of what is in front of it a source does not show a layer cleanly: one pixel there counts as the
+    other's.
+
+    Args:
+        answer: at the time.
+        layers: of the pair's motion at full size, furthest first.
+        here: which of them is seen.
     """
     if len(layers) == 1:
         return answer
-    owns = []
-    fronts = [each for each in _in_front(layers) if each is not None]
-    for side, flow in ((0, answer.flow_to_0), (1, answer.flow_to_1)):
-        shares = torch.cat([(layer.share0, layer.share1)[side] for layer in layers])
-        above = F.max_pool2d(torch.cat([front[side] for front in fronts])[None], 3, 1, 1)[0]
-        shown = backward_warp(shares * (1 - above), flow)
-        owns.append(shown.gather(0, here.top.long()) * inside(flow) + _ALIEN)
-    weight0, weight1 = answer.blend * owns[0], (1 - answer.blend) * owns[1]
+    own0, own1 = torch.zeros_like(answer.blend), torch.zeros_like(answer.blend)
+    for index, (layer, above) in enumerate(zip(layers, _in_front(layers))):
+        assert above is not None, "there are several layers"
+        clear0, clear1 = (
+            share * (1 - F.max_pool2d(front[None], 3, 1, 1)[0])
+            for share, front in ((layer.share0, above[0]), (layer.share1, above[1]))
+        )
+        seen = here.top == index
+        own0 = torch.where(seen, backward_warp(clear0, answer.flow_to_0), own0)
+        own1 = torch.where(seen, backward_warp(clear1, answer.flow_to_1), own1)
+    own0 = own0 * inside(answer.flow_to_0) + _ALIEN
+    own1 = own1 * inside(answer.flow_to_1) + _ALIEN
+    weight0, weight1 = answer.blend * own0, (1 - answer.blend) * own1
     blend = torch.where(here.quiet, answer.blend, weight0 / (weight0 + weight1).clamp(min=1e-9))
-    gone0, gone1 = ((other - own).clamp(0, 1) for own, other in (owns, owns[::-1]))
+    gone0, gone1 = (torch.where(here.quiet, 0.0, each.clamp(0, 1)) for each in (own1 - own0, own0 - own1))
     return replace(
         answer,
         blend=blend,
-        occlusion_0=torch.where(here.quiet, 0.0, torch.maximum(answer.occlusion_0, gone0)),
-        occlusion_1=torch.where(here.quiet, 0.0, torch.maximum(answer.occlusion_1, gone1)),
+        occlusion_0=torch.maximum(answer.occlusion_0, gone0),
+        occlusion_1=torch.maximum(answer.occlusion_1, gone1),
     )
 
 
@@ -137,7 +148,8 @@ def moment(motion: PairMotion, time: float, curve: Optional[Curve] = None) -> Mo
     """What arrives at a time, and which source shows it."""
     moved = [_move(layer, time, front) for layer, front in zip(motion.layers, _in_front(motion.layers))]
     if isinstance(curve, Course) and 0 < time < 1:
-        moved = [_led(curve, index, *each, time) for index, each in enumerate(zip(motion.layers, moved))]
+        layered = zip(motion.layers, moved, _in_front(motion.layers))
+        moved = [_led(curve, index, *each, time) for index, each in enumerate(layered)]
     velocity, trust, away = moved[0].velocity, moved[0].trust, moved[0].away
     top = torch.zeros_like(trust)
     covers = _covering([each.cover for each in moved])
@@ -212,12 +224,12 @@ def _move(layer: Layer, time: float, above: Optional[Tuple[Tensor, Tensor]]) -> 
     if time == 1.0:
         return _Moved(-layer.back, layer.trust1, layer.share1)
     sides = []
-    for side, (flow, trust, front, share, part, sign) in enumerate((
-        (layer.there, layer.trust0, layer.front0, layer.share0, time, 1.0),
-        (layer.back, layer.trust1, layer.front1, layer.share1, 1 - time, -1.0),
-    )):  # fmt: skip
+    for flow, trust, front, share, part, sign, hides in (
+        (layer.there, layer.trust0, layer.front0, layer.share0, time, 1.0, above and above[0]),
+        (layer.back, layer.trust1, layer.front1, layer.share1, 1 - time, -1.0, above and above[1]),
+    ):
         weight = trust * (1.0 + IN_FRONT * front) * share.clamp(min=1e-3)
-        values = [flow * sign, trust] if above is None else [flow * sign, trust, share, 1 - above[side]]
+        values = [flow * sign, trust] if hides is None else [flow * sign, trust, share, 1 - hides]
         found, area = splat(torch.cat(values), flow * part, weight, "linear")
         sides.append((found[:2], found[2:3] * (area > REACHED), found[3:4], found[4:], area))
     (flow0, trust0, share0, open0, area0), (flow1, trust1, share1, open1, area1) = sides
@@ -229,21 +241,32 @@ def _move(layer: Layer, time: float, above: Optional[Tuple[Tensor, Tensor]]) -> 
         velocity = _filled(clean_mask(velocity), trust)
     if above is None:
         return _Moved(velocity, trust, layer.share0)
-    # Nearer in time knows better how much of the pixel is the layer's, if anything arrived from there. A source that
-    # shows something in front does not know; where neither does it goes on as it is around.
+    # Nearer in time knows better how much of the pixel is the layer's, if anything arrived from there.
     say0, say1 = (1 - time) * (area0 > REACHED) * open0, time * (area1 > REACHED) * open1
-    cover = (share0 * say0 + share1 * say1) / (say0 + say1).clamp(min=1e-6)
-    return _Moved(velocity, trust, fill_holes(cover, say0 + say1 > _KNOWN))
+    return _Moved(velocity, trust, _covered(share0, say0, share1, say1))
 
 
-def _led(course: Course, index: int, layer: Layer, moved: _Moved, time: float) -> _Moved:
+def _led(
+    course: Course, index: int, layer: Layer, moved: _Moved, above: Optional[Tuple[Tensor, Tensor]], time: float
+) -> _Moved:
     """A layer on its course: its motion, and the part of each pixel that is the layer's, told along it."""
     velocity, away = course.at(index, time, moved.velocity)
-    if len(course.known) == 1:
+    if above is None:
         return _Moved(velocity, moved.trust, moved.cover, away)
     to_0, to_1 = _ways(velocity, away, time)
-    cover = torch.lerp(backward_warp(layer.share0, to_0), backward_warp(layer.share1, to_1), time)
+    side0 = backward_warp(torch.cat([layer.share0, 1 - above[0]]), to_0)
+    side1 = backward_warp(torch.cat([layer.share1, 1 - above[1]]), to_1)
+    cover = _covered(side0[:1], (1 - time) * side0[1:], side1[:1], time * side1[1:])
     return _Moved(velocity, moved.trust, cover, away)
+
+
+def _covered(share0: Tensor, say0: Tensor, share1: Tensor, say1: Tensor) -> Tensor:
+    """(1, H, W) how much of each pixel is a layer's, from what either source says of it.
+
+    A source that shows something in front does not know; where neither does it goes on as it is around.
+    """
+    say = say0 + say1
+    return fill_holes((share0 * say0 + share1 * say1) / say.clamp(min=1e-6), say > _KNOWN)
 
 
 def _filled(velocity: Tensor, trust: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ Label maps are (H, W) int16, see :meth:`kairos.engines.base.ShotView.regions`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -28,6 +29,9 @@ _DOUBTED = 0.2
 
 _SURE = 0.5
 """Trust at its end over which such a vector tells which of both is in front."""
+
+_VOTERS = 600_000
+"""Pixels that are asked at most."""
 
 _FEWEST = 12.0
 """Believed pixels over which an object's motion as a whole is known."""
@@ -86,7 +90,7 @@ def parted(
 
 
 def _believed(trust: Tensor) -> Tensor:
-    """Trust with what is doubted left out, as long as there is anything better: much of it would outvote little truth."""
+    """Trust without what is doubted, where there is anything better: much of it would outvote little truth."""
     part = ((trust - _DOUBTED) / (1 - 2 * _DOUBTED)).clamp(0, 1)
     return (part * part * (3 - 2 * part)).maximum(LEAST_TRUST * trust)
 
@@ -130,19 +134,21 @@ def _votes(layer: Layer, one: Labels, two: Labels) -> npt.NDArray[np.float64]:
     count = 1 + int(max(one.max(), two.max()))
     votes = np.zeros((count, count))
     height, width = one.shape
+    step = math.ceil(math.sqrt(height * width / _VOTERS))
     for flow, trusts, labels, other in (
         (layer.there, (layer.trust0, layer.trust1), one, two),
         (layer.back, (layer.trust1, layer.trust0), two, one),
     ):
         trust, sure = (each[0].cpu().numpy() for each in trusts)
-        moved, known = _rigid(flow.cpu().numpy(), trust, labels, count)
+        some = labels[::step, ::step]
+        moved, known = _rigid(flow[:, ::step, ::step].cpu().numpy(), trust[::step, ::step], some, count)
         goes = np.rint(moved).clip(-1e6, 1e6).astype(np.int64)
-        x, y = np.arange(width) + goes[0], np.arange(height)[:, None] + goes[1]
+        x, y = np.arange(0, width, step) + goes[0], np.arange(0, height, step)[:, None] + goes[1]
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         x, y = x.clip(0, width - 1), y.clip(0, height - 1)
         ends = other[y, x]
-        gone = inside & known[labels] & (ends != labels) & (sure[y, x] > _SURE)
-        np.add.at(votes, (labels[gone].astype(np.int64), ends[gone].astype(np.int64)), 1.0)
+        gone = inside & known[some] & (ends != some) & (sure[y, x] > _SURE)
+        np.add.at(votes, (some[gone].astype(np.int64), ends[gone].astype(np.int64)), float(step * step))
     return votes
 
 
@@ -176,8 +182,8 @@ def _rigid(
     total = matrix[:, 0, 0]
     matrix = matrix + _STIFF * np.diag([0.0, 1.0, 1.0]) * total[:, None, None] + np.eye(3) * 1e-9
     fitted = np.linalg.solve(matrix, right)
-    moved = sum(fitted[numbers, index].T * term for index, term in enumerate(terms))
-    return np.asarray(moved).reshape(2, height, width), total >= _FEWEST
+    moved = np.einsum("ntc,tn->cn", fitted[numbers], np.stack(terms))
+    return moved.reshape(2, height, width), np.asarray(total >= _FEWEST)
 
 
 def _order(votes: npt.NDArray[np.float64], rules: Mapping[int, RegionRule]) -> List[int]:

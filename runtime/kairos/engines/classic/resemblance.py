@@ -21,7 +21,7 @@ _FEWEST = 24
 """Pixels of these that an object must have in both frames."""
 
 _LEAST = 0.3
-"""Part of the smaller of an object's two areas that must overlap."""
+"""Part of the smaller of an object's two areas that must overlap where it looks most like itself."""
 
 _OVERLAP = 0.5
 """What an overlap of nothing costs: as much as textures that have half to do with each other."""
@@ -39,7 +39,7 @@ def resembling(start: Flow, pictures: Tuple[Picture, Picture], labels: Labels, o
     """Motion (H, W, 2) of every object as a whole, pixels, moved on to where it looks most like itself.
 
     Args:
-        start: by outlines, see :func:`kairos.engines.classic.regions.travelled`; holds wherever nothing better is found.
+        start: by outlines, see :func:`kairos.engines.classic.regions.travelled`; holds where nothing better is found.
         pictures: (H, W) 8-bit grey, both frames.
         labels, other: of both frames.
     """
@@ -83,7 +83,9 @@ def _best(
     if min(areas) < _FEWEST:
         return None
     spread = sum(float(picture[mask].var()) for picture, mask in parts) + _NOISE
-    (first, mask0), (second, mask1) = ((picture - parts[0][0].mean(), mask.astype(np.float64)) for picture, mask in parts)
+    (first, mask0), (second, mask1) = (
+        (picture - parts[0][0].mean(), mask.astype(np.float64)) for picture, mask in parts
+    )
     shape = [cv2.getOptimalDFTSize(one + two) for one, two in zip(first.shape, second.shape)]
 
     def spectrum(plane: Plane) -> npt.NDArray[np.complex128]:
@@ -101,9 +103,7 @@ def _best(
     )
     rows, columns = (
         (np.arange(length) + one) % length - one + offset
-        for length, one, offset in zip(
-            shape, first.shape, (where[1].top - where[0].top, where[1].left - where[0].left)
-        )
+        for length, one, offset in zip(shape, first.shape, (where[1].top - where[0].top, where[1].left - where[0].left))
     )
     away = np.hypot(columns - outline[0], rows[:, None] - outline[1]) / _SIDE
     part = overlap / min(areas)
