@@ -182,7 +182,7 @@ def _rigid(
     total = matrix[:, 0, 0]
     matrix = matrix + _STIFF * np.diag([0.0, 1.0, 1.0]) * total[:, None, None] + np.eye(3) * 1e-9
     fitted = np.linalg.solve(matrix, right)
-    moved = np.einsum("ntc,tn->cn", fitted[numbers], np.stack(terms))
+    moved: npt.NDArray[np.float64] = np.einsum("ntc,tn->cn", fitted[numbers], np.stack(terms)).astype(np.float64)
     return moved.reshape(2, height, width), np.asarray(total >= _FEWEST)
 
 
