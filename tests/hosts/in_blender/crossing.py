@@ -1,7 +1,7 @@
 """Makes and renders a toy street: six things that go far, cross and hide one another, with Cryptomatte of the objects.
 
-Told: ``folder``, ``width``, ``height``, ``frames`` (which are rendered, 7 being the middle) and ``pace``: 1 for speeds as
-written at :data:`THINGS`, in a plate of every other frame.
+Told: ``folder``, ``width``, ``height``, ``frames`` (which are rendered, 7 being the middle) and ``pace``: 1 for speeds
+as written at :data:`THINGS`, in a plate of every other frame.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ THINGS: Dict[str, Thing] = {
     "ring": Thing((0.55, 4.6, 0.9), (-60, 0), (2, 0), 0.03, (), 9.0, (0.25, 0.02, 0.25), (1.0, 0.55, 0.85)),
     "board": Thing(
         (-0.7, 3.4, 1.25), (90, -6), (0, 0), 0.01,
-        (((0.27, 0.02, 0.33), (0, 0, 0)), ((0.03, 0.015, 0.5), (0, 0, -0.7))), 14.0, (0.10, 0.08, 0.05), (0.95, 0.9, 0.75),
+        (((0.27, 0.02, 0.33), (0, 0, 0)), ((0.03, 0.015, 0.5), (0, 0, -0.7))),
+        14.0, (0.10, 0.08, 0.05), (0.95, 0.9, 0.75),
     ),
     "kite": Thing(
         (1.4, 8.4, 3.1), (-35, -18), (0, 1.5), 0.0, (((0.9, 0.03, 0.1), (0, 0, 0)), ((0.16, 0.03, 0.45), (0, 0, 0))),

@@ -23,6 +23,9 @@ _FEWEST = 24
 _LEAST = 0.3
 """Part of the smaller of an object's two areas that must overlap where it looks most like itself."""
 
+_ALIKE = 0.5
+"""Difference, of that of textures that have nothing to do with each other, up to which both show the same."""
+
 _OVERLAP = 0.5
 """What an overlap of nothing costs: as much as textures that have half to do with each other."""
 
@@ -107,7 +110,8 @@ def _best(
     )
     away = np.hypot(columns - outline[0], rows[:, None] - outline[1]) / _SIDE
     part = overlap / min(areas)
-    cost = apart / np.maximum(overlap, 1.0) / spread + _OVERLAP * (1 - part) + _FAR * away
-    cost[part < _LEAST] = np.inf
+    unlike = apart / np.maximum(overlap, 1.0) / spread
+    cost = unlike + _OVERLAP * (1 - part) + _FAR * away
+    cost[(part < _LEAST) | (unlike > _ALIKE)] = np.inf
     row, column = np.unravel_index(int(cost.argmin()), cost.shape)
     return np.array([columns[column], rows[row]]) if np.isfinite(cost[row, column]) else None
