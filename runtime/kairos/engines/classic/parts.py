@@ -175,7 +175,7 @@ def _rigid(
     values = np.where(finite, flow, 0.0).reshape(2, -1).astype(np.float64)
 
     def summed(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.bincount(numbers, plane * weight, count)
+        return np.asarray(np.bincount(numbers, plane * weight, count), np.float64)
 
     matrix = np.stack([np.stack([summed(one * two) for two in terms], -1) for one in terms], -2)
     right = np.stack([np.stack([summed(one * value) for value in values], -1) for one in terms], -2)
