@@ -19,6 +19,7 @@ def add_commands(app: typer.Typer) -> None:
     bench.command("motion")(motion)
     bench.command("siren")(siren)
     bench.command("hierarchical")(hierarchical)
+    bench.command("regions")(regions)
     app.add_typer(bench, name="bench")
 
 
@@ -232,3 +233,32 @@ def hierarchical(
     report = judge(rows, count, width, height, workers, told)
     print(render(report))
     draw_plot(report, load_curves(rows), rows / "hierarchical.png")
+
+
+def regions(
+    clip: Annotated[str, typer.Argument(metavar="CLIP", help="A movie or sequence: every odd frame is withheld.")],
+    regions: Annotated[
+        str, typer.Option("--regions", help="What the objects are, whose borders are judged; as for kairos retime.")
+    ] = "auto",
+    rules: Annotated[str, typer.Option("--region-rules", help="As for kairos retime.")] = "",
+    engine: Engines = None,
+    against: Annotated[
+        str, typer.Option("--against", metavar="ENGINE", help="Without regions, to hold the others against.")
+    ] = "swift",
+    pixels: Annotated[int, typer.Option("--band", help="How far the band reaches from a border, pixels.")] = 5,
+    out: Annotated[
+        Optional[Path], typer.Option("--out", metavar="PNG", help="Crops of the truth and of what was rebuilt.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
+) -> None:
+    """Drop every odd frame, rebuild it without and with regions, compare: PSNR round the objects and of the whole."""
+    from kairos.bench.region_band import compare
+    from kairos.bench.region_band_report import draw, render
+
+    ways = [(against, ""), *((each, regions) for each in engine or ["swift"])]
+    found = compare(
+        clip, regions, ways, rules=rules, device=device, pixels=pixels, listener=lambda line: typer.echo(line, err=True)
+    )
+    print(render(found))
+    if out is not None:
+        draw(found, out)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Dict, FrozenSet, Optional, Protocol, Tuple
+from typing import Dict, FrozenSet, Optional, Protocol, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -113,6 +113,50 @@ class KeyFrames:
         """Lets go of both files."""
         for key in self._keys:
             key.close()
+
+
+class Picked:
+    """Some frames of footage, numbered without gaps from the first of them on.
+
+    Args:
+        footage: all frames.
+        positions: of those that are there, at least one.
+
+    Attributes:
+        whole: all frames.
+        positions: as given.
+    """
+
+    def __init__(self, footage: Footage, positions: Sequence[int]) -> None:
+        self.whole, self.positions = footage, tuple(positions)
+        first = footage.numbers[self.positions[0]]
+        self.numbers = tuple(range(first, first + len(self.positions)))
+        self.missing = frozenset(index for index, each in enumerate(self.positions) if each in footage.missing)
+        self.spec, self.rate, self.movie = footage.spec, footage.rate, footage.movie
+        self.scene_linear, self.colorspace = footage.scene_linear, footage.colorspace
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def path(self, position: int) -> Path:
+        """The file of a frame."""
+        return self.whole.path(self.positions[position])
+
+    def identity(self, position: int) -> str:
+        """What a frame's pixels come from."""
+        return self.whole.identity(self.positions[position])
+
+    def header(self, position: int) -> Header:
+        """Everything but a frame's pixels."""
+        return replace(self.whole.header(self.positions[position]), number=self.numbers[position])
+
+    def read(self, position: int) -> Frame:
+        """A frame under its new number."""
+        return replace(self.whole.read(self.positions[position]), number=self.numbers[position])
+
+    def close(self) -> None:
+        """Lets go of files."""
+        self.whole.close()
 
 
 class Reduced:

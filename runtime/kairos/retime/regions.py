@@ -14,12 +14,12 @@ from kairos.color import ColorConfig
 from kairos.engines.hierarchical.masks.layers import Labels
 from kairos.errors import BadRequest, FrameError
 from kairos.frame import Window
-from kairos.images import Shot, open_shot
+from kairos.images import open_shot
 from kairos.images.sequences import listed_frames
 from kairos.motion.region_choice import RegionRule
 from kairos_nodes.regions import REST, RegionSource, is_file, parse_region_rules, parse_regions, split_place
 
-from .footage import Footage, Reduced
+from .footage import Footage, Picked, Reduced
 from .layout import Layout
 from .plate import Plate
 from .region_crypto import choose_crypto, crypto_names
@@ -74,8 +74,10 @@ def open_regions(text: str, rules: str, shot: Footage, layout: Layout, config: C
     if source.kind in ("auto", "tags"):
         return FoundRegions(source, shot, rules_of(rules))
     plate = shot.full if isinstance(shot, Reduced) else shot
-    beside = _beside(source, plate, config)
+    beside = _beside(source, plate.whole if isinstance(plate, Picked) else plate, config)
     footage, offset = (plate, 0) if beside is None else beside
+    if beside is not None and isinstance(plate, Picked):
+        footage, offset = Picked(footage, [offset + position for position in plate.positions]), 0
     try:
         return LayerRegions(source, rules, footage, offset, plate, layout, beside is not None)
     except BaseException:
@@ -214,7 +216,7 @@ def _same_shape(place: str, footage: Footage, plate: Footage) -> None:
         )
 
 
-def _beside(source: RegionSource, plate: Footage, config: ColorConfig) -> Optional[Tuple[Shot, int]]:
+def _beside(source: RegionSource, plate: Footage, config: ColorConfig) -> Optional[Tuple[Footage, int]]:
     """The sequence that a place names, with the offset of its positions; None where it names a layer of the plate."""
     place, header = source.place, plate.header(0)
     crypto = source.kind == "crypto"

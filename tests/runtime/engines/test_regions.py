@@ -12,7 +12,8 @@ from torch import Tensor
 from kairos.engines.base import Pair
 from kairos.engines.classic.motion import Layer
 from kairos.engines.classic.parts import parted
-from kairos.engines.classic.regions import travelled
+from kairos.engines.classic.regions import better, travelled
+from kairos.engines.classic.resemblance import resembling
 from kairos.motion.compose import compose
 from kairos.motion.encode import Codec
 from kairos.motion.inbetween import Inbetween
@@ -176,3 +177,69 @@ def test_objects_that_never_meet_share_a_layer() -> None:
     layer = Layer(still, still, even, even, even * 0, even * 0, even, even)
     assert len(parted(layer, apart.labels(0), apart.labels(1))) == 2
     assert len(parted(layer, CROSSING.labels(0), CROSSING.labels(1))) == 3
+
+
+@pytest.mark.parametrize("id", ["classic", "swift"])
+@pytest.mark.parametrize("ground", [0, 2], ids=["rest", "object"])
+def test_what_an_object_uncovers_shows_nothing_of_it(id: str, ground: int) -> None:
+    """The box goes 60 pixels: the ground it leaves and the ground it comes to are each shown by one frame alone."""
+    scene = Boxes(((30, 40), (90, 40)))
+    regions = [torch.where(scene.labels(time) == 1, 1, ground).to(torch.int16) for time in (0, 1)]
+    shot = MemoryShot([scene.frame(0), scene.frame(1)], regions=regions)
+    picture = shown(shot, answer(shot, id=id))
+    for left in (32, 91):
+        beside = torch.from_numpy(box(left, 43, 20, 18))
+        ghost = float((shot.frames[0] - shot.frames[1])[:, beside].square().mean())
+        error = float((picture - scene.frame(0.5))[:, beside].square().mean())
+        # A tenth of the box left over would be a hundredth of this.
+        assert error < 0.01 * ghost
+
+
+def test_an_object_that_another_cuts_off_is_found_by_what_it_looks_like() -> None:
+    """Box 1 goes 40 pixels to the right; box 2 hides its left quarter in the first frame and its right one in the
+    second, so that the middle of what is seen goes 34.
+    """
+    scene = Boxes(((40, 40), (80, 40)), ((22, 40), (98, 40)))
+    labels = [np.asarray(scene.labels(time)) for time in (0, 1)]
+    grey = [np.asarray(scene.frame(time).mean(0) * 255).clip(0, 255).astype(np.uint8) for time in (0, 1)]
+    outline = travelled(labels[0], labels[1], np.zeros((HEIGHT, WIDTH, 2), np.float32))
+    inside = labels[0] == 1
+    assert abs(float(outline[inside][:, 0].mean()) - 34) < 0.5
+    found = resembling(outline, (grey[0], grey[1]), labels[0], labels[1])
+    assert np.abs(found[inside] - (40, 0)).max() <= 1
+    assert np.array_equal(found[labels[0] == 0], outline[labels[0] == 0])
+
+
+def test_pixels_that_the_other_frame_hides_do_not_speak_for_a_motion() -> None:
+    """Half of object 1 lies under object 2 in the second frame. On the rest one motion leaves 0.1, another 0.06."""
+    labels, after = torch.zeros(20, 40, dtype=torch.int16), torch.zeros(20, 40, dtype=torch.int16)
+    labels[:, :20], after[:, :10], after[:, 10:20] = 1, 1, 2
+    first, second = torch.zeros(3, 20, 40), torch.zeros(3, 20, 40)
+    second[:, 0::2], second[:, 1::2] = 0.1, 0.06
+    still, down = torch.zeros(2, 20, 40), torch.zeros(2, 20, 40)
+    still[1, 1::2], down[1, 0::2] = -1, 1
+    wins = better(still, down, (first, second), (labels, after))
+    assert wins is not None and torch.equal(wins, labels == 1)
+
+
+def test_vectors_that_nobody_believes_do_not_put_an_object_behind() -> None:
+    """Box 2 slides 12 pixels to the right, under box 1, most of which is given vectors that end on box 2."""
+    labels = [torch.zeros(40, 60, dtype=torch.int16) for _ in range(2)]
+    for plane, right in zip(labels, (30, 42)):
+        plane[10:30, right - 20 : right] = 2
+        plane[10:30, 36:50] = 1
+    junk = (labels[0] == 1) & (torch.arange(60) < 47)
+    there, trust0 = _flowing(labels[0], {2: 12.0}, junk | ((labels[0] == 2) & (torch.arange(60) >= 24)))
+    there[0, junk] = -12.0
+    back, trust1 = _flowing(labels[1], {2: -12.0}, torch.zeros_like(junk))
+    even = torch.ones_like(trust0)
+    layers = parted(Layer(there, back, trust0, trust1, even * 0, even * 0, even, even), *labels)
+    assert [int(labels[0][layer.share0[0] == 1].unique()) for layer in layers] == [0, 2, 1]
+
+
+def test_layers_that_no_pixel_belongs_to_are_none() -> None:
+    labels = torch.ones(40, 60, dtype=torch.int16)
+    labels[10:20, 10:20] = 2
+    even, still = torch.ones(1, 40, 60), torch.zeros(2, 40, 60)
+    layers = parted(Layer(still, still, even, even, even * 0, even * 0, even, even), labels, labels)
+    assert [bool(layer.share0.any()) for layer in layers] == [True, True]

@@ -9,6 +9,7 @@ import numpy as np
 
 from kairos.engines.classic.landmarks import landmark_motion
 from kairos.engines.classic.regions import Labels, travelled
+from kairos.engines.classic.resemblance import resembling
 from kairos.engines.classic.search import Flow, Picture, Plane, View, fetch, median, round_trip, search
 
 _LARGE = 1_000_000
@@ -67,7 +68,7 @@ def _candidates(view: View, regions: Optional[Tuple[Labels, Labels]]) -> Tuple[L
         back.append(search(second, first, finest=coarse, start=landmarks[1], coarsest=_FROM_START))
     if regions is not None:
         for flows, pictures, labels in ((there, (first, second), regions), (back, (second, first), regions[::-1])):
-            start = travelled(*labels, flows[0])
+            start = resembling(travelled(*labels, flows[0]), pictures, labels[0], labels[1])
             flows.append(search(*pictures, finest=coarse, start=start, coarsest=_FROM_START))
             flows.append(start)
     return there, back

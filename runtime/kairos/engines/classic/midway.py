@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Optional, Tuple
+from dataclasses import dataclass, replace
+from typing import List, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +34,12 @@ pixels, and part of its speed."""
 
 FLOOR = 0.02
 """Least say of a motion nobody vouches for, against what surrounds it."""
+
+_ALIEN = 0.02
+"""Say of a source that shows another layer than the one seen."""
+
+_KNOWN = 0.05
+"""Say of both sources under which nobody knows what a layer covers."""
 
 _DOUBT = 0.05
 """Weight of a source that does not show the pixel: where neither does, both are blended."""
@@ -90,7 +96,7 @@ def between(motion: PairMotion, curve: Optional[Curve], time: float) -> Inbetwee
     to_0, to_1 = paths(here, curve)
     weight0, weight1 = weights(here)
     seen0, seen1 = here.seen0, here.seen1
-    return Inbetween(
+    answer = Inbetween(
         time=time,
         flow_to_0=to_0,
         flow_to_1=to_1,
@@ -99,17 +105,55 @@ def between(motion: PairMotion, curve: Optional[Curve], time: float) -> Inbetwee
         occlusion_1=hidden(seen1, seen0),
         confidence=torch.where(here.quiet, 1.0, here.trust * torch.maximum(seen0, seen1)).clamp(0, 1),
     )
+    return kept_apart(answer, motion.layers, here)
+
+
+def kept_apart(answer: Inbetween, layers: Tuple[Layer, ...], here: Moment) -> Inbetween:
+    """The in-between without what another layer shows: of two sources the one counts that shows the layer seen.
+
+    At the border of what is in front of it a source does not show a layer cleanly: one pixel there counts as the
+    other's.
+
+    Args:
+        answer: at the time.
+        layers: of the pair's motion at full size, furthest first.
+        here: which of them is seen.
+    """
+    if len(layers) == 1:
+        return answer
+    own0, own1 = torch.zeros_like(answer.blend), torch.zeros_like(answer.blend)
+    for index, (layer, above) in enumerate(zip(layers, _in_front(layers))):
+        assert above is not None, "there are several layers"
+        clear0, clear1 = (
+            share * (1 - F.max_pool2d(front[None], 3, 1, 1)[0])
+            for share, front in ((layer.share0, above[0]), (layer.share1, above[1]))
+        )
+        seen = here.top == index
+        own0 = torch.where(seen, backward_warp(clear0, answer.flow_to_0), own0)
+        own1 = torch.where(seen, backward_warp(clear1, answer.flow_to_1), own1)
+    own0 = own0 * inside(answer.flow_to_0) + _ALIEN
+    own1 = own1 * inside(answer.flow_to_1) + _ALIEN
+    weight0, weight1 = answer.blend * own0, (1 - answer.blend) * own1
+    blend = torch.where(here.quiet, answer.blend, weight0 / (weight0 + weight1).clamp(min=1e-9))
+    gone0, gone1 = (torch.where(here.quiet, 0.0, each.clamp(0, 1)) for each in (own1 - own0, own0 - own1))
+    return replace(
+        answer,
+        blend=blend,
+        occlusion_0=torch.maximum(answer.occlusion_0, gone0),
+        occlusion_1=torch.maximum(answer.occlusion_1, gone1),
+    )
 
 
 def moment(motion: PairMotion, time: float, curve: Optional[Curve] = None) -> Moment:
     """What arrives at a time, and which source shows it."""
-    moved = [_move(layer, time, len(motion.layers) > 1) for layer in motion.layers]
+    moved = [_move(layer, time, front) for layer, front in zip(motion.layers, _in_front(motion.layers))]
     if isinstance(curve, Course) and 0 < time < 1:
-        moved = [_led(curve, index, *each, time) for index, each in enumerate(zip(motion.layers, moved))]
+        layered = zip(motion.layers, moved, _in_front(motion.layers))
+        moved = [_led(curve, index, *each, time) for index, each in enumerate(layered)]
     velocity, trust, away = moved[0].velocity, moved[0].trust, moved[0].away
     top = torch.zeros_like(trust)
-    for index, upper in enumerate(moved[1:], start=1):
-        above = upper.cover > 0.5
+    covers = _covering([each.cover for each in moved])
+    for index, (upper, above) in enumerate(zip(moved[1:], covers), start=1):
         velocity, trust = torch.where(above, upper.velocity, velocity), torch.where(above, upper.trust, trust)
         top = torch.where(above, float(index), top)
         if away is not None and upper.away is not None:
@@ -143,44 +187,86 @@ def weights(here: Moment) -> Tuple[Tensor, Tensor]:
     return (1 - here.time) * (here.seen0 + _DOUBT), here.time * (here.seen1 + _DOUBT)
 
 
-def _move(layer: Layer, time: float, several: bool) -> _Moved:
-    """A layer's motion at a time, from both sources by how far their vectors are to be trusted."""
+def _covering(covers: List[Tensor]) -> List[Tensor]:
+    """(1, H, W) bool for every layer but the furthest: it covers the pixel. Where none covers most of it, the one that
+    covers more than any other does.
+    """
+    if len(covers) == 1:
+        return []
+    most = torch.cat(covers).amax(0, keepdim=True)
+    return [(cover > 0.5) | ((most <= 0.5) & (cover == most) & (cover > covers[0])) for cover in covers[1:]]
+
+
+def _in_front(layers: Tuple[Layer, ...]) -> List[Optional[Tuple[Tensor, Tensor]]]:
+    """For every layer, (1, H, W) each, how much of source 0's and source 1's pixel belongs to layers in front of it.
+    None for a layer that is alone.
+    """
+    if len(layers) == 1:
+        return [None]
+    above0, above1 = torch.zeros_like(layers[0].share0), torch.zeros_like(layers[0].share1)
+    found: List[Optional[Tuple[Tensor, Tensor]]] = []
+    for layer in reversed(layers):
+        found.append((above0, above1))
+        above0, above1 = (above0 + layer.share0).clamp(max=1), (above1 + layer.share1).clamp(max=1)
+    return found[::-1]
+
+
+def _move(layer: Layer, time: float, above: Optional[Tuple[Tensor, Tensor]]) -> _Moved:
+    """A layer's motion at a time, from both sources by how far their vectors are to be trusted.
+
+    Args:
+        layer: the layer.
+        time: 0..1.
+        above: how much of either source's pixels is in front of it; None for a layer that is alone.
+    """
     if time == 0.0:
         return _Moved(layer.there, layer.trust0, layer.share0)
     if time == 1.0:
         return _Moved(-layer.back, layer.trust1, layer.share1)
     sides = []
-    for flow, trust, front, share, part, sign in (
-        (layer.there, layer.trust0, layer.front0, layer.share0, time, 1.0),
-        (layer.back, layer.trust1, layer.front1, layer.share1, 1 - time, -1.0),
+    for flow, trust, front, share, part, sign, hides in (
+        (layer.there, layer.trust0, layer.front0, layer.share0, time, 1.0, above and above[0]),
+        (layer.back, layer.trust1, layer.front1, layer.share1, 1 - time, -1.0, above and above[1]),
     ):
         weight = trust * (1.0 + IN_FRONT * front) * share.clamp(min=1e-3)
-        values = [flow * sign, trust, share] if several else [flow * sign, trust]
+        values = [flow * sign, trust] if hides is None else [flow * sign, trust, share, 1 - hides]
         found, area = splat(torch.cat(values), flow * part, weight, "linear")
-        sides.append((found[:2], found[2:3] * (area > REACHED), found[3:], area))
-    (flow0, trust0, share0, area0), (flow1, trust1, share1, area1) = sides
+        sides.append((found[:2], found[2:3] * (area > REACHED), found[3:4], found[4:], area))
+    (flow0, trust0, share0, open0, area0), (flow1, trust1, share1, open1, area1) = sides
     total = trust0 + trust1
     velocity = (flow0 * trust0 + flow1 * trust1) / total.clamp(min=1e-9)
     velocity = fill_holes(velocity, total > 1e-4)
     trust = torch.maximum(trust0, trust1)
     if not layer.given:
         velocity = _filled(clean_mask(velocity), trust)
-    # Nearer in time knows better how much of the pixel is the layer's, if anything arrived from there.
-    if not several:
+    if above is None:
         return _Moved(velocity, trust, layer.share0)
-    say0, say1 = (1 - time) * (area0 > REACHED), time * (area1 > REACHED)
-    cover = (share0 * say0 + share1 * say1) / (say0 + say1).clamp(min=1e-6)
-    return _Moved(velocity, trust, cover)
+    # Nearer in time knows better how much of the pixel is the layer's, if anything arrived from there.
+    say0, say1 = (1 - time) * (area0 > REACHED) * open0, time * (area1 > REACHED) * open1
+    return _Moved(velocity, trust, _covered(share0, say0, share1, say1))
 
 
-def _led(course: Course, index: int, layer: Layer, moved: _Moved, time: float) -> _Moved:
+def _led(
+    course: Course, index: int, layer: Layer, moved: _Moved, above: Optional[Tuple[Tensor, Tensor]], time: float
+) -> _Moved:
     """A layer on its course: its motion, and the part of each pixel that is the layer's, told along it."""
     velocity, away = course.at(index, time, moved.velocity)
-    if len(course.known) == 1:
+    if above is None:
         return _Moved(velocity, moved.trust, moved.cover, away)
     to_0, to_1 = _ways(velocity, away, time)
-    cover = torch.lerp(backward_warp(layer.share0, to_0), backward_warp(layer.share1, to_1), time)
+    side0 = backward_warp(torch.cat([layer.share0, 1 - above[0]]), to_0)
+    side1 = backward_warp(torch.cat([layer.share1, 1 - above[1]]), to_1)
+    cover = _covered(side0[:1], (1 - time) * side0[1:], side1[:1], time * side1[1:])
     return _Moved(velocity, moved.trust, cover, away)
+
+
+def _covered(share0: Tensor, say0: Tensor, share1: Tensor, say1: Tensor) -> Tensor:
+    """(1, H, W) how much of each pixel is a layer's, from what either source says of it.
+
+    A source that shows something in front does not know; where neither does it goes on as it is around.
+    """
+    say = say0 + say1
+    return fill_holes((share0 * say0 + share1 * say1) / say.clamp(min=1e-6), say > _KNOWN)
 
 
 def _filled(velocity: Tensor, trust: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ Label maps are (H, W) int16, see :meth:`kairos.engines.base.ShotView.regions`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -23,8 +24,20 @@ from kairos.motion.warp import backward_warp
 _ASTRAY = 0.1
 """What is left of the trust in a vector that ends on another object."""
 
+_DOUBTED = 0.2
+"""Trust up to which a vector says nothing, and from its opposite on it is not changed."""
+
 _SURE = 0.5
 """Trust at its end over which such a vector tells which of both is in front."""
+
+_VOTERS = 600_000
+"""Pixels that are asked at most."""
+
+_FEWEST = 12.0
+"""Believed pixels over which an object's motion as a whole is known."""
+
+_STIFF = 1e-4
+"""How far an object's motion is held to be the same all over it, against what its pixels say."""
 
 _DOUBT = 16.0
 """Votes that count as none."""
@@ -61,16 +74,25 @@ def parted(
         share0, share1 = (
             torch.from_numpy(np.isin(labels, shown)).to(layer.there.device)[None].float() for labels in (one, two)
         )
+        if not (bool(share0.any()) or bool(share1.any())):
+            continue
         lands0, lands1 = backward_warp(share1, layer.there), backward_warp(share0, layer.back)
         trust0, trust1 = (
-            (trust * (_ASTRAY + (1 - _ASTRAY) * lands) * share).clamp(min=LEAST_TRUST)
+            trust * (_ASTRAY + (1 - _ASTRAY) * lands) * share
             for trust, lands, share in ((layer.trust0, lands0, share0), (layer.trust1, lands1, share1))
         )
-        # What is not believed, or belongs to others, moves as what is believed of these objects around it.
-        there, back = fill_weighted(layer.there, trust0), fill_weighted(layer.back, trust1)
+        # What is not believed moves as what is believed of these objects around it; what others do says nothing.
+        there, back = fill_weighted(layer.there, _believed(trust0)), fill_weighted(layer.back, _believed(trust1))
+        trust0, trust1 = trust0.clamp(min=LEAST_TRUST), trust1.clamp(min=LEAST_TRUST)
         own = replace(layer, there=there, back=back, trust0=trust0, trust1=trust1)
         layers.append(replace(own, share0=share0, share1=share1))
     return tuple(layers) or (layer,)
+
+
+def _believed(trust: Tensor) -> Tensor:
+    """Trust without what is doubted, where there is anything better: much of it would outvote little truth."""
+    part = ((trust - _DOUBTED) / (1 - 2 * _DOUBTED)).clamp(0, 1)
+    return (part * part * (3 - 2 * part)).maximum(LEAST_TRUST * trust)
 
 
 def held_still(answer: Inbetween, labels0: Tensor, labels1: Tensor, rules: Mapping[int, RegionRule]) -> Inbetween:
@@ -105,20 +127,63 @@ def _counts(labels: Labels) -> npt.NDArray[np.int64]:
 
 
 def _votes(layer: Layer, one: Labels, two: Labels) -> npt.NDArray[np.float64]:
-    """(N, N): how many pixels of an object (row) vanish under another (column), in either frame."""
+    """(N, N): how many pixels of an object (row) vanish under another (column), in either frame.
+
+    Each object goes on as what is believed of it goes: what vanishes shows no motion of its own.
+    """
     count = 1 + int(max(one.max(), two.max()))
     votes = np.zeros((count, count))
     height, width = one.shape
-    for flow, trust, labels, other in ((layer.there, layer.trust1, one, two), (layer.back, layer.trust0, two, one)):
-        moved = np.asarray(flow.round().cpu().numpy())
-        moved = np.nan_to_num(moved, nan=1e6).clip(-1e6, 1e6).astype(np.int64)
-        x, y = np.arange(width) + moved[0], np.arange(height)[:, None] + moved[1]
+    step = math.ceil(math.sqrt(height * width / _VOTERS))
+    for flow, trusts, labels, other in (
+        (layer.there, (layer.trust0, layer.trust1), one, two),
+        (layer.back, (layer.trust1, layer.trust0), two, one),
+    ):
+        trust, sure = (each[0].cpu().numpy() for each in trusts)
+        some = labels[::step, ::step]
+        moved, known = _rigid(flow[:, ::step, ::step].cpu().numpy(), trust[::step, ::step], some, count)
+        goes = np.rint(moved).clip(-1e6, 1e6).astype(np.int64)
+        x, y = np.arange(0, width, step) + goes[0], np.arange(0, height, step)[:, None] + goes[1]
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         x, y = x.clip(0, width - 1), y.clip(0, height - 1)
-        ends, sure = other[y, x], trust[0].cpu().numpy()[y, x]
-        gone = inside & (ends != labels) & (sure > _SURE)
-        np.add.at(votes, (labels[gone].astype(np.int64), ends[gone].astype(np.int64)), 1.0)
+        ends = other[y, x]
+        gone = inside & known[some] & (ends != some) & (sure[y, x] > _SURE)
+        np.add.at(votes, (some[gone].astype(np.int64), ends[gone].astype(np.int64)), float(step * step))
     return votes
+
+
+def _rigid(
+    flow: npt.NDArray[np.float32], trust: npt.NDArray[np.float32], labels: Labels, count: int
+) -> Tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Every object's motion as an affine one, fitted by weighted least squares to what is believed of it.
+
+    Args:
+        flow: (2, H, W) pixels.
+        trust: (H, W) in 0..1.
+        labels: below ``count``.
+
+    Returns:
+        (2, H, W), and for each number whether enough is believed.
+    """
+    height, width = labels.shape
+    numbers = labels.ravel().astype(np.int64)
+    finite = np.isfinite(flow).all(0)
+    weight = np.where(finite & (trust > _SURE), trust, 0.0).ravel().astype(np.float64)
+    y, x = (each.ravel() for each in np.mgrid[:height, :width].astype(np.float64))
+    # Places in frame widths around its middle keep the equations well conditioned.
+    terms = (np.ones_like(x), (x - width / 2) / width, (y - height / 2) / width)
+    values = np.where(finite, flow, 0.0).reshape(2, -1).astype(np.float64)
+
+    def summed(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.asarray(np.bincount(numbers, plane * weight, count), np.float64)
+
+    matrix = np.stack([np.stack([summed(one * two) for two in terms], -1) for one in terms], -2)
+    right = np.stack([np.stack([summed(one * value) for value in values], -1) for one in terms], -2)
+    total = matrix[:, 0, 0]
+    matrix = matrix + _STIFF * np.diag([0.0, 1.0, 1.0]) * total[:, None, None] + np.eye(3) * 1e-9
+    fitted = np.linalg.solve(matrix, right)
+    moved: npt.NDArray[np.float64] = np.einsum("ntc,tn->cn", fitted[numbers], np.stack(terms)).astype(np.float64)
+    return moved.reshape(2, height, width), np.asarray(total >= _FEWEST)
 
 
 def _order(votes: npt.NDArray[np.float64], rules: Mapping[int, RegionRule]) -> List[int]:

@@ -83,13 +83,15 @@ def better(
     """
     labels = regions[0].long()
     many = max(int(labels.max()), 1) + 1
-    area = torch.bincount(labels.flatten(), minlength=many)
-    costs = []
+    unlikes = []
     for way in (flow, other):
         moved = backward_warp(torch.cat([pictures[1], regions[1][None].to(pictures[1].dtype)]), way)
         unlike = (moved[:3] - pictures[0]).abs().mean(0).clamp(max=_UNLIKE)
-        unlike = torch.where((moved[3] - labels).abs() < 0.5, unlike, _UNLIKE)
-        costs.append(torch.bincount(labels.flatten(), unlike.flatten(), many) / area.clamp(min=1))
+        unlikes.append(torch.where((moved[3] - labels).abs() < 0.5, unlike, _UNLIKE))
+    # What the other frame hides is like nothing, wherever it is taken.
+    shown = torch.minimum(*unlikes) < _UNLIKE
+    area = torch.bincount(labels[shown], minlength=many)
+    costs = [torch.bincount(labels[shown], unlike[shown], many) / area.clamp(min=1) for unlike in unlikes]
     wins = (costs[1] < _CLEARLY * costs[0]) & (area >= _FEWEST)
     wins[0] = False
     return wins[labels] if bool(wins.any()) else None

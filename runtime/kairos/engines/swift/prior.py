@@ -17,6 +17,7 @@ from torch import Tensor
 from kairos.engines.classic.fusion import camera_motion, choose
 from kairos.engines.classic.landmarks import landmark_motion
 from kairos.engines.classic.regions import Labels, travelled
+from kairos.engines.classic.resemblance import resembling
 from kairos.engines.classic.search import Flow, Picture, View, median, prepare
 
 
@@ -94,7 +95,8 @@ def _others(
     if landmarks is not None:
         found.append(_search(pictures, _AT_HALF, landmarks[side]))
     if regions is not None:
-        start = travelled(regions[side], regions[1 - side], plain[side])
+        labels = regions[side], regions[1 - side]
+        start = resembling(travelled(*labels, plain[side]), pictures, *labels)
         found += [_search(pictures, _AT_HALF, start), start]
     return found
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from kairos.engines.base import Pair, ShotView
 from kairos.engines.classic.course import Curve, Mover
 from kairos.engines.classic.flow import Finder
-from kairos.engines.classic.midway import between, paths
+from kairos.engines.classic.midway import between, kept_apart, paths
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.session import ClassicSession, whole
 from kairos.engines.swift.ensemble import TURNS, Turn, mean_decision
@@ -52,7 +52,7 @@ class SwiftSession(ClassicSession):
         with torch.inference_mode():
             told = self._tell(pair, motion, curve, time)
             decision = self._decision(told.moved, told.known)
-            return decided(told, decision)
+            return kept_apart(decided(told, decision), motion.layers, told.here)
 
     def told(self, pair: Pair, time: float) -> Told:
         """What the meeting network is told about a time between 0 and 1: for those who train it."""

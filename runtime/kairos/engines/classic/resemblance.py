@@ -1,0 +1,117 @@
+"""Where an object that was told apart has gone as a whole, by what it looks like and not by its outline alone.
+
+An outline that something else cuts off tells little of how far an object has come; its texture tells it.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, Optional, Tuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from kairos.engines.classic.regions import Box, Labels, boxes
+from kairos.engines.classic.search import Flow, Picture
+
+_SIDE = 320
+"""Longer side of the pictures on which objects are looked for, pixels."""
+
+_FEWEST = 24
+"""Pixels of these that an object must have in both frames."""
+
+_LEAST = 0.3
+"""Part of the smaller of an object's two areas that must overlap where it looks most like itself."""
+
+_ALIKE = 0.5
+"""Difference, of that of textures that have nothing to do with each other, up to which both show the same."""
+
+_OVERLAP = 0.5
+"""What an overlap of nothing costs: as much as textures that have half to do with each other."""
+
+_FAR = 0.2
+"""What one picture's longer side of distance from the outline's way costs."""
+
+_NOISE = 9.0
+"""Variance that tells nothing, grey levels squared."""
+
+Plane = npt.NDArray[np.float64]
+
+
+def resembling(start: Flow, pictures: Tuple[Picture, Picture], labels: Labels, other: Labels) -> Flow:
+    """Motion (H, W, 2) of every object as a whole, pixels, moved on to where it looks most like itself.
+
+    Args:
+        start: by outlines, see :func:`kairos.engines.classic.regions.travelled`; holds where nothing better is found.
+        pictures: (H, W) 8-bit grey, both frames.
+        labels, other: of both frames.
+    """
+    height, width = labels.shape
+    shrink = max(1.0, max(height, width) / _SIDE)
+    size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
+    grey0, grey1 = (np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA), np.float64) for each in pictures)
+    small0, small1 = (
+        np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_NEAREST), np.int16) for each in (labels, other)
+    )
+    scale = np.array([width / size[0], height / size[1]])
+    before, after = boxes(small0), boxes(small1)
+    ways: Dict[int, npt.NDArray[np.float64]] = {}
+    for number in before.keys() & after.keys():
+        outline = start[labels == number].mean(0) / scale
+        way = _best((grey0, grey1), (small0 == number, small1 == number), (before[number], after[number]), outline)
+        if way is not None:
+            ways[number] = way * scale
+    found = start.copy()
+    for number, way in ways.items():
+        found[labels == number] = way
+    return found
+
+
+def _best(
+    pictures: Tuple[Plane, Plane],
+    masks: Tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
+    where: Tuple[Box, Box],
+    outline: Plane,
+) -> Optional[Plane]:
+    """(x, y) pixels that an object has come; None where too little of it is there.
+
+    Mean squared difference of what both frames show of it, for every way at once by Fourier transforms (Padfield,
+    "Masked Object Registration in the Fourier Domain", 2012).
+    """
+    parts = [
+        (picture[box.top : box.bottom, box.left : box.right], mask[box.top : box.bottom, box.left : box.right])
+        for picture, mask, box in zip(pictures, masks, where)
+    ]
+    areas = [int(mask.sum()) for _, mask in parts]
+    if min(areas) < _FEWEST:
+        return None
+    spread = sum(float(picture[mask].var()) for picture, mask in parts) + _NOISE
+    (first, mask0), (second, mask1) = (
+        (picture - parts[0][0].mean(), mask.astype(np.float64)) for picture, mask in parts
+    )
+    shape = [cv2.getOptimalDFTSize(one + two) for one, two in zip(first.shape, second.shape)]
+
+    def spectrum(plane: Plane) -> npt.NDArray[np.complex128]:
+        return np.asarray(np.fft.rfft2(plane, shape))
+
+    def correlated(one: npt.NDArray[np.complex128], two: npt.NDArray[np.complex128]) -> Plane:
+        return np.asarray(np.fft.irfft2(one.conj() * two, shape))
+
+    known0, known1 = spectrum(mask0), spectrum(mask1)
+    overlap = correlated(known0, known1)
+    apart = (
+        correlated(spectrum(first**2 * mask0), known1)
+        + correlated(known0, spectrum(second**2 * mask1))
+        - 2 * correlated(spectrum(first * mask0), spectrum(second * mask1))
+    )
+    rows, columns = (
+        (np.arange(length) + one) % length - one + offset
+        for length, one, offset in zip(shape, first.shape, (where[1].top - where[0].top, where[1].left - where[0].left))
+    )
+    away = np.hypot(columns - outline[0], rows[:, None] - outline[1]) / _SIDE
+    part = overlap / min(areas)
+    unlike = apart / np.maximum(overlap, 1.0) / spread
+    cost = unlike + _OVERLAP * (1 - part) + _FAR * away
+    cost[(part < _LEAST) | (unlike > _ALIKE)] = np.inf
+    row, column = np.unravel_index(int(cost.argmin()), cost.shape)
+    return np.array([columns[column], rows[row]]) if np.isfinite(cost[row, column]) else None
