@@ -30,6 +30,7 @@ class MemoryShot:
     ) -> None:
         self.frames, self._mattes, self._motion = frames, mattes, motion
         self._regions, self._rules = regions, rules or {}
+        self.found = False
         self.exposure = measure_exposure(frames)
         self.size = (int(frames[0].shape[1]), int(frames[0].shape[2]))
         self.count = len(frames)
@@ -46,6 +47,9 @@ class MemoryShot:
 
     def regions(self, position: int) -> Optional[Tensor]:
         return None if self._regions is None else self._regions[position]
+
+    def regions_found(self) -> bool:
+        return self.found
 
     def region_rules(self) -> Mapping[int, RegionRule]:
         return self._rules

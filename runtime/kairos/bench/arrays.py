@@ -78,6 +78,10 @@ class ArrayShot:
         labels = self._regions.get(position)
         return None if labels is None else torch.from_numpy(np.ascontiguousarray(labels, np.int16)).to(self._device)
 
+    def regions_found(self) -> bool:
+        """They are given."""
+        return False
+
     def region_rules(self) -> Mapping[int, RegionRule]:
         """As given."""
         return self._rules

@@ -53,6 +53,10 @@ class EncodedShot:
         """None: the bench has no regions."""
         return None
 
+    def regions_found(self) -> bool:
+        """There are none."""
+        return False
+
     def region_rules(self) -> Mapping[int, RegionRule]:
         """None, for the same reason."""
         return {}

@@ -108,6 +108,9 @@ class ShotView(Protocol):
         0 is the rest, 1 to n are objects, and a number is the same object in every frame. Numbers may have gaps.
         """
 
+    def regions_found(self) -> bool:
+        """Whether regions were found in the shot itself rather than given: their edges are guesses, and cut nothing."""
+
     def region_rules(self) -> Mapping[int, RegionRule]:
         """What the artist wants done with objects, by their number (0 is the rest); others are retimed like any."""
 

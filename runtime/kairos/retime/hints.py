@@ -18,6 +18,7 @@ from kairos_nodes.jobs import RetimeJob
 from .footage import Footage, Reduced
 from .layout import Layout
 from .plate import Hints, Plate, on_canvas
+from .region_found import FoundRegions
 from .regions import Regions, open_regions
 
 
@@ -104,6 +105,10 @@ class PlateHints(Hints):
     def regions(self, plate: Plate, view: str, position: int) -> Optional[Tensor]:
         """(H, W) int16 label map or None."""
         return None if self._regions is None else self._regions.labels(plate, view, position)
+
+    def regions_found(self) -> bool:
+        """Whether regions are what moves apart in the shot."""
+        return isinstance(self._regions, FoundRegions) and self._regions.by_motion
 
     def region_rules(self) -> Mapping[int, RegionRule]:
         """What is done with objects, by number."""

@@ -139,6 +139,10 @@ class PlateView:
         """(H, W) int16 label map, or None."""
         return self._plate.hints.regions(self._plate, self._view, position)
 
+    def regions_found(self) -> bool:
+        """Whether regions were found in the shot itself."""
+        return self._plate.hints.regions_found()
+
     def region_rules(self) -> Mapping[int, RegionRule]:
         """What the artist wants done with objects, by number."""
         return self._plate.hints.region_rules()
@@ -158,6 +162,10 @@ class Hints:
     def regions(self, plate: Plate, view: str, position: int) -> Optional[Tensor]:
         """(H, W) int16 label map on the view's canvas, or None."""
         return None
+
+    def regions_found(self) -> bool:
+        """Whether regions were found in the shot itself rather than given."""
+        return False
 
     def region_rules(self) -> Mapping[int, RegionRule]:
         """What is done with objects, by number."""

@@ -67,6 +67,11 @@ class FoundRegions:
             self._kept.move_to_end(key)
             return self._kept[key]
 
+    @property
+    def by_motion(self) -> bool:
+        """Whether they are known by their motion alone, so that their edges are guesses."""
+        return self._source.kind == "auto"
+
     def identity(self, position: int) -> str:
         """Of the frames that the labels are known by: for ``auto`` all up to this one, and what follows it."""
         if self._source.kind == "tags":

@@ -130,6 +130,10 @@ class TwoFrames:
         """None."""
         return None
 
+    def regions_found(self) -> bool:
+        """There are none."""
+        return False
+
     def region_rules(self) -> Mapping[int, RegionRule]:
         """None given."""
         return {}

@@ -12,7 +12,7 @@ from torch import Tensor
 from kairos.engines.base import Pair
 from kairos.engines.classic.motion import Layer
 from kairos.engines.classic.parts import parted
-from kairos.engines.classic.regions import better, travelled
+from kairos.engines.classic.regions import better, departed, travelled
 from kairos.engines.classic.resemblance import resembling
 from kairos.motion.compose import compose
 from kairos.motion.encode import Codec
@@ -243,3 +243,53 @@ def test_layers_that_no_pixel_belongs_to_are_none() -> None:
     even, still = torch.ones(1, 40, 60), torch.zeros(2, 40, 60)
     layers = parted(Layer(still, still, even, even, even * 0, even * 0, even, even), labels, labels)
     assert [bool(layer.share0.any()) for layer in layers] == [True, True]
+
+
+def found_of(scene: Boxes, labels: Sequence[Tensor], rules: Optional[Mapping[int, RegionRule]] = None) -> MemoryShot:
+    """A shot whose regions nobody gave."""
+    shot = MemoryShot([scene.frame(0), scene.frame(1)], regions=labels, rules=rules)
+    shot.found = True
+    return shot
+
+
+@pytest.mark.parametrize("id", ["classic", "swift"])
+def test_regions_that_were_found_wrong_change_nothing(id: str) -> None:
+    scene = Boxes(((60, 40), (66, 43)))
+    wrong = torch.zeros(HEIGHT, WIDTH, dtype=torch.int16)
+    wrong[5:60, 20:75], wrong[70:90, 100:130] = 1, 2
+    plain, found = answer(scene.shot(told=False), id=id), answer(found_of(scene, [wrong, wrong]), id=id)
+    assert torch.equal(plain.flow_to_0, found.flow_to_0) and torch.equal(plain.blend, found.blend)
+    given = answer(MemoryShot([scene.frame(0), scene.frame(1)], regions=[wrong, wrong]), id=id)
+    assert not torch.equal(plain.flow_to_0, given.flow_to_0), "as layers they would"
+
+
+def test_an_object_that_goes_far_is_found_by_a_region_that_was_found_right() -> None:
+    scene = Boxes(((8, 40), (118, 52)))
+    middle, labels = (63, 46), [scene.labels(0), scene.labels(1)]
+    alone = off(scene, scene.shot(told=False), "swift", middle)
+    # Not as a layer of its own, it is less whole than a given one.
+    assert off(scene, found_of(scene, labels), "swift", middle) < 0.5 * alone
+
+
+def test_found_objects_that_the_artist_orders_are_layers() -> None:
+    labels, rules = [CROSSING.labels(0), CROSSING.labels(1)], {1: RegionRule(order=1)}
+    loose, ordered = found_of(CROSSING, labels), found_of(CROSSING, labels, rules)
+    assert not torch.equal(answer(loose).flow_to_0, answer(ordered).flow_to_0)
+    meeting, fits = torch.from_numpy(box(71, 47, 18, 14)), []
+    columns, rows = grid()
+    for index, (x, y) in enumerate([(68, 40), (68, 44)]):
+        alone = plate(1.5 * texture(29 + index)(columns - x, rows - y))
+        fits.append(float((shown(ordered, answer(ordered)) - alone)[:, meeting].square().mean()))
+    assert fits[0] < 0.3 * fits[1]
+
+
+def test_motion_departs_for_objects_alone_that_another_takes_to_where_they_look_more_alike() -> None:
+    scene = Boxes(((20, 20), (40, 20)), ((90, 60), (90, 60)))
+    flows, others = torch.zeros(2, 2, HEIGHT, WIDTH), torch.full((2, 2, HEIGHT, WIDTH), 0.0)
+    others[0, 0], others[1, 0] = 20.0, -20.0
+    told = scene.labels(0).numpy(), scene.labels(1).numpy()
+    chosen = departed(flows, others, (scene.frame(0), scene.frame(1)), told)
+    for side in (0, 1):
+        moves = scene.labels(side) == 1
+        assert torch.equal(chosen[side][:, moves], others[side][:, moves])
+        assert torch.equal(chosen[side][:, ~moves], flows[side][:, ~moves])

@@ -153,6 +153,9 @@ class Unlooked:
     def regions(self, position: int) -> Tensor | None:
         return None
 
+    def regions_found(self) -> bool:
+        return False
+
     def region_rules(self) -> dict[int, RegionRule]:
         return {}
 

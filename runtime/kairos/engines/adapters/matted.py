@@ -74,6 +74,10 @@ class LayerView:
         """The shot's."""
         return self._shot.regions(position)
 
+    def regions_found(self) -> bool:
+        """The shot's."""
+        return self._shot.regions_found()
+
     def region_rules(self) -> Mapping[int, RegionRule]:
         """The shot's."""
         return self._shot.region_rules()

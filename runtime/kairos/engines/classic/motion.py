@@ -15,7 +15,7 @@ from kairos.engines.base import ShotView
 from kairos.engines.classic.flat import FLAT_REACH, Mask, settle
 from kairos.engines.classic.fusion import fuse
 from kairos.engines.classic.highlights import move_whole
-from kairos.engines.classic.regions import labels_of
+from kairos.engines.classic.regions import Labels, departed, labels_of
 from kairos.engines.classic.search import prepare
 from kairos.motion.fill import fill_holes
 from kairos.motion.occlusion import confidence, consistency
@@ -32,7 +32,9 @@ class Look(NamedTuple):
     position: Optional[int]
     """In the shot, where the proxy is the shot's own; None where parts of it were hidden by a matte."""
     regions: Optional[Tensor] = None
-    """(H, W) int16 label map, where the artist told objects apart."""
+    """(H, W) int16 label map, where objects are told apart."""
+    found: bool = False
+    """Whether the label map was found in the shot itself rather than given."""
 
 
 class Found(NamedTuple):
@@ -56,9 +58,15 @@ class Estimator(Protocol):
 
 def estimate_classic(first: Look, second: Look) -> Found:
     """Several searches and the best of them."""
-    forward, backward = fuse(prepare(first.proxy, second.proxy), labels_of(first.regions, second.regions))
-    there, back = (torch.from_numpy(np.ascontiguousarray(flow.transpose(2, 0, 1))) for flow in (forward, backward))
-    return Found(there, back)
+    view, told = prepare(first.proxy, second.proxy), labels_of(first.regions, second.regions)
+
+    def fused(regions: Optional[Tuple[Labels, Labels]]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(np.stack(fuse(view, regions)).transpose(0, 3, 1, 2)))
+
+    flows = fused(told)
+    if told is not None and first.found:
+        flows = departed(fused(None), flows, (first.proxy, second.proxy), told)
+    return Found(flows[0], flows[1])
 
 
 _STILL_REACH = 2
@@ -136,7 +144,8 @@ def measure(shot: ShotView, first: int, second: int, estimate: Estimator = estim
     given = shot.given_motion(first, second), shot.given_motion(second, first)
     still = still_ground(proxy0, proxy1)
     whole = torch.ones_like(still, dtype=torch.float32)
-    everything = Look(proxy0, first, shot.regions(first)), Look(proxy1, second, shot.regions(second))
+    found = shot.regions_found()
+    everything = Look(proxy0, first, shot.regions(first), found), Look(proxy1, second, shot.regions(second), found)
     if matte0 is None or matte1 is None:
         return _one_layer(*everything, whole, given, still, estimate)
     layers = []

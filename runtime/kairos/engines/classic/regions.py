@@ -26,6 +26,9 @@ _UNLIKE, _CLEARLY = 0.25, 0.8
 that another's has to stay under.
 """
 
+SLIGHT = 0.02
+"""Difference of proxies that says nothing where regions are no more than found."""
+
 _FEWEST = 12
 """Pixels that an object must have in both frames for its place to tell anything."""
 
@@ -72,7 +75,11 @@ def travelled(labels: Labels, other: Labels, otherwise: Flow) -> Flow:
 
 
 def better(
-    flow: Tensor, other: Tensor, pictures: Tuple[Tensor, Tensor], regions: Tuple[Tensor, Tensor]
+    flow: Tensor,
+    other: Tensor,
+    pictures: Tuple[Tensor, Tensor],
+    regions: Tuple[Tensor, Tensor],
+    slight: float = 0.0,
 ) -> Optional[Tensor]:
     """(H, W) bool: objects that another flow takes to where they look clearly more alike; None for none of them.
 
@@ -80,6 +87,7 @@ def better(
         flow, other: (2, H, W) pixels, from the first picture to the second.
         pictures: (3, H, W) each.
         regions: (H, W) label maps of both.
+        slight: difference of proxies that either may have besides: the smaller both are, the less it says which is less.
     """
     labels = regions[0].long()
     many = max(int(labels.max()), 1) + 1
@@ -87,14 +95,41 @@ def better(
     for way in (flow, other):
         moved = backward_warp(torch.cat([pictures[1], regions[1][None].to(pictures[1].dtype)]), way)
         unlike = (moved[:3] - pictures[0]).abs().mean(0).clamp(max=_UNLIKE)
+<<<<<<< HEAD
         unlikes.append(torch.where((moved[3] - labels).abs() < 0.5, unlike, _UNLIKE))
     # What the other frame hides is like nothing, wherever it is taken.
     shown = torch.minimum(*unlikes) < _UNLIKE
     area = torch.bincount(labels[shown], minlength=many)
     costs = [torch.bincount(labels[shown], unlike[shown], many) / area.clamp(min=1) for unlike in unlikes]
     wins = (costs[1] < _CLEARLY * costs[0]) & (area >= _FEWEST)
+=======
+        unlike = torch.where((moved[3] - labels).abs() < 0.5, unlike, _UNLIKE)
+        costs.append(torch.bincount(labels.flatten(), unlike.flatten(), many) / area.clamp(min=1))
+    wins = (costs[1] + slight < _CLEARLY * (costs[0] + slight)) & (area >= _FEWEST)
+>>>>>>> 2f93c7d9e80cdf7103863137211f34167d49e1b5
     wins[0] = False
     return wins[labels] if bool(wins.any()) else None
+
+
+def departed(flows: Tensor, others: Tensor, pictures: Tuple[Tensor, Tensor], told: Tuple[Labels, Labels]) -> Tensor:
+    """Motion both ways, with another's for the objects alone that it takes to where they look clearly more alike.
+
+    What was found in the shot itself may be wrong: where it does not help, everything stays as it is without it.
+
+    Args:
+        flows, others: (2, 2, H, W) pixels on the CPU: first to second, then second to first.
+        pictures: (3, H, W) each.
+        told: label maps of both.
+    """
+    chosen = flows.clone()
+    pictures = pictures[0].cpu(), pictures[1].cpu()
+    regions = torch.from_numpy(told[0]), torch.from_numpy(told[1])
+    for side in (0, 1):
+        ends = (pictures[side], pictures[1 - side]), (regions[side], regions[1 - side])
+        wins = better(flows[side], others[side], *ends, SLIGHT)
+        if wins is not None:
+            chosen[side] = torch.where(wins, others[side], flows[side])
+    return chosen
 
 
 def _gone(before: Tuple[int, int], after: Tuple[int, int], length: int, places: Places, places_after: Places) -> float:

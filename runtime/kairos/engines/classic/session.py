@@ -70,10 +70,20 @@ class ClassicSession:
     def _measured(self, first: int, second: int) -> PairMotion:
         """The motion, of objects that were told apart as layers of their own."""
         motion = measure(self._shot, first, second, self._estimate)
-        labels0, labels1 = self._shot.regions(first), self._shot.regions(second)
+        labels0, labels1 = self._cut_out(first), self._cut_out(second)
         if len(motion.layers) > 1 or labels0 is None or labels1 is None:
             return motion
         return replace(motion, layers=parted(motion.layers[0], labels0, labels1, self._shot.region_rules()))
+
+    def _cut_out(self, position: int) -> Optional[Tensor]:
+        """The objects that are layers of their own: all that were given; of those found, which the artist ordered."""
+        labels, rules = self._shot.regions(position), self._shot.region_rules()
+        ordered = [number for number, rule in rules.items() if rule.order]
+        if labels is None or 0 in ordered or not self._shot.regions_found():
+            return labels
+        if not ordered:
+            return None
+        return torch.where(torch.isin(labels.long(), torch.tensor(ordered, device=labels.device)), labels, 0)
 
     def _curve(self, pair: Pair, motion: PairMotion) -> Optional[Curve]:
         """What bends the paths of a pair."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from kairos.engines.classic.flow import Finder
 from kairos.engines.classic.motion import Found, Look
-from kairos.engines.classic.regions import Labels, better, labels_of
+from kairos.engines.classic.regions import SLIGHT, Labels, better, departed, labels_of
 from kairos.engines.swift.ensemble import TURNS, Turn, mean
 from kairos.engines.swift.meeting import padded
 from kairos.engines.swift.motion import FINE, Estimate, Features, Step, levels_of
@@ -101,13 +101,20 @@ class SwiftEstimator:
         told = [None if look.regions is None else turn.planes(look.regions) for look, _ in (first, second)]
         if self._use_prior:
             keys = _key(first[0], turn), _key(second[0], turn)
-            prior = padded(self._prior(one, two, keys, labels_of(*told)).to(one.device))
+            regions = labels_of(*told)
+            begun = self._prior(one, two, keys, regions)
+            if regions is not None and first[0].found:
+                plain = self._prior(one, two, keys).cpu()
+                begun = departed(plain, begun.cpu(), (one, two), regions)
+            prior = padded(begun.to(one.device))
         features = self._features_of(first[0], turn, one), self._features_of(second[0], turn, two)
         step = None if self._hierarchy is None else self._hierarchy.step(*features, self._scale, _maps(*told))
         estimates, flow = self._network.motion(*features, prior, self._tile, step)
         flow, hidden = flow[..., :height, :width], hidden_of(estimates[-1])[..., :height, :width]
         if prior is not None and told[0] is not None and told[1] is not None:
-            flow, hidden = _proved(flow, hidden, prior[..., :height, :width], (one, two), (told[0], told[1]))
+            flow, hidden = _proved(
+                flow, hidden, prior[..., :height, :width], (one, two), (told[0], told[1]), first[0].found
+            )
         return turn.vectors(flow, 1), turn.planes(hidden)
 
     def _features_of(self, look: Look, turn: Turn, picture: Tensor) -> Features:
@@ -125,7 +132,12 @@ class SwiftEstimator:
 
 
 def _proved(
-    flow: Tensor, hidden: Tensor, prior: Tensor, pictures: Tuple[Tensor, Tensor], regions: Tuple[Tensor, Tensor]
+    flow: Tensor,
+    hidden: Tensor,
+    prior: Tensor,
+    pictures: Tuple[Tensor, Tensor],
+    regions: Tuple[Tensor, Tensor],
+    found: bool = False,
 ) -> Tuple[Tensor, Tensor]:
     """Motion both ways and what is hidden, with the prior's for objects that it takes to where they look more alike.
 
@@ -134,7 +146,7 @@ def _proved(
     flow, hidden = flow.float().clone(), hidden.clone()
     for side in (0, 1):
         ends = (pictures[side], pictures[1 - side]), (regions[side], regions[1 - side])
-        wins = better(flow[side], prior[side].float(), *ends)
+        wins = better(flow[side], prior[side].float(), *ends, SLIGHT if found else 0.0)
         if wins is not None:
             flow[side] = torch.where(wins, prior[side].float(), flow[side])
             hidden[side] = torch.where(wins, 0.0, hidden[side])

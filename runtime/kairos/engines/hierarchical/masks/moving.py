@@ -17,7 +17,7 @@ from kairos.engines.hierarchical.masks.store import Store
 from kairos.motion.cuts import is_cut
 from kairos.motion.regions import at_cells, followed, numbered
 
-METHOD = 1
+METHOD = 2
 """Raise when the same shot begins to give other objects."""
 
 LONGEST = 512

@@ -122,3 +122,30 @@ def proposed(vectors: Vectors, side: int) -> npt.NDArray[np.float64]:
         found += [m[name] - bx * m["x"] - by * m["y"], bx, by]
         left += m[name * 2] - m[name] ** 2 - bx * cx - by * cy
     return np.asarray(np.stack(found, 1)[left < m["slack"]], np.float64)
+
+
+def noise(vectors: Vectors, side: int) -> Array:
+    """How far vectors lie beside the smoothest motion around them, pixels, (h, w).
+
+    Of all blocks around a point the calmest counts, so that an edge between two motions is no noise.
+
+    Args:
+        vectors: (h, w) each, on a regular grid.
+        side: of the blocks, grid points.
+    """
+    x, y, u, v = (plane.astype(np.float64) for plane in vectors[:4])
+
+    def mean(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.asarray(cv2.blur(plane, (side, side), borderType=cv2.BORDER_REPLICATE))
+
+    mean_x, mean_y = mean(x), mean(y)
+    xx, xy, yy = mean(x * x) - mean_x**2, mean(x * y) - mean_x * mean_y, mean(y * y) - mean_y**2
+    firm = 1e-9 + 1e-3 * (xx + yy)
+    det = (xx + firm) * (yy + firm) - xy * xy
+    left = np.zeros_like(x)
+    for plane in (u, v):
+        level = mean(plane)
+        cx, cy = mean(x * plane) - mean_x * level, mean(y * plane) - mean_y * level
+        bx, by = ((yy + firm) * cx - xy * cy) / det, ((xx + firm) * cy - xy * cx) / det
+        left += np.maximum(mean(plane * plane) - level**2 - bx * cx - by * cy, 0)
+    return np.asarray(cv2.erode(np.sqrt(left), np.ones((side, side), np.uint8)), np.float32)

@@ -24,6 +24,7 @@ from kairos.engines.hierarchical.masks.parametric import (
     Array,
     Motion,
     Vectors,
+    noise,
     predicted,
     proposed,
     refined,
@@ -64,6 +65,9 @@ _WIDTH = 0.006
 _SAME = 0.7
 """Part of an object's vectors that another motion has to explain for both to be one."""
 
+_NOISE = 16
+"""Side of the blocks in which a flow's noise is measured, points of the grid."""
+
 _CRUMB = 0.1
 """Parts smaller than this part of the least object belong to what they border on most, whatever their motion."""
 
@@ -77,16 +81,20 @@ class Settings:
         side: the longer side of the grid that is worked on, about, pixels.
         slack, share: a vector agrees with a motion within this many pixels, plus this part of its length.
         least: part of the frame that an object covers at least.
+        noise: how much of a flow's own noise is let pass besides.
         jump: how far two motions differ along their common border, in slacks, where two things meet and not two parts
             of one.
+        together: parts that differ less from each other than this part of what both differ from the rest are one thing.
     """
 
     objects: int = 8
     side: int = 320
     slack: float = 1.0
     share: float = 0.03
-    least: float = 0.005
+    least: float = 0.0075
+    noise: float = 2.0
     jump: float = 1.5
+    together: float = 0.8
 
 
 def moving_apart(there: Tensor, back: Tensor, settings: Settings = Settings()) -> Tuple[Tensor, Tensor]:
@@ -142,7 +150,8 @@ def _grid(flow: Tensor, back: Tensor, settings: Settings) -> Vectors:
     )
     sure = confidence(consistency(flow, back), flow)[0]
     slack = settings.slack + settings.share * flow.square().sum(0).sqrt()
-    return Vectors(*(np.ascontiguousarray(_sampled(p, settings), np.float32) for p in (x, y, *flow, sure, slack)))
+    grid = Vectors(*(np.ascontiguousarray(_sampled(p, settings), np.float32) for p in (x, y, *flow, sure, slack)))
+    return grid._replace(slack=np.asarray(grid.slack + settings.noise * noise(grid, _NOISE), np.float32))
 
 
 def _motions(grid: Vectors, settings: Settings) -> List[Motion]:
@@ -239,11 +248,14 @@ def _things(grid: Vectors, labels: Labels, motions: Sequence[Motion], settings: 
         if area[crumb] < _CRUMB * least and beside:
             pair = max(beside, key=lambda pair: (beside[pair], -sum(pair)))
             join(pair[0] if pair[1] == crumb else pair[1], int(crumb))
+    away = _away(parts, labels, grid, motions)
     while meeting:
-        jump, pair = min((float(np.median(jumps)), pair) for pair, jumps in meeting.items())
+        jump, pair = min((_jump(jumps, away[list(pair)], settings), pair) for pair, jumps in meeting.items())
         if jump > settings.jump:
             break
-        join(*pair)
+        one, other = pair
+        away[one] = min(away[one], away[other])
+        join(one, other)
     roots = [index for index in range(len(group)) if group[index] == index]
     edge = np.concatenate([parts[0], parts[-1], parts[:, 0], parts[:, -1]])
     weight = area.copy()
@@ -260,6 +272,23 @@ def _things(grid: Vectors, labels: Labels, motions: Sequence[Motion], settings: 
     number = {root: place for place, root in enumerate(chosen)}
     table = np.array([number[_root(group, index)] for index in range(len(group))], np.int16)
     return np.asarray(table[parts], np.int16)
+
+
+def _away(
+    parts: npt.NDArray[np.int32], labels: Labels, grid: Vectors, motions: Sequence[Motion]
+) -> npt.NDArray[np.float64]:
+    """How far every part's motion differs from the rest's, in slacks."""
+    says = np.stack([predicted(grid.x, grid.y, motion) for motion in motions])
+    own = np.take_along_axis(says, labels[None, None].astype(np.int64), 0)[0]
+    apart = np.hypot(*(own - says[0])) / grid.slack
+    count = np.bincount(parts.reshape(-1))
+    return np.asarray(np.bincount(parts.reshape(-1), apart.reshape(-1)) / np.maximum(count, 1), np.float64)
+
+
+def _jump(jumps: Array, away: npt.NDArray[np.float64], settings: Settings) -> float:
+    """How far the motions of two parts differ along their border; less between those that both leave the rest."""
+    alike = settings.together * float(away.min())
+    return float(np.median(jumps)) * min(1.0, settings.jump / max(alike, 1e-9))
 
 
 def _root(group: Sequence[int], index: int) -> int:

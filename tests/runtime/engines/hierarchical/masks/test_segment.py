@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Tuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from kairos.engines.hierarchical.masks.parametric import Vectors, noise
 from kairos.engines.hierarchical.masks.segment import Settings, moving_apart
 
 HEIGHT, WIDTH = 96, 128
@@ -112,3 +114,41 @@ def test_small_frames_are_answered(size: Tuple[int, int]) -> None:
 def test_flows_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="flows"):
         moving_apart(torch.zeros(2, 4, 4), torch.zeros(2, 4, 5))
+
+
+def test_ground_in_perspective_is_one_region() -> None:
+    # A plane that comes near: what is low in the frame goes furthest, by a homography of up to 20 pixels.
+    y, x = torch.meshgrid(torch.arange(HEIGHT) / HEIGHT, torch.arange(WIDTH) - 63.5, indexing="ij")
+    near = 0.25 * y**2
+    there = torch.stack([near * x, near * 80])
+    first, second = moving_apart(there, -there)
+    assert not first.any() and not second.any()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_noise_is_no_object(seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    patches = torch.nn.functional.interpolate(
+        torch.randn(1, 2, HEIGHT // 8, WIDTH // 8, generator=random), (HEIGHT, WIDTH), mode="bilinear"
+    )[0]
+    flow = camera(pan=(5.0, 0.0)) + 3.0 * patches
+    first, second = moving_apart(flow, -flow)
+    assert not first.any() and not second.any()
+
+
+def test_touching_parts_that_differ_less_than_both_leave_the_rest_are_one_thing() -> None:
+    there, back, truth = boxes_over((0.0, 0.0), ((20, 60, 20, 50), (16.0, 0.0)), ((20, 60, 50, 80), (20.0, 6.0)))
+    first, _ = moving_apart(there, back)
+    assert int(first.max()) == 1 and iou(first == 1, truth > 0) > 0.85
+    there, back, truth = boxes_over((0.0, 0.0), ((20, 60, 20, 50), (10.0, 0.0)), ((20, 60, 50, 80), (-10.0, 0.0)))
+    assert int(moving_apart(there, back)[0].max()) == 2, "two that part stay two"
+
+
+def test_noise_of_vectors_is_what_no_smooth_motion_explains_and_an_edge_is_none() -> None:
+    y, x = (plane.astype(np.float32) for plane in np.mgrid[-1:1:64j, -1:1:96j])
+    flat = np.ones_like(x)
+    steps = np.where(x < 0, 3 + 2 * x - y, -9 * flat).astype(np.float32)
+    assert noise(Vectors(x, y, steps, 0 * x, flat, flat), 8).max() < 0.02
+    rough = np.random.default_rng(1).normal(0, 2, (2, *x.shape)).astype(np.float32)
+    # Two axes of deviation 2 each; the calmest block has less.
+    assert 1.5 < float(np.median(noise(Vectors(x, y, *rough, flat, flat), 8))) < 2 * 2**0.5
