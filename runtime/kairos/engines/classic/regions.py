@@ -87,7 +87,8 @@ def better(
         flow, other: (2, H, W) pixels, from the first picture to the second.
         pictures: (3, H, W) each.
         regions: (H, W) label maps of both.
-        slight: difference of proxies that either may have besides: the smaller both are, the less it says which is less.
+        slight: difference of proxies that either may have besides: the smaller both are, the less it says which one
+            is less.
     """
     labels = regions[0].long()
     many = max(int(labels.max()), 1) + 1
@@ -95,18 +96,12 @@ def better(
     for way in (flow, other):
         moved = backward_warp(torch.cat([pictures[1], regions[1][None].to(pictures[1].dtype)]), way)
         unlike = (moved[:3] - pictures[0]).abs().mean(0).clamp(max=_UNLIKE)
-<<<<<<< HEAD
         unlikes.append(torch.where((moved[3] - labels).abs() < 0.5, unlike, _UNLIKE))
     # What the other frame hides is like nothing, wherever it is taken.
     shown = torch.minimum(*unlikes) < _UNLIKE
     area = torch.bincount(labels[shown], minlength=many)
     costs = [torch.bincount(labels[shown], unlike[shown], many) / area.clamp(min=1) for unlike in unlikes]
-    wins = (costs[1] < _CLEARLY * costs[0]) & (area >= _FEWEST)
-=======
-        unlike = torch.where((moved[3] - labels).abs() < 0.5, unlike, _UNLIKE)
-        costs.append(torch.bincount(labels.flatten(), unlike.flatten(), many) / area.clamp(min=1))
     wins = (costs[1] + slight < _CLEARLY * (costs[0] + slight)) & (area >= _FEWEST)
->>>>>>> 2f93c7d9e80cdf7103863137211f34167d49e1b5
     wins[0] = False
     return wins[labels] if bool(wins.any()) else None
 
