@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from kairos.engines.base import Pair, ShotView
-from kairos.engines.classic.course import Curve, Mover
+from kairos.engines.classic.course import Course, Curve, Mover
 from kairos.engines.classic.flow import Finder
 from kairos.engines.classic.midway import between, kept_apart, paths
 from kairos.engines.classic.motion import Layer, PairMotion
@@ -25,7 +25,8 @@ class SwiftSession(ClassicSession):
 
     The network finds the motion and decides at the time asked for. What holds for any motion is shared with
     ``classic``: mattes, given vectors, still ground, highlights, and paths bent by four frames or told by a mover, on
-    half the grid.
+    half the grid. Where the artist told objects apart, the network finds the motion alone: their layers are put
+    together on the frame's own grid, as ``classic`` does it.
     """
 
     def __init__(
@@ -48,6 +49,9 @@ class SwiftSession(ClassicSession):
 
     def _between(self, pair: Pair, motion: PairMotion, curve: Optional[Curve], time: float) -> Inbetween:
         if time in (0.0, 1.0) or bool(motion.still.all()):
+            return between(motion, curve, time)
+        if self._shot.regions(pair.first) is not None and len(motion.layers) > 1 and not isinstance(curve, Course):
+            # Objects have outlines to the pixel: half the grid, on which the network decides, would blur them.
             return between(motion, curve, time)
         with torch.inference_mode():
             told = self._tell(pair, motion, curve, time)
