@@ -148,6 +148,13 @@ def test_a_sequence_beside_the_plate_is_matched_by_frame_number(tmp_path: Path) 
     assert all(np.array_equal(opened[position], shapes(position)) for position in range(FRAMES))
 
 
+def test_engines_are_told_that_what_moves_apart_was_found_and_layers_were_given(tmp_path: Path) -> None:
+    spec = plate(tmp_path, ids({1: 1, 2: 2}))
+    assert Opened(spec, "auto").view.regions_found()
+    assert not Opened(spec, "objectId").view.regions_found()
+    assert not Opened(spec, "").view.regions_found()
+
+
 def test_regions_of_another_size_and_of_a_proxy_are_picked_never_mixed(tmp_path: Path) -> None:
     spec = beside(tmp_path / "ids", lambda position: {"id": np.kron(shapes(position) * 5, np.ones((2, 2), np.float32))})
     small = plate(tmp_path)

@@ -87,8 +87,7 @@ def better(
         flow, other: (2, H, W) pixels, from the first picture to the second.
         pictures: (3, H, W) each.
         regions: (H, W) label maps of both.
-        slight: difference of proxies that either may have besides: the smaller both are, the less it says which one
-            is less.
+        slight: added to what both differ by: of two that hardly differ neither is clearly the better one.
     """
     labels = regions[0].long()
     many = max(int(labels.max()), 1) + 1
