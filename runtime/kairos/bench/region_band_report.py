@@ -57,7 +57,8 @@ def draw(found: Comparison, path: Path) -> None:
         for row in found.rows:
             decibels = psnr_within(found.truths[index][part], row.images[index][part], found.bands[index][part])
             tiles.append((f"{row.title}\n{decibels:.1f} dB in the band here", row.images[index][part]))
-    title = f"{found.clip}, band round {found.regions}"
+    # The picture may be shown to others: whose folder it was is nobody's business.
+    title = f"{Path(found.clip).name}, band round {found.regions}"
     write_png(path, contact_sheet(tiles, columns=1 + len(found.rows), title=title, tile_width=_TILE))
 
 
