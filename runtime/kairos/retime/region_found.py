@@ -77,7 +77,9 @@ class FoundRegions:
         if self._source.kind == "tags":
             return ""
         if not self._digests:
-            digest = hashlib.sha256()
+            from kairos.engines.hierarchical.masks.moving import METHOD
+
+            digest = hashlib.sha256(f"auto {METHOD}".encode())
             for each in range(len(self._shot)):
                 digest.update(self._shot.identity(each).encode())
                 self._digests.append(digest.hexdigest())

@@ -61,7 +61,7 @@ class HierarchicalEngine:
         wants_regions=True,
         parameters={
             BASE: f"swift (default), {', '.join(BASES)}, or the name of weights: the network that regions guide",
-            "weights": "swift: file of a plug-in in place of the one that comes with Kairos; other bases: name of "
+            "weights": "swift: file of a plug-in that kairos train hierarchical made; other bases: name of "
             "weights with a plug-in, as kairos weights list shows it",
             "prior": "swift alone: classical (default) or none: what the network begins from",
             "tta": "swift alone, true: average over the flipped picture too",
@@ -82,7 +82,10 @@ class HierarchicalEngine:
         missing = self._swift.unavailable()
         if missing or SHIPPED.is_file():
             return missing
-        return f"its weights {SHIPPED.name} are missing. Install Kairos again, or use --base with weights of yours."
+        return (
+            "it has no plug-in for swift yet. Run kairos train hierarchical and give its weights with --weights FILE, or "
+            "use --base with weights of yours."
+        )
 
     def weights_hash(self, settings: EngineSettings = EngineSettings()) -> str:  # noqa: B008  immutable
         """SHA-256 of the weights in use, the plug-in's first, then the base's; empty where there are none.
