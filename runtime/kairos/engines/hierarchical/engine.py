@@ -83,8 +83,8 @@ class HierarchicalEngine:
         if missing or SHIPPED.is_file():
             return missing
         return (
-            "it has no plug-in for swift yet. Run kairos train hierarchical and give its weights with --weights FILE, or "
-            "use --base with weights of yours."
+            "it has no plug-in for swift yet. Run kairos train hierarchical and give its weights with --weights FILE, "
+            "or use --base with weights of yours."
         )
 
     def weights_hash(self, settings: EngineSettings = EngineSettings()) -> str:  # noqa: B008  immutable
