@@ -35,7 +35,7 @@ pixels, and part of its speed."""
 FLOOR = 0.02
 """Least say of a motion nobody vouches for, against what surrounds it."""
 
-_ALIEN = 0.2
+_ALIEN = 0.1
 """Say of a source that shows another layer than the one seen: regions that were found are not exact."""
 
 _KNOWN = 0.05
