@@ -82,6 +82,6 @@ def test_borders_of_objects_are_better_with_cryptomatte_than_without(street: Dic
     without, regions = found.rows
     within, whole = found.gain(regions)
     print(f"band {mean(without.band):.2f} dB without regions, {within:+.2f} dB with them; the whole {whole:+.2f} dB")
-    # Half a decibel is what regions are for; at 640x360 they gain almost 2.
+    # Half a decibel is what regions are for; at 640x360 they gain 2.
     assert within >= 0.5
     assert whole >= 0.5

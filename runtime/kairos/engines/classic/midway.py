@@ -35,8 +35,8 @@ pixels, and part of its speed."""
 FLOOR = 0.02
 """Least say of a motion nobody vouches for, against what surrounds it."""
 
-_ALIEN = 0.02
-"""Say of a source that shows another layer than the one seen."""
+_ALIEN = 0.1
+"""Say of a source that shows another layer than the one seen: regions that were found are not exact."""
 
 _KNOWN = 0.05
 """Say of both sources under which nobody knows what a layer covers."""
