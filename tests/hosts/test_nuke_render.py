@@ -188,7 +188,8 @@ def test_the_runtimes_death_is_an_error_that_names_the_log_and_the_next_job_find
     folder = tmp_path / "service"
     folder.mkdir(mode=0o700)
     service.use_this_checkout(monkeypatch)
-    session, group = plugin("session"), plate_node(nuke, tmp_path / "plate")
+    # So many frames that the job cannot be over before the runtime is killed.
+    session, group = plugin("session"), plate_node(nuke, tmp_path / "plate", timingOutputSpeed=0.001)
     session._client = Client("Nuke", launcher=service.LAUNCHER, folder=folder)
     request = plugin("request").request_of(group)
     plugin("render").prepare(group, request)
