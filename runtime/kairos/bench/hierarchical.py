@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,7 +25,7 @@ from kairos.motion.compose import compose
 from kairos.motion.encode import Codec
 from kairos.motion.inbetween import Inbetween
 from kairos.training.hierarchical import MASKS, Labels, harmed, objects_of
-from kairos.training.rows import load_rows
+from kairos.training.rows import UNPLUGGED, load_rows, pool_of
 from kairos.training.scenes import SceneBatch, Scenes, Switches
 from kairos.training.task import VALIDATION_SEED
 from kairos_nodes.layers import Policy
@@ -44,7 +42,7 @@ EDGES = (40.0,)
 _MOST = 0.98
 """Part of the pixels that move less than what counts as a scene's motion."""
 
-BASE, REGIONS = "swift", "swift, regions"
+BASE, REGIONS = UNPLUGGED, "swift, regions"
 """Without a plug-in: as it is, and with what it makes of regions by itself."""
 
 _PORTION = 5
@@ -112,7 +110,7 @@ def judge(
         load_rows(folder)
     report, first = Report(), 0
     work = partial(_measured, folder, width, height)
-    with nullcontext() if workers == 1 else _pool(workers) as pool:
+    with nullcontext() if workers == 1 else pool_of(workers) as pool:
         while len(report.motion) < count:
             lots = [range(first + k * _PORTION, first + (k + 1) * _PORTION) for k in range(workers)]
             first = lots[-1].stop
@@ -136,11 +134,6 @@ def _add(report: Report, index: int, moved: float, figures: Figures) -> None:
         row = report.rows.setdefault(key, Row())
         row.psnr.append(psnr)
         row.epe.append(epe)
-
-
-def _pool(workers: int) -> ProcessPoolExecutor:
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,))
 
 
 _supplies: Dict[Tuple[int, int], Scenes] = {}

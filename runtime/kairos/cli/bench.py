@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, List, Optional
 
@@ -215,7 +216,7 @@ def hierarchical(
     count: Annotated[int, typer.Option("--count", help="Made scenes with large motion.")] = 500,
     size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT of the scenes.")] = "448x256",
     crop: Annotated[int, typer.Option("--crop", help="Side of the scenes that rows are trained on, pixels.")] = 256,
-    workers: Annotated[int, typer.Option("--workers", help="Processes that share the scenes out.")] = 1,
+    workers: Annotated[int, typer.Option("--workers", help="Processes that share rows and scenes out.")] = 1,
 ) -> None:
     """What each part of hierarchical motion is worth: trained alike, judged with true, harmed and no masks."""
     from kairos.bench.engine_speed import parse_size
@@ -223,11 +224,9 @@ def hierarchical(
     from kairos.bench.hierarchical_report import draw_plot, render
     from kairos.training.rows import load_curves, save_rows, train_rows
 
-    def told(line: str) -> None:
-        typer.echo(line, err=True)
-
+    told = partial(typer.echo, err=True)
     if steps:
-        plugins, curves = train_rows(steps, crop, listener=told)
+        plugins, curves = train_rows(steps, crop, listener=told, workers=workers)
         save_rows(rows, plugins, curves, steps)
     width, height = parse_size(size)
     report = judge(rows, count, width, height, workers, told)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from kairos.engines.classic.midway import paths
 from kairos.engines.classic.motion import Found, PairMotion, layer_of
+from kairos.engines.classic.regions import Labels
 from kairos.engines.swift.estimator import hidden_of
 from kairos.engines.swift.meeting import Told, arrival, base_logits, evidence, halved, told_hidden
 from kairos.engines.swift.motion import Estimate, levels_of
@@ -164,8 +165,11 @@ class SwiftTask:
         key = (seed, number, size, str(device))
         if self._last is None or self._last[0] != key:
             made = self._drawn(self._supply(seed, size, device), number)
-            self._last = (key, made, priors(made))
+            self._last = (key, made, self._known(made))
         return self._last[1:]
+
+    def _known(self, made: SceneBatch) -> Tensor:
+        return priors(made)
 
     def _drawn(self, supply: Scenes, number: int) -> SceneBatch:
         return supply.batch(number * self._count, self._count)
@@ -214,9 +218,15 @@ def _axes(step: int) -> List[int]:
     return [axis for bit, axis in ((1, -1), (2, -2)) if step & bit]
 
 
-def priors(scenes: SceneBatch) -> Tensor:
-    """(2B, 2, H, W): first to second of every scene, then second to first."""
-    found = [classical_prior(frames[0], frames[2]) for frames in scenes.frames]
+def priors(scenes: SceneBatch, regions: Optional[Sequence[Optional[Tuple[Labels, Labels]]]] = None) -> Tensor:
+    """(2B, 2, H, W): first to second of every scene, then second to first.
+
+    Args:
+        scenes: that are searched.
+        regions: label maps of both frames of every scene, or None for one whose objects nobody has told apart.
+    """
+    told = regions if regions is not None else [None] * len(scenes.frames)
+    found = [classical_prior(frames[0], frames[2], each) for frames, each in zip(scenes.frames, told)]
     both = torch.stack(found).to(scenes.frames.device)
     return torch.cat([both[:, 0], both[:, 1]])
 
