@@ -38,12 +38,15 @@ def splat(
         arrived by area (1 = a pixel's worth), whatever its importance.
 
     Raises:
-        ValueError: an unknown mode, or ``linear`` / ``softmax`` without importance.
+        ValueError: an unknown mode, ``linear`` / ``softmax`` without importance, or planes of different sizes.
     """
     if mode not in MODES:
         raise ValueError(f"unknown splatting mode {mode!r}; one of {', '.join(MODES)}")
     if mode != "average" and importance is None:
         raise ValueError(f"splatting mode {mode!r} needs an importance")
+    sizes = {tuple(each.shape[-2:]) for each in (values, flow, importance) if each is not None}
+    if len(sizes) > 1:
+        raise ValueError(f"what is carried, and where to, differ in size: {sorted(sizes)}")
     metric = None if importance is None or mode == "average" else importance
     if fast.usable(values, flow, *(() if metric is None else (metric,))):
         return fast.splat(values, flow, metric, mode, TINY_SHARE)

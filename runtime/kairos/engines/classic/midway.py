@@ -12,6 +12,7 @@ from torch import Tensor
 from kairos.engines.classic.course import Course, Curve
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.path import Bend, bend_at
+from kairos.engines.classic.reach import Reach
 from kairos.motion.fill import fill_holes, fill_weighted
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.occlusion import clean_mask
@@ -105,10 +106,10 @@ def between(motion: PairMotion, curve: Optional[Curve], time: float) -> Inbetwee
         occlusion_1=hidden(seen1, seen0),
         confidence=torch.where(here.quiet, 1.0, here.trust * torch.maximum(seen0, seen1)).clamp(0, 1),
     )
-    return kept_apart(answer, motion.layers, here)
+    return kept_apart(answer, motion, here)
 
 
-def kept_apart(answer: Inbetween, layers: Tuple[Layer, ...], here: Moment) -> Inbetween:
+def kept_apart(answer: Inbetween, motion: PairMotion, here: Moment) -> Inbetween:
     """The in-between without what another layer shows: of two sources the one counts that shows the layer seen.
 
     At the border of what is in front of it a source does not show a layer cleanly: one pixel there counts as the
@@ -116,21 +117,24 @@ def kept_apart(answer: Inbetween, layers: Tuple[Layer, ...], here: Moment) -> In
 
     Args:
         answer: at the time.
-        layers: of the pair's motion at full size, furthest first.
-        here: which of them is seen.
+        motion: of the pair at full size.
+        here: which of its layers is seen.
     """
+    layers = motion.layers
     if len(layers) == 1:
         return answer
     own0, own1 = torch.zeros_like(answer.blend), torch.zeros_like(answer.blend)
-    for index, (layer, above) in enumerate(zip(layers, _in_front(layers))):
+    for index, (layer, above, reach) in enumerate(zip(layers, _in_front(layers), motion.reaches)):
         assert above is not None, "there are several layers"
-        clear0, clear1 = (
-            share * (1 - F.max_pool2d(front[None], 3, 1, 1)[0])
-            for share, front in ((layer.share0, above[0]), (layer.share1, above[1]))
+        planes = [layer.share0, layer.share1, *above, answer.flow_to_0, answer.flow_to_1, here.top]
+        share0, share1, front0, front1, to_0, to_1, top = planes if reach is None else map(reach.cut, planes)
+        clear = (
+            share * (1 - F.max_pool2d(front[None], 3, 1, 1)[0]) for share, front in ((share0, front0), (share1, front1))
         )
-        seen = here.top == index
-        own0 = torch.where(seen, backward_warp(clear0, answer.flow_to_0), own0)
-        own1 = torch.where(seen, backward_warp(clear1, answer.flow_to_1), own1)
+        shown = (torch.where(top == index, backward_warp(*each), 0.0) for each in zip(clear, (to_0, to_1)))
+        # Every pixel shows one layer only.
+        one, two = shown if reach is None else map(reach.placed, shown)
+        own0, own1 = own0 + one, own1 + two
     own0 = own0 * inside(answer.flow_to_0) + _ALIEN
     own1 = own1 * inside(answer.flow_to_1) + _ALIEN
     weight0, weight1 = answer.blend * own0, (1 - answer.blend) * own1
@@ -146,10 +150,13 @@ def kept_apart(answer: Inbetween, layers: Tuple[Layer, ...], here: Moment) -> In
 
 def moment(motion: PairMotion, time: float, curve: Optional[Curve] = None) -> Moment:
     """What arrives at a time, and which source shows it."""
-    moved = [_move(layer, time, front) for layer, front in zip(motion.layers, _in_front(motion.layers))]
+    seen = list(zip(motion.layers, _in_front(motion.layers), motion.reaches))
+    moved = [_move(layer, time, front, reach) for layer, front, reach in seen]
     if isinstance(curve, Course) and 0 < time < 1:
-        layered = zip(motion.layers, moved, _in_front(motion.layers))
-        moved = [_led(curve, index, *each, time) for index, each in enumerate(layered)]
+        moved = [
+            _led(curve, index, layer, each, front, time)
+            for index, ((layer, front, _), each) in enumerate(zip(seen, moved))
+        ]
     velocity, trust, away = moved[0].velocity, moved[0].trust, moved[0].away
     top = torch.zeros_like(trust)
     covers = _covering([each.cover for each in moved])
@@ -162,8 +169,8 @@ def moment(motion: PairMotion, time: float, curve: Optional[Curve] = None) -> Mo
     velocity = torch.where(quiet, 0.0, velocity)
     away = None if away is None else torch.where(quiet, 0.0, away)
     to_0, to_1 = _ways(velocity, away, time)
-    seen0 = _visibility(motion.layers, top, velocity, to_0, first=True)
-    seen1 = _visibility(motion.layers, top, velocity, to_1, first=False)
+    seen0 = _visibility(motion, top, velocity, to_0, first=True)
+    seen1 = _visibility(motion, top, velocity, to_1, first=False)
     seen0, seen1 = torch.where(quiet, 1.0, seen0), torch.where(quiet, 1.0, seen1)
     return Moment(time, velocity, trust, top, quiet, seen0, seen1, away)
 
@@ -211,14 +218,22 @@ def _in_front(layers: Tuple[Layer, ...]) -> List[Optional[Tuple[Tensor, Tensor]]
     return found[::-1]
 
 
-def _move(layer: Layer, time: float, above: Optional[Tuple[Tensor, Tensor]]) -> _Moved:
+def _move(layer: Layer, time: float, above: Optional[Tuple[Tensor, Tensor]], reach: Optional[Reach]) -> _Moved:
     """A layer's motion at a time, from both sources by how far their vectors are to be trusted.
 
     Args:
         layer: the layer.
         time: 0..1.
         above: how much of either source's pixels is in front of it; None for a layer that is alone.
+        reach: where it can be seen: elsewhere it stands still and covers nothing. None: everywhere.
     """
+    if reach is None or above is None or time in (0.0, 1.0):
+        return _arrived(layer, time, above)
+    part = _arrived(reach.within(layer), time, (reach.cut(above[0]), reach.cut(above[1])))
+    return _Moved(*(reach.placed(each) for each in (part.velocity, part.trust, part.cover)))
+
+
+def _arrived(layer: Layer, time: float, above: Optional[Tuple[Tensor, Tensor]]) -> _Moved:
     if time == 0.0:
         return _Moved(layer.there, layer.trust0, layer.share0)
     if time == 1.0:
@@ -280,25 +295,31 @@ def _reached(motion: PairMotion, time: float) -> Tensor:
     area = torch.zeros_like(motion.still, dtype=torch.float32)
     if not bool(motion.still.any()):
         return area > 0
-    for layer in motion.layers:
+    for layer, reach in zip(motion.layers, motion.reaches):
         for flow, trust, part in ((layer.there, layer.trust0, time), (layer.back, layer.trust1, 1 - time)):
             moves = ~motion.still & (trust > _TRUSTED)
             # A vector that is not finite carries nothing.
-            area += splat(flow[:0], torch.where(moves, flow * part, torch.inf))[1]
+            carried = torch.where(moves, flow * part, torch.inf)
+            some = carried if reach is None else reach.cut(carried)
+            arrived = splat(some[:0], some)[1]
+            area += arrived if reach is None else reach.placed(arrived)
     near = (area > 0).float()[None]
     return F.max_pool2d(F.max_pool2d(near, (5, 1), 1, (2, 0)), (1, 5), 1, (0, 2))[0] > 0
 
 
-def _visibility(layers: Tuple[Layer, ...], top: Tensor, velocity: Tensor, to_source: Tensor, first: bool) -> Tensor:
+def _visibility(motion: PairMotion, top: Tensor, velocity: Tensor, to_source: Tensor, first: bool) -> Tensor:
     """How far the source pixel a vector comes from moves the same way and belongs to the same layer, 0..1."""
     seen = torch.zeros_like(top)
     slack = SLACK + SHARE * velocity.square().sum(0, keepdim=True).sqrt()
-    for index, layer in enumerate(layers):
+    for index, (layer, reach) in enumerate(zip(motion.layers, motion.reaches)):
         flow, share = (layer.there, layer.share0) if first else (-layer.back, layer.share1)
-        both = backward_warp(torch.cat([flow, share]), to_source)
-        error = (both[:2] - velocity).square().sum(0, keepdim=True) / slack.square()
-        own = 1.0 / (1.0 + error) * (both[2:] if len(layers) > 1 else 1.0)
-        seen = torch.where(top == index, own, seen)
+        planes = [torch.cat([flow, share]), to_source, velocity, slack, top]
+        source, way, moves, least, shown = planes if reach is None else map(reach.cut, planes)
+        both = backward_warp(source, way)
+        error = (both[:2] - moves).square().sum(0, keepdim=True) / least.square()
+        own = 1.0 / (1.0 + error) * (both[2:] if len(motion.layers) > 1 else 1.0)
+        own = torch.where(shown == index, own, 0.0)
+        seen = seen + (own if reach is None else reach.placed(own))
     seen = seen * inside(to_source)
     return _soften(seen)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Optional, Protocol, Tuple
 
 import cv2
@@ -15,6 +16,7 @@ from kairos.engines.base import ShotView
 from kairos.engines.classic.flat import FLAT_REACH, Mask, settle
 from kairos.engines.classic.fusion import fuse
 from kairos.engines.classic.highlights import move_whole
+from kairos.engines.classic.reach import Reach, reaches
 from kairos.engines.classic.regions import Labels, departed, labels_of
 from kairos.engines.classic.search import prepare
 from kairos.motion.fill import fill_holes
@@ -124,6 +126,11 @@ class PairMotion:
 
     layers: Tuple[Layer, ...]
     still: Tensor
+
+    @cached_property
+    def reaches(self) -> Tuple[Optional[Reach], ...]:
+        """Where each layer can be seen."""
+        return reaches([(layer.share0, layer.share1) for layer in self.layers])
 
     def reversed(self) -> PairMotion:
         """The same seen from the second frame."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from kairos.engines.classic.motion import LEAST_TRUST, Layer
+from kairos.engines.classic.reach import reach_of
 from kairos.engines.classic.regions import Box, Labels, boxes, labels_of
 from kairos.motion.fill import fill_weighted
 from kairos.motion.inbetween import Inbetween
@@ -76,17 +77,26 @@ def parted(
         )
         if not (bool(share0.any()) or bool(share1.any())):
             continue
-        lands0, lands1 = backward_warp(share1, layer.there), backward_warp(share0, layer.back)
-        trust0, trust1 = (
-            trust * (_ASTRAY + (1 - _ASTRAY) * lands) * share
-            for trust, lands, share in ((layer.trust0, lands0, share0), (layer.trust1, lands1, share1))
-        )
-        # What is not believed moves as what is believed of these objects around it; what others do says nothing.
-        there, back = fill_weighted(layer.there, _believed(trust0)), fill_weighted(layer.back, _believed(trust1))
-        trust0, trust1 = trust0.clamp(min=LEAST_TRUST), trust1.clamp(min=LEAST_TRUST)
-        own = replace(layer, there=there, back=back, trust0=trust0, trust1=trust1)
-        layers.append(replace(own, share0=share0, share1=share1))
+        layers.append(_own(layer, share0, share1))
     return tuple(layers) or (layer,)
+
+
+def _own(layer: Layer, share0: Tensor, share1: Tensor) -> Layer:
+    """The motion of the objects that these pixels (1, H, W) of both frames are."""
+    whole = replace(layer, share0=share0, share1=share1)
+    reach = reach_of(share0, share1)
+    part = whole if reach is None else reach.within(whole)
+    lands0, lands1 = backward_warp(part.share1, part.there), backward_warp(part.share0, part.back)
+    trust0, trust1 = (
+        trust * (_ASTRAY + (1 - _ASTRAY) * lands) * share
+        for trust, lands, share in ((part.trust0, lands0, part.share0), (part.trust1, lands1, part.share1))
+    )
+    # What is not believed moves as what is believed of these objects around it; what others do says nothing.
+    there, back = fill_weighted(part.there, _believed(trust0)), fill_weighted(part.back, _believed(trust1))
+    if reach is not None:
+        there, back, trust0, trust1 = (reach.placed(each) for each in (there, back, trust0, trust1))
+    trust0, trust1 = trust0.clamp(min=LEAST_TRUST), trust1.clamp(min=LEAST_TRUST)
+    return replace(whole, there=there, back=back, trust0=trust0, trust1=trust1)
 
 
 def _believed(trust: Tensor) -> Tensor:

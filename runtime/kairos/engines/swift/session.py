@@ -56,7 +56,7 @@ class SwiftSession(ClassicSession):
         with torch.inference_mode():
             told = self._tell(pair, motion, curve, time)
             decision = self._decision(told.moved, told.known)
-            return kept_apart(decided(told, decision), motion.layers, told.here)
+            return kept_apart(decided(told, decision), motion, told.here)
 
     def told(self, pair: Pair, time: float) -> Told:
         """What the meeting network is told about a time between 0 and 1: for those who train it."""
