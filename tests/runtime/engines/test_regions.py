@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from kairos.engines.base import Pair
-from kairos.engines.classic.motion import Layer
+from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.parts import parted
+from kairos.engines.classic.reach import reach_of
 from kairos.engines.classic.regions import better, departed, travelled
 from kairos.engines.classic.resemblance import resembling
 from kairos.motion.compose import compose
@@ -95,6 +96,32 @@ def test_what_an_object_has_come_is_told_by_the_side_that_the_frame_does_not_cut
     there = travelled(whole, cut, np.zeros((40, 60, 2), np.float32))
     assert tuple(there[15, 40]) == (15.0, 2.0)
     assert not there[whole == 0].any()
+
+
+@pytest.mark.parametrize("id", ["classic", "swift"])
+def test_a_layer_that_is_worked_out_only_where_it_can_be_seen_looks_as_if_it_were_everywhere(
+    id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = Boxes(((8, 40), (48, 46)), ((100, 70), (90, 60)))
+    shot, times = scene.shot(), (0.0, 0.3, 0.6, 1.0)
+    found = [answer(shot, time, id) for time in times]
+    monkeypatch.setattr(PairMotion, "reaches", property(lambda motion: (None,) * len(motion.layers)))
+    everywhere = [answer(shot, time, id) for time in times]
+    for time, one, other in zip(times, found, everywhere):
+        # Where nothing arrives of a layer, it is filled in from what is around, of which there is less.
+        assert float((one.flow_to_0 - other.flow_to_0).abs().mean()) < 0.01
+        off = [float((shown(shot, each) - scene.frame(time)).square().mean()) for each in (one, other)]
+        assert off[0] <= 1.05 * off[1]
+
+
+def test_a_layer_reaches_from_where_it_is_to_where_it_comes() -> None:
+    first, second = torch.zeros(1, 100, 200), torch.zeros(1, 100, 200)
+    first[0, 30:40, 50:60] = 1
+    second[0, 32:42, 80:90] = 0.1
+    reach = reach_of(first, second)
+    assert reach is not None and (reach.top, reach.bottom, reach.left, reach.right) == (22, 50, 42, 98)
+    assert torch.equal(reach.placed(reach.cut(first)), first)
+    assert reach_of(torch.ones(1, 100, 200), second) is None and reach_of(first * 0, second * 0) is None
 
 
 CROSSING = Boxes(((40, 40), (96, 40)), ((96, 44), (40, 44)))

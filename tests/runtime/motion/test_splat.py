@@ -81,3 +81,8 @@ def test_missing_importance_and_unknown_modes_are_named() -> None:
         splat(torch.ones(1, 2, 2), torch.zeros(2, 2, 2), mode="softmax")
     with pytest.raises(ValueError, match="nearest"):
         splat(torch.ones(1, 2, 2), torch.zeros(2, 2, 2), mode="nearest")
+
+
+def test_planes_of_another_size_than_their_motion_are_refused() -> None:
+    with pytest.raises(ValueError, match="differ in size"):
+        splat(torch.zeros(0, 30, 40), torch.zeros(2, 20, 40))
