@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import List, Mapping, Tuple
+from typing import List, Mapping, Optional, Tuple, TypeVar
 
 import torch
 
@@ -13,6 +13,7 @@ from kairos.engines.adapters.session import Way
 from kairos.engines.architecture import Architecture
 from kairos.engines.base import EngineCard, EngineSettings, Session, ShotView
 from kairos.engines.gimm.option import MEANING, MOTION, gimm_motion, motion_hash, motion_source
+from kairos.engines.published import PublishedNetwork
 from kairos.engines.stored import DTYPES, network_of, none_yet, record_of, records_of
 from kairos.errors import BadRequest
 from kairos.events import Listener
@@ -20,6 +21,8 @@ from kairos.weights.store import Record
 
 LARGE = 1440
 """Rows or columns of the shorter side from which on ``--scale auto`` seeks motion at half the size."""
+
+Asked = TypeVar("Asked", bound=PublishedNetwork)
 
 
 @dataclass(frozen=True)
@@ -113,12 +116,7 @@ class PublishedEngine:
         settings = self.settle(shot, settings)
         record, scale = self._record(settings), settings.scale or 1.0
         network = network_of(record, self._architecture, shot.device, settings.precision)
-        if scale != 1.0 and not network.scales:
-            raise BadRequest(f"{self.card.id} seeks motion at full size alone.", "Use --scale 1.")
-        if settings.tile is not None:
-            # Another view of the same weights.
-            network = copy.copy(network)
-            network.tile = settings.tile
+        network = as_asked(network, self.card.id, scale, settings.tile)
         mover = gimm_motion(settings.options, shot.device, settings.precision)
         return MattedSession(shot, network, Way(self.traits.paints, self.traits.formula, scale, mover))
 
@@ -130,6 +128,20 @@ class PublishedEngine:
     def _record(self, settings: EngineSettings) -> Record:
         """The weights that the settings name, or those that are taken unasked."""
         return record_of(self.card.id, settings.options.get("weights") or "")
+
+
+def as_asked(network: Asked, name: str, scale: float, tile: Optional[int]) -> Asked:
+    """The network at that scale, in tiles of that side, pixels; other views of its weights stay as they are.
+
+    Raises BadRequest where it cannot look at a smaller picture.
+    """
+    if scale != 1.0 and not network.scales:
+        raise BadRequest(f"{name} seeks motion at full size alone.", "Use --scale 1.")
+    if tile is None:
+        return network
+    network = copy.copy(network)
+    network.tile = tile
+    return network
 
 
 def published(architectures: Tuple[Architecture, ...]) -> Tuple[PublishedEngine, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any, Dict, List, Optional
 
 import torch
 
-from kairos.engines.adapters.engine import LARGE, TRAITS
+from kairos.engines.adapters.engine import LARGE, TRAITS, as_asked
 from kairos.engines.adapters.matted import MattedSession
 from kairos.engines.adapters.session import Way
 from kairos.engines.base import EngineCard, EngineSettings, Session, ShotView
@@ -143,13 +142,7 @@ class HierarchicalEngine:
         base, scale = base_of(record), settings.scale or 1.0
         traits = TRAITS[base]
         _check_rules(shot, base, traits.paints)
-        network = plugged_of(record, shot.device, settings.precision)
-        if scale != 1.0 and not network.scales:
-            raise BadRequest(f"{base} seeks motion at full size alone.", "Use --scale 1.")
-        if settings.tile is not None:
-            # Another view of the same weights.
-            network = copy.copy(network)
-            network.tile = settings.tile
+        network = as_asked(plugged_of(record, shot.device, settings.precision), base, scale, settings.tile)
         mover = gimm_motion(settings.options, shot.device, settings.precision)
         way = Way(traits.paints, traits.formula, scale, mover)
         return MattedSession(shot, network, way, lambda view, _, how: RegionalSession(view, network, how))
