@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Hashable, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Deque, Dict, Hashable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -44,6 +47,8 @@ _MOST = 0.98
 
 BASE, REGIONS = UNPLUGGED, "swift, regions"
 """Without a plug-in: as it is, and with what it makes of regions by itself."""
+
+PAIR = Pair(0, 1)
 
 _PORTION = 5
 _TOLD = 25
@@ -108,23 +113,45 @@ def judge(
     """
     if folder is not None:
         load_rows(folder)
-    report, first = Report(), 0
+    report = Report()
     work = partial(_measured, folder, width, height)
     with nullcontext() if workers == 1 else pool_of(workers) as pool:
-        while len(report.motion) < count:
-            lots = [range(first + k * _PORTION, first + (k + 1) * _PORTION) for k in range(workers)]
-            first = lots[-1].stop
-            for found in map(work, lots) if pool is None else pool.map(work, lots):
-                for index, moved, figures in found:
-                    if len(report.motion) < count:
-                        _add(report, index, moved, figures)
-                        if listener is not None and len(report.motion) % _TOLD == 0:
-                            listener(f"{len(report.motion)} of {count} scenes")
+        for found in _portions(work, pool, workers):
+            for index, moved, figures in found:
+                if len(report.motion) < count:
+                    _add(report, index, moved, figures)
+                    if listener is not None and len(report.motion) % _TOLD == 0:
+                        listener(f"{len(report.motion)} of {count} scenes")
+            if len(report.motion) >= count:
+                break
     return report
 
 
 Figures = Dict[Tuple[str, str], Tuple[float, float]]
 """PSNR and end-point error by row and masks."""
+
+
+Portion = List[Tuple[int, float, Figures]]
+"""Of scenes that count: their number, motion and figures."""
+
+
+def _portions(
+    work: Callable[[Sequence[int]], Portion], pool: Optional[ProcessPoolExecutor], workers: int
+) -> Iterator[Portion]:
+    """Scene after scene without end, in order; as some take longer than others, a few more are begun than awaited."""
+    begun: Deque[Future[Portion]] = deque()
+    try:
+        for first in itertools.count(0, _PORTION):
+            numbers = range(first, first + _PORTION)
+            if pool is None:
+                yield work(numbers)
+                continue
+            begun.append(pool.submit(work, numbers))
+            if len(begun) > 3 * workers:
+                yield begun.popleft().result()
+    finally:
+        for each in begun:
+            each.cancel()
 
 
 def _add(report: Report, index: int, moved: float, figures: Figures) -> None:
@@ -146,10 +173,7 @@ def _supply(width: int, height: int) -> Scenes:
     return _supplies[width, height]
 
 
-def _measured(
-    folder: Optional[Path], width: int, height: int, numbers: Sequence[int]
-) -> List[Tuple[int, float, Figures]]:
-    """Of those scenes that count their number, motion and figures."""
+def _measured(folder: Optional[Path], width: int, height: int, numbers: Sequence[int]) -> Portion:
     plugins = {} if folder is None else load_rows(folder)
     supply, found = _supply(width, height), []
     for index in numbers:
@@ -181,7 +205,8 @@ def judged(scene: SceneBatch, plugins: Mapping[str, SwiftHierarchy], number: int
         for name, plugin in ((REGIONS if regions else BASE, None), *plugins.items()):
             hierarchy = None if plugin is None else OnSwift(plugin)
             session = SwiftSession(shot, network, torch.float32, True, 1.0, prior=prior, hierarchy=hierarchy)
-            found[name, kind] = _figures(scene, *session.at(Pair(0, 1), [float(scene.time[0]), 0.0, 1.0]))
+            (middle,) = session.at(PAIR, [float(scene.time[0])])
+            found[name, kind] = _figures(scene, middle, *session.flows(PAIR))
     return found
 
 
@@ -202,13 +227,13 @@ def _once(finder: Finder) -> Finder:
     return find
 
 
-def _figures(scene: SceneBatch, middle: Inbetween, start: Inbetween, end: Inbetween) -> Tuple[float, float]:
+def _figures(scene: SceneBatch, middle: Inbetween, there: Tensor, back: Tensor) -> Tuple[float, float]:
     picture = compose(scene.frames[0, 0], scene.frames[0, 2], middle, Policy.BLEND, codec=Codec())
     error = (picture.clamp(0, 1) - scene.frames[0, 1].clamp(0, 1)).square().mean().clamp(min=1e-7)
     apart = []
     for flow, truth, valid, visible in (
-        (start.flow_to_1, scene.flow_01, scene.valid[:, 0], scene.visible_01),
-        (end.flow_to_0, scene.flow_10, scene.valid[:, 2], scene.visible_10),
+        (there, scene.flow_01, scene.valid[:, 0], scene.visible_01),
+        (back, scene.flow_10, scene.valid[:, 2], scene.visible_10),
     ):
         known = valid * visible > 0.5
         apart.append(float(_length(flow[None] - truth)[known].mean()) if bool(known.any()) else 0.0)

@@ -45,6 +45,11 @@ class ClassicSession:
         for time in times:
             yield self._held(pair, self._between(pair, motion, curve, time))
 
+    def flows(self, pair: Pair) -> Tuple[Tensor, Tensor]:
+        """(2, H, W) pixels each: the motion from the first source's pixels to the second, and back."""
+        motion = self._motion(pair.first, pair.second)
+        return whole(motion)[0], whole(motion.reversed())[0]
+
     def _held(self, pair: Pair, answer: Inbetween) -> Inbetween:
         """The answer with objects that the artist wants held."""
         rules = self._shot.region_rules()
