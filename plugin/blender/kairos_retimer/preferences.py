@@ -13,6 +13,8 @@ from . import parts
 DEFAULTS = {"runtime": "", "cache": "", "engine": "auto", "device": "auto"}
 """What the preferences begin with."""
 
+ENGINES = ("auto", "classic", "swift", "siren", "hierarchical", "inbetween", "rife", "ifrnet", "film", "amt", "ema")
+"""What is suggested."""
 
 answers: List[str] = []
 """What the last check of the runtime found; shown in the preferences."""
@@ -27,7 +29,7 @@ def preferences(context: Any) -> Any:
 
 def suggest_engines(self: Any, context: Any, edit_text: str) -> Any:
     """Engines to choose from; any other that ``kairos engines`` lists can be typed."""
-    return [name for name in ("auto", "classic", "swift", "rife", "ifrnet", "amt", "gimm") if edit_text in name]
+    return [name for name in ENGINES if edit_text in name]
 
 
 def suggest_devices(self: Any, context: Any, edit_text: str) -> Any:
