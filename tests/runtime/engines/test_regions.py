@@ -18,6 +18,7 @@ from kairos.engines.classic.resemblance import resembling
 from kairos.motion.compose import compose
 from kairos.motion.encode import Codec
 from kairos.motion.inbetween import Inbetween
+from kairos.motion.occlusion import confidence, consistency
 from kairos.motion.region_choice import RegionRule
 from kairos_nodes.layers import Policy
 from support.scenes import HEIGHT, WIDTH, MemoryShot, grid, plate, session, texture
@@ -124,6 +125,23 @@ def test_a_layer_reaches_from_where_it_is_to_where_it_comes() -> None:
     assert reach_of(torch.ones(1, 100, 200), second) is None and reach_of(first * 0, second * 0) is None
 
 
+def _told(labels: Tensor, other: Tensor, rules: Optional[Mapping[int, RegionRule]] = None) -> int:
+    """Layers that come of two label maps of a box that moves by 20 pixels to the right, and is found to."""
+    true0, true1 = (Boxes(((40, 40), (60, 40))).labels(time) for time in (0.0, 1.0))
+    there, back = torch.zeros(2, *labels.shape), torch.zeros(2, *labels.shape)
+    there[0, true0 == 1], back[0, true1 == 1] = 20.0, -20.0
+    whole = torch.ones(1, *labels.shape)
+    layer = Layer(there, back, *agreed(there, back), whole * 0, whole * 0, whole, whole)
+    return len(parted(layer, labels, other, rules))
+
+
+def test_an_object_whose_outlines_motion_does_not_bear_out_is_no_layer() -> None:
+    first, second = (Boxes(((40, 40), (60, 40))).labels(time) for time in (0.0, 1.0))
+    assert _told(first, second) == 2
+    assert _told(first, second.roll(8, -1)) == 1, "a mask that lies beside its place"
+    assert _told(first, second.roll(8, -1), {1: RegionRule(order=1)}) == 2, "the artist wants it in front"
+
+
 CROSSING = Boxes(((40, 40), (96, 40)), ((96, 44), (40, 44)))
 """Two boxes that change places, and meet half-way."""
 
@@ -160,6 +178,13 @@ def test_a_held_object_does_not_move_with_the_ground_that_it_leaves() -> None:
     assert float((picture - plate(texture(20)(*grid())))[:, between].square().mean()) < 1e-3
 
 
+def agreed(there: Tensor, back: Tensor) -> Tuple[Tensor, Tensor]:
+    """Trust as it is found: how far both ways agree."""
+    sides = (confidence(consistency(*ways), ways[0]) for ways in ((there, back), (back, there)))
+    one, two = (side.clamp(min=1e-3) for side in sides)
+    return one, two
+
+
 def _flowing(labels: Tensor, ways: Mapping[int, float], hidden: Tensor) -> Tuple[Tensor, Tensor]:
     """(2, H, W) flow of labelled pixels along x, and trust in it: none where hidden."""
     flow = torch.zeros(2, *labels.shape)
@@ -182,7 +207,8 @@ def test_of_two_objects_the_one_that_vanishes_is_behind(rules: Mapping[int, Regi
         labels.append(torch.from_numpy(plane))
     gone = (labels[0] == 2) & (torch.arange(60) >= 24)
     there, trust0 = _flowing(labels[0], {2: 12.0}, gone)
-    back, trust1 = _flowing(labels[1], {2: -12.0}, torch.zeros_like(gone))
+    back, _ = _flowing(labels[1], {2: -12.0}, torch.zeros_like(gone))
+    trust0, trust1 = trust0.minimum(agreed(there, back)[0]), agreed(there, back)[1]
     even = torch.ones_like(trust0)
     layers = parted(Layer(there, back, trust0, trust1, even * 0, even * 0, even, even), *labels, rules)
     assert [int(labels[0][layer.share0[0] == 1].unique()) for layer in layers] == order
@@ -199,11 +225,14 @@ def test_an_object_that_one_frame_alone_shows_is_of_the_rest() -> None:
 
 def test_objects_that_never_meet_share_a_layer() -> None:
     apart = Boxes(((10, 10), (20, 10)), ((120, 80), (126, 80)))
-    even = torch.ones(1, HEIGHT, WIDTH)
-    still = torch.zeros(2, HEIGHT, WIDTH)
-    layer = Layer(still, still, even, even, even * 0, even * 0, even, even)
-    assert len(parted(layer, apart.labels(0), apart.labels(1))) == 2
-    assert len(parted(layer, CROSSING.labels(0), CROSSING.labels(1))) == 3
+    for scene, ways, layers in ((apart, (10.0, 6.0), 2), (CROSSING, (56.0, -56.0), 3)):
+        labels = scene.labels(0), scene.labels(1)
+        there, back = (torch.zeros(2, HEIGHT, WIDTH) for _ in range(2))
+        for number, way in enumerate(ways, start=1):
+            there[0, labels[0] == number], back[0, labels[1] == number] = way, -way
+        even = torch.ones(1, HEIGHT, WIDTH)
+        layer = Layer(there, back, *agreed(there, back), even * 0, even * 0, even, even)
+        assert len(parted(layer, *labels)) == layers
 
 
 @pytest.mark.parametrize("id", ["classic", "swift"])
@@ -259,6 +288,9 @@ def test_vectors_that_nobody_believes_do_not_put_an_object_behind() -> None:
     there, trust0 = _flowing(labels[0], {2: 12.0}, junk | ((labels[0] == 2) & (torch.arange(60) >= 24)))
     there[0, junk] = -12.0
     back, trust1 = _flowing(labels[1], {2: -12.0}, torch.zeros_like(junk))
+    # Of the ground, what is hidden in the other frame agrees with nothing.
+    for trust, plane, both in zip((trust0, trust1), labels, agreed(there, back)):
+        trust[:, plane == 0] = both[:, plane == 0]
     even = torch.ones_like(trust0)
     layers = parted(Layer(there, back, trust0, trust1, even * 0, even * 0, even, even), *labels)
     assert [int(labels[0][layer.share0[0] == 1].unique()) for layer in layers] == [0, 2, 1]

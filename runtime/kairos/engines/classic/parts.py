@@ -20,7 +20,7 @@ from kairos.engines.classic.regions import Box, Labels, boxes, labels_of
 from kairos.motion.fill import fill_weighted
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.region_choice import RegionRule
-from kairos.motion.warp import backward_warp
+from kairos.motion.warp import backward_warp, nearest_warp
 
 _ASTRAY = 0.1
 """What is left of the trust in a vector that ends on another object."""
@@ -43,6 +43,11 @@ _STIFF = 1e-4
 _DOUBT = 16.0
 """Votes that count as none."""
 
+_AGREED, _KNOWN = 0.8, 0.2
+"""Part of the trusted pixels of an object, in either frame, that both outlines must agree on, and part of its pixels
+that must be trusted for that to be asked.
+"""
+
 _APART = 8
 """Pixels between objects that never meet, so that the same layer may hold them."""
 
@@ -53,7 +58,9 @@ def parted(
     """The motion of the whole frame as layers, furthest first, each holding the objects of one depth.
 
     Which of two objects is in front the artist says, or else what vanishes under the other. Objects that are held still
-    are in no layer. A vector that ends on another object is hardly believed.
+    are in no layer. A vector that ends on another object is hardly believed. An object whose outlines in both frames
+    are not what motion makes of each other is no layer of its own, unless the artist gave it a place in the order: by
+    a mask that is off it would be cut apart.
 
     Args:
         layer: of everything.
@@ -64,7 +71,7 @@ def parted(
     both = labels_of(labels0, labels1)
     if both is None:
         return (layer,)
-    one, two = _common(*both)
+    one, two = _borne_out(layer, *_common(*both), rules)
     held = [number for number, rule in rules.items() if rule.hold]
     votes = _votes(layer, one, two)
     layers = []
@@ -130,6 +137,32 @@ def _common(one: Labels, two: Labels) -> Tuple[Labels, Labels]:
     both = np.intersect1d(np.flatnonzero(_counts(one)), np.flatnonzero(_counts(two))).astype(np.int16)
     shared = [np.where(np.isin(labels, both), labels, 0).astype(np.int16) for labels in (one, two)]
     return shared[0], shared[1]
+
+
+def _borne_out(layer: Layer, one: Labels, two: Labels, rules: Mapping[int, RegionRule]) -> Tuple[Labels, Labels]:
+    """Objects that motion does not take from one outline to the other become the rest.
+
+    Of one whose motion is hardly known, its outlines are all there is.
+    """
+    count = 1 + int(max(one.max(), two.max()))
+    hits, met, known, area = (np.zeros(count) for _ in range(4))
+    for flow, trust, labels, other in (
+        (layer.there, layer.trust0, one, two),
+        (layer.back, layer.trust1, two, one),
+    ):
+        ends = (
+            nearest_warp(torch.from_numpy(other).to(flow.device)[None].float(), flow)[0].cpu().numpy().astype(np.int16)
+        )
+        sure = (trust[0] > _SURE).cpu().numpy()
+        hits += np.bincount(labels[sure & (labels == ends)], minlength=count)
+        for told in (labels[sure], ends[sure & (labels != ends)]):
+            met += np.bincount(told, minlength=count)
+        known += np.bincount(labels[sure], minlength=count)
+        area += np.bincount(labels.ravel(), minlength=count)
+    off = (hits < _AGREED * met) & (known > _KNOWN * area)
+    keeps = [0, *(number for number, rule in rules.items() if number < count and (rule.order or rule.hold))]
+    off[keeps] = False
+    return np.where(off[one], 0, one).astype(np.int16), np.where(off[two], 0, two).astype(np.int16)
 
 
 def _counts(labels: Labels) -> npt.NDArray[np.int64]:
