@@ -33,7 +33,7 @@ _LICENCE_NAME = re.compile(r"^license(?:_name)?:\s*[\"']?([A-Za-z0-9.+-]{1,60})[
 
 
 @dataclass(frozen=True)
-class Titled:
+class Model:
     """A model in words.
 
     Attributes:
@@ -45,12 +45,12 @@ class Titled:
     paper: str
 
 
-MODEL = Titled(
+MODEL = Model(
     "Stable Video Diffusion: pictures into video",
     "Blattmann et al., arXiv 2311.15127; model weights of Stability AI",
 )
 
-DIFFERENCES = Titled(
+DIFFERENCES = Model(
     "Generative Inbetweening: what tuning changes in Stable Video Diffusion",
     "Wang et al., ICLR 2025, arXiv 2408.15239",
 )
@@ -60,8 +60,8 @@ LICENCE = "Stability AI's licence of Stable Video Diffusion (stable-video-diffus
 
 BY_HAND = (
     "Download https://huggingface.co/stabilityai/stable-video-diffusion-img2vid-xt (model_index.json, unet, vae, "
-    "image_encoder, feature_extractor, scheduler; .fp16.safetensors suffice) into a folder, then run kairos weights add "
-    "FOLDER"
+    "image_encoder, feature_extractor, scheduler; .fp16.safetensors suffice) into a folder, then run kairos weights "
+    "add FOLDER"
 )
 """How to come by the model, in one line."""
 
@@ -157,7 +157,7 @@ def own_format(names: Iterable[str]) -> bool:
 
 
 def smallest_weights(folder: Path) -> Path:
-    """The weights in the folder of a U-Net, the smaller file of what is there. Raises BadRequest where there are none."""
+    """The weights in the folder of a U-Net, the smallest file of them. Raises BadRequest where there are none."""
     files = sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_size)
     if not files:
         raise BadRequest(f"{folder} has no weights in safetensors.", "Get the folder from its authors again.")

@@ -27,8 +27,8 @@ GENERATE = "generate"
 WEIGHTS = "name of a model that kairos weights list shows; the one with more pictures"
 
 _NO_CHANGES = (
-    "it has no tuned differences and takes mode=trf, which needs none. kairos weights add takes the file of kairos train "
-    "inbetween, or the folder of a tuned U-Net"
+    "it has no tuned differences and takes mode=trf, which needs none. kairos weights add takes them as a file of "
+    "kairos train inbetween, or as the folder of a tuned U-Net"
 )
 
 
@@ -171,7 +171,7 @@ def _settled(options: Options, record: Record, tuned: bool) -> Options:
         options = replace(options, recipe=replace(options.recipe, frames=frames))
     elif options.recipe.frames != frames:
         raise BadRequest(
-            f"inbetween: {record.name} makes {frames} pictures at once, and frames={options.recipe.frames} are asked for.",
+            f"inbetween: {record.name} makes {frames} pictures at once, and not frames={options.recipe.frames}.",
             f"Use frames={frames}, or add the model that makes {options.recipe.frames}.",
         )
     return options.settled(tuned)

@@ -81,7 +81,9 @@ class Generator:
         canvas = options.canvas_of((int(first.shape[-2]), int(first.shape[-1])))
         plate = Plate(first, second, _plate_settings(options, canvas))
         shown = plate.shown()
-        place = Place(digest({"how": way.identity, "precision": way.precision, "keys": [_content(each) for each in shown]}))
+        place = Place(
+            digest({"how": way.identity, "precision": way.precision, "keys": [_content(each) for each in shown]})
+        )
         kept = place.read()
         switches = self._switches(canvas, kept)
         generated = self._generated(shown, place, kept, switches)
@@ -140,7 +142,8 @@ class Generator:
         colours = _colours(parts, keys, shown)
         before, began = (kept.seconds if kept else 0.0), time.monotonic()
         state = kept.state if kept else None
-        for state in run(parts, self._way.changes, recipe, keys, state, told):
+        for finished in run(parts, self._way.changes, recipe, keys, state, told):
+            state = finished
             place.write(Kept(state, switches.as_text(), before + time.monotonic() - began))
             every = self._way.options.preview
             if every and (state.step % every == 0 or state.step == recipe.steps):

@@ -1,4 +1,4 @@
-"""What a generation needs of this machine, told before anything is loaded, and how memory is saved where it is short."""
+"""What a generation needs of this machine, told before anything is loaded, and how memory is saved where it lacks."""
 
 from __future__ import annotations
 

@@ -107,15 +107,18 @@ class Options:
         for each in fields(Recipe):
             if each.name in options and each.name not in ("mode", "maps", "split"):
                 told[each.name] = _value(options, each.name)
-        with _told():
-            recipe = Recipe(
-                **told,
-                mode="rotated" if mode == "auto" else mode,
-                maps="full" if maps == "auto" else maps,
-                split=split == "yes",
-            )
+        told.update(mode="rotated" if mode == "auto" else mode, maps="full" if maps == "auto" else maps)
+        try:
+            recipe = Recipe(**told, split=split == "yes")
+        except BadRequest as error:
+            raise BadRequest(f"inbetween: {error.message}", error.remedy) from None
         chunk = options.get("chunk", "auto")
-        given = {"maps": maps != "auto", "split": split != "auto", "offload": offload != "auto", "chunk": chunk != "auto"}
+        given = {
+            "maps": maps != "auto",
+            "split": split != "auto",
+            "offload": offload != "auto",
+            "chunk": chunk != "auto",
+        }
         return cls(
             recipe=recipe,
             mode=mode,
@@ -160,17 +163,6 @@ class Options:
         for name in ("maps", "split"):
             del found["recipe"][name]
         return found
-
-
-class _told:
-    """Says which engine a recipe's complaint is about."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if isinstance(error, BadRequest):
-            raise BadRequest(f"inbetween: {error.message}", error.remedy) from None
 
 
 def _value(options: Mapping[str, Any], name: str) -> Any:

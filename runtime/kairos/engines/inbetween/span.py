@@ -1,4 +1,4 @@
-"""What lies between two pictures once pictures between them are generated: those themselves, or what is made of them."""
+"""What lies between two keys once pictures between them are generated: those themselves, or what is made of them."""
 
 from __future__ import annotations
 
@@ -113,9 +113,7 @@ class _Way:
 
 
 def _way(local: Inbetween, neighbour: Inbetween, is_before: bool, to_first: bool) -> _Way:
-    step, out_of_sight = (
-        (local.flow_to_0, local.occlusion_0) if is_before else (local.flow_to_1, local.occlusion_1)
-    )
+    step, out_of_sight = (local.flow_to_0, local.occlusion_0) if is_before else (local.flow_to_1, local.occlusion_1)
     rest, beyond = (
         (neighbour.flow_to_0, neighbour.occlusion_0) if to_first else (neighbour.flow_to_1, neighbour.occlusion_1)
     )
