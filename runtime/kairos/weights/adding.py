@@ -27,8 +27,8 @@ from kairos.weights.pipelines import (
     is_pipeline,
     own_format,
     read_pipeline,
-    smallest_weights,
     unet_of,
+    unet_weights,
 )
 from kairos.weights.recognise import recognised
 from kairos.weights.store import Record, Store, checked_name
@@ -152,9 +152,10 @@ def _add_pipeline(path: Path, store: Store, accept: Accept, name: Optional[str],
 def _add_tuned(
     unet: Path, store: Store, accept: Accept, name: Optional[str], source: str, base: Optional[str]
 ) -> Record:
-    tensors, record = differences(unet, store, base)
-    digest = file_sha256(smallest_weights(unet))
-    about = f"a tuned U-Net; its {len(tensors)} differences to {record.name} taken"
+    changes, record = differences(unet, store, base)
+    digest = _joined(file_sha256(file) for file in unet_weights(unet))
+    about = f"a tuned U-Net; its {len(changes.tensors)} differences to {record.name} taken"
+    tensors = {each: tensor.half() for each, tensor in changes.tensors.items()}
     return _put_changes(tensors, unet, digest, about, store, accept, name, source)
 
 
@@ -193,7 +194,7 @@ def _put_changes(
         taken=taken,
         sha256="",
     )
-    return store.put(record, {each: tensor.half() for each, tensor in tensors.items()})
+    return store.put(record, tensors)
 
 
 def _joined(digests: Iterable[str]) -> str:

@@ -9,13 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Iterable, Mapping, Optional, Tuple
 
-from safetensors import SafetensorError, safe_open
-from torch import Tensor
-
-from kairos.engines.inbetween.changes import TUNED, changes_between
-from kairos.engines.inbetween.parts import find_parts
+from kairos.engines.inbetween.changes import Changes, changes_of_files, tuned_keys
+from kairos.engines.inbetween.folder import find_parts
 from kairos.errors import BadRequest
 from kairos.weights.containers import file_sha256
 from kairos.weights.folders import CARD, CONFIGURATION, read_json
@@ -94,15 +91,20 @@ def is_pipeline(path: Path) -> bool:
 
 def read_pipeline(path: Path) -> Pipeline:
     """Recognises a folder and hashes its files. Raises BadRequest where it cannot be used."""
-    found = find_parts(path)
+    found = find_parts(path, half=True)
+    needed = set(found.files)
+    for files in found.tensors.values():
+        if len(files) > 1:
+            # What lies in several files is found by a list of them.
+            needed.update(files[0].parent.glob("*.safetensors.index*.json"))
     try:
-        files = {name: file_sha256(path / name) for name in found.files}
+        digests = {each.relative_to(path).as_posix(): file_sha256(each) for each in sorted(needed)}
     except OSError as error:
         raise BadRequest(f"{path} cannot be read: {error.strerror or error}.", "Check the folder.") from None
-    main = next(name for name in found.files if name.startswith("unet/") and name.endswith(".safetensors"))
+    main = found.tensors["unet"][0].relative_to(path).as_posix()
     terms, non_commercial = _terms(path)
     variant = "svd-xt" if found.frames > 14 else "svd"
-    return Pipeline(variant, found.frames, files, main, terms, non_commercial)
+    return Pipeline(variant, found.frames, digests, main, terms, non_commercial)
 
 
 def unet_of(path: Path) -> Optional[Path]:
@@ -113,7 +115,7 @@ def unet_of(path: Path) -> Optional[Path]:
     return None
 
 
-def differences(folder: Path, store: Store, base: Optional[str] = None) -> Tuple[Dict[str, Tensor], Record]:
+def differences(folder: Path, store: Store, base: Optional[str] = None) -> Tuple[Changes, Record]:
     """What a tuned U-Net differs by from its base, and which base that was.
 
     Args:
@@ -136,42 +138,30 @@ def differences(folder: Path, store: Store, base: Optional[str] = None) -> Tuple
             f"Say which base: {known}." if known else f"Add the {frames}-picture model that it was tuned from first.",
         )
     record = record or records[0]
-    base_file = store.folder(record.name) / str(record.values["main"])
-    changes = changes_between(_tuned(smallest_weights(folder)), _tuned(base_file))
+    changes = changes_of_files(unet_weights(folder), find_parts(store.folder(record.name)).tensors["unet"])
     if not any(bool(tensor.any()) for tensor in changes.tensors.values()):
         raise BadRequest(f"{folder} does not differ from {record.name}: nothing was tuned in it.", "Add another.")
-    return dict(changes.tensors), record
+    return changes, record
 
 
 def is_changes(names: Iterable[str]) -> bool:
     """Whether tensors of these names are tuned differences."""
-    known: List[str] = list(names)
-    return bool(known) and all(name.endswith(TUNED) and "temporal_transformer_blocks" in name for name in known)
+    known = list(names)
+    return bool(known) and len(tuned_keys(known)) == len(known)
 
 
 def own_format(names: Iterable[str]) -> bool:
     """Whether tensors of these names are Stable Video Diffusion in its authors' single file."""
-    return any(name.startswith("model.diffusion_model.") and ".time_stack." in name for name in names) or any(
-        name.startswith("diffusion_model.") and ".time_stack." in name for name in names
-    )
+    return any("diffusion_model." in name and ".time_stack." in name for name in names)
 
 
-def smallest_weights(folder: Path) -> Path:
-    """The weights in the folder of a U-Net, the smallest file of them. Raises BadRequest where there are none."""
-    files = sorted(folder.glob("*.safetensors"), key=lambda path: path.stat().st_size)
+def unet_weights(folder: Path) -> Tuple[Path, ...]:
+    """The weights in the folder of a U-Net, in full precision where they are. Raises BadRequest where there are none."""
+    files = sorted(folder.glob("*.safetensors"))
+    whole = tuple(file for file in files if ".fp16" not in file.name)
     if not files:
         raise BadRequest(f"{folder} has no weights in safetensors.", "Get the folder from its authors again.")
-    return files[0]
-
-
-def _tuned(path: Path) -> Dict[str, Tensor]:
-    """The tensors of a U-Net's file that tuning changes, in float32."""
-    try:
-        with safe_open(path, "pt") as file:
-            names = [name for name in file.keys() if is_changes([name])]  # noqa: SIM118  no mapping
-            return {name: file.get_tensor(name).float() for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BadRequest(f"{path} is damaged or cut short.", "Get the file from its authors again.") from error
+    return whole or tuple(files)
 
 
 def _terms(path: Path) -> Tuple[str, bool]:

@@ -13,6 +13,7 @@ from kairos.engines.inbetween.generation import Generator, Way
 from kairos.engines.inbetween.motion import Mover
 from kairos.engines.inbetween.options import MEANINGS, NONE, Options
 from kairos.engines.inbetween.parts import unavailable
+from kairos.engines.inbetween.sampling import warning
 from kairos.engines.inbetween.session import InbetweenSession
 from kairos.engines.siren.fits import digest
 from kairos.engines.stored import DTYPES
@@ -83,9 +84,14 @@ class InbetweenEngine:
         options = Options.of(settings.options)
         record, changes = self._record(settings), _changes(options)
         settled = _settled(options, record, changes is not None)
-        tuned = changes[1] if changes is not None and settled.recipe.mode == "rotated" else ""
         motion = self._moving(options).weights_hash(self._inner(options, settings))
-        return digest({**settled.facts(), "weights": record.sha256, "changes": tuned, "motion": motion})
+        told = {"weights": record.sha256, "changes": self._tuned(settled), "motion": motion}
+        return digest({**settled.facts(), **told})
+
+    def _tuned(self, options: Options) -> str:
+        """SHA-256 of the tuned differences that settled options use; empty where they use none."""
+        changes = _changes(options) if options.recipe.mode == "rotated" else None
+        return "" if changes is None else changes[1]
 
     def settle(self, shot: ShotView, settings: EngineSettings) -> EngineSettings:
         """The settings with the mode, the weights and the motion's scale made certain. Errors as of :meth:`open`."""
@@ -116,9 +122,10 @@ class InbetweenEngine:
         options, record = Options.of(settings.options), self._record(settings)
         if asked.mode == "auto" and options.recipe.mode == "trf":
             listener(Event("warning", {"message": f"inbetween: {_NO_CHANGES}.", "remedy": ""}))
-        elif options.recipe.mode == "rotated" and _changes(options) is None:
-            told = "inbetween: without tuned differences rotated attention in the up layers gives weaker movement."
-            listener(Event("warning", {"message": told, "remedy": "Add them: kairos weights add FILE."}))
+        changes = _read(_changes(options)) if options.recipe.mode == "rotated" else None
+        doubt = warning(changes, options.recipe)
+        if doubt:
+            listener(Event("warning", {"message": doubt, "remedy": "Add tuned weights: kairos weights add FILE."}))
         trouble = Store().trouble(record)
         if trouble:
             raise EngineError(
@@ -129,9 +136,9 @@ class InbetweenEngine:
         way = Way(
             options,
             Store().folder(record.name),
-            _read(_changes(options)) if options.recipe.mode == "rotated" else None,
+            changes,
             settings.precision,
-            self.weights_hash(settings),
+            digest({**options.generated(), "weights": record.sha256, "changes": self._tuned(options)}),
             shot.device,
         )
         mover = Mover(moving, inner)

@@ -40,7 +40,7 @@ class Way:
         folder: of the model.
         changes: tuned differences, or None.
         precision: of :data:`kairos.engines.stored.DTYPES`.
-        identity: of the weights and of all options that show.
+        identity: of the weights and of all that decides what is generated from two pictures.
         device: that computes.
     """
 
@@ -93,7 +93,14 @@ class Generator:
     def _switches(self, canvas: Tuple[int, int], kept: Optional[Kept]) -> Switches:
         """How memory is saved, told with what is needed and what is free. Raises EngineError where it is too little."""
         way = self._way
-        needs = needs_of(way.folder, way.options, canvas, DTYPES[way.precision], way.device, kept and kept.switches)
+        needs = needs_of(
+            way.folder,
+            way.options,
+            canvas,
+            DTYPES[way.precision],
+            way.device,
+            None if kept is None else kept.switches,
+        )
         self._listener(_planned(needs))
         if needs.lacking:
             raise EngineError(needs.lacking, needs.remedy)
@@ -136,9 +143,8 @@ class Generator:
         recipe = replace(self._way.options.recipe, maps=switches.maps, split=switches.split)
         if kept is not None and kept.state.step >= recipe.steps:
             return kept.state
-        first, second = (each.to(self._way.device) for each in shown)
         told = _Steps(self._listener, kept.state.step if kept else 0, recipe.steps)
-        keys = conditions(parts, recipe, first, second)
+        keys = conditions(parts, recipe, *shown)
         colours = _colours(parts, keys, shown)
         before, began = (kept.seconds if kept else 0.0), time.monotonic()
         state = kept.state if kept else None

@@ -75,7 +75,7 @@ class Options:
         aspect, longer: of :data:`ASPECTS` and :data:`LONGER`.
         colours, detail, grain: what is done with generated pictures.
         motion: id of the engine that finds the motion.
-        chunk: pictures decoded together; 0 chooses.
+        chunk: pictures decoded together, which shows a little; 0 chooses.
         offload: networks wait on the host; None chooses.
         preview: steps between contact sheets, 0 for none.
         asked: the switches for memory that are not to be chosen.
@@ -155,13 +155,18 @@ class Options:
             return self.canvas
         return CANVAS if size[1] >= size[0] else (CANVAS[1], CANVAS[0])
 
-    def facts(self) -> Dict[str, Any]:
-        """All that decides what frames look like, as JSON values; how memory is saved is none of it."""
-        found = {**asdict(self), "recipe": asdict(self.recipe), "format": FORMAT}
-        for name in ("mode", "changes", "chunk", "offload", "preview", "asked", "frames_asked"):
-            del found[name]
+    def generated(self) -> Dict[str, Any]:
+        """All that decides what is generated from two pictures, as JSON values; how memory is saved is none of it."""
+        found = {**asdict(self.recipe), "format": FORMAT}
         for name in ("maps", "split"):
-            del found["recipe"][name]
+            del found[name]
+        return found
+
+    def facts(self) -> Dict[str, Any]:
+        """All that decides what frames look like, as JSON values."""
+        found = {**asdict(self), "recipe": self.generated()}
+        for name in ("mode", "changes", "offload", "preview", "asked", "frames_asked"):
+            del found[name]
         return found
 
 

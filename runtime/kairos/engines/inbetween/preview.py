@@ -41,7 +41,8 @@ def colours_of(latents: Tensor, pictures: Tensor) -> Tensor:
     ridge = _RIDGE * len(given) * torch.eye(given.shape[1], dtype=given.dtype, device=given.device)
     # The offset is no size that has to stay small.
     ridge[-1, -1] = 1e-9
-    return torch.linalg.solve(given.T @ given + ridge, given.T @ wanted).float()
+    found: Tensor = torch.linalg.solve(given.T @ given + ridge, given.T @ wanted)
+    return found.float()
 
 
 def picture_of(latents: Tensor, colours: Tensor) -> Tensor:
