@@ -49,7 +49,7 @@ MODEL = Model(
 
 DIFFERENCES = Model(
     "Generative Inbetweening: what tuning changes in Stable Video Diffusion",
-    "Wang et al., ICLR 2025, arXiv 2408.15239",
+    "Wang et al., arXiv 2408.15239",
 )
 
 LICENCE = "Stability AI's licence of Stable Video Diffusion (stable-video-diffusion-community)"
