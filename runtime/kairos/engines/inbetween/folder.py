@@ -71,8 +71,8 @@ def find_parts(folder: Path, frames: Optional[int] = None, half: bool = False) -
     """
     if folder.is_file():
         raise BadRequest(
-            f"{folder} is a single file: Kairos reads Stable Video Diffusion as a folder of five parts, since diffusers "
-            f"cannot read this model from one file.",
+            f"{folder} is a single file: Kairos reads Stable Video Diffusion as a folder of five parts, since "
+            f"diffusers cannot read this model from one file.",
             _BY_HAND,
         )
     if not folder.is_dir():
@@ -156,8 +156,8 @@ def _weights(place: Path, stem: str, half: bool) -> Tuple[Path, ...]:
     pickles = sorted(each.name for each in place.iterdir() if each.suffix in _PICKLES)
     if pickles:
         raise BadRequest(
-            f"{place} was refused: its weights are a pickle ({pickles[0]}), which could run anything. Nothing of it was "
-            f"run.",
+            f"{place} was refused: its weights are a pickle ({pickles[0]}), which could run anything. Nothing of it "
+            f"was run.",
             "Give a folder whose weights are safetensors.",
         )
     raise BadRequest(f"{place} has no {stem}.safetensors.", _BY_HAND)
