@@ -85,6 +85,7 @@ def find_parts(folder: Path, frames: Optional[int] = None, half: bool = False) -
     told = Found(folder, _frames(folder, frames), tensors, ())
     for part, (_, wanted) in PARTS.items():
         _check_class(folder / part, told.told(part), wanted)
+    _check_levels(folder / "scheduler", told.told("scheduler"))
     return Found(
         folder,
         told.frames,
@@ -141,6 +142,13 @@ def _check_class(place: Path, told: Mapping[str, Any], wanted: str) -> None:
     if any(names):
         raise BadRequest(f"{place} holds {next(filter(None, names))}, not {wanted}.", _BY_HAND)
     raise BadRequest(f"{place} does not say what it holds.", _BY_HAND)
+
+
+def _check_levels(place: Path, told: Mapping[str, Any]) -> None:
+    """The steps are written for what this model predicts, and for how it is told of the noise."""
+    for name, wanted in (("prediction_type", "v_prediction"), ("timestep_type", "continuous")):
+        if told.get(name) != wanted:
+            raise BadRequest(f"{place} has {name} {told.get(name)!r}, and this model's is {wanted!r}.", _BY_HAND)
 
 
 def _weights(place: Path, stem: str, half: bool) -> Tuple[Path, ...]:
