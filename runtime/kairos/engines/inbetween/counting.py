@@ -50,11 +50,12 @@ class Counter:
     """Counts while its context is entered; may be entered again, and goes on then.
 
     Args:
+        device: that computes; tensors anywhere else count as the host's.
         resident: tensors that are there from the start: a network's weights, say.
     """
 
-    def __init__(self, resident: Iterable[Tensor] = ()) -> None:
-        self._ledger = _Ledger()
+    def __init__(self, device: torch.device, resident: Iterable[Tensor] = ()) -> None:
+        self._ledger = _Ledger(device)
         for tensor in resident:
             self._ledger.enter(tensor)
         self._before = self._ledger.alive["device"]
@@ -72,19 +73,15 @@ class Counter:
             ledger.peak["device"], self._before, ledger.alive["device"], ledger.peak["host"], ledger.multiply_adds
         )
 
-    def mark(self) -> None:
-        """Peaks are counted from here on anew; what is alive stays so."""
-        self._ledger.peak = dict(self._ledger.alive)
 
-
-def counted(run: Callable[[], Any], resident: Iterable[Tensor] = ()) -> Tuple[Count, Any]:
+def counted(run: Callable[[], Any], device: torch.device, resident: Iterable[Tensor] = ()) -> Tuple[Count, Any]:
     """What a computation takes, and its answer.
 
     Args:
         run: the computation.
-        resident: tensors that are there before it.
+        device, resident: see :class:`Counter`.
     """
-    counter = Counter(resident)
+    counter = Counter(device, resident)
     with counter.counting():
         answer = run()
     return counter.count(), answer
@@ -103,30 +100,30 @@ def size_of(tensors: Iterable[Tensor]) -> int:
 class _Ledger:
     """Which storages are alive, and where."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self._device = device.type
         self.alive: Dict[str, int] = {"device": 0, "host": 0}
         self.peak: Dict[str, int] = {"device": 0, "host": 0}
         self.multiply_adds = 0
         self._known: Dict[int, Tuple[Any, str]] = {}
-        self.hosted = False
 
-    def enter(self, tensor: Tensor) -> None:
-        """Takes a tensor's storage in, unless it is known."""
+    def enter(self, tensor: Tensor, hosted: bool = False) -> None:
+        """Takes a tensor's storage in, unless it is known; ``hosted``: it stands for one on the host."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         if key in self._known:
             return
         size = storage.nbytes()
-        place = "host" if self.hosted else "device"
+        place = "host" if hosted or tensor.device.type != self._device else "device"
         self.alive[place] += size
         self.peak[place] = max(self.peak[place], self.alive[place])
         # The storage's object lives as long as the storage, whichever tensors look at it.
         self._known[key] = (weakref.ref(storage, lambda _: self._leave(key, size)), place)
 
     def is_hosted(self, tensor: Tensor) -> bool:
-        """True where the tensor was moved to the host."""
+        """True where the tensor lies on the host, or stands for one that does."""
         known = self._known.get(tensor.untyped_storage()._cdata)
-        return known is not None and known[1] == "host"
+        return tensor.device.type != self._device if known is None else known[1] == "host"
 
     def _leave(self, key: int, size: int) -> None:
         known = self._known.pop(key, None)
@@ -146,9 +143,12 @@ class _Watch(TorchDispatchMode):
     ) -> Any:
         given = dict(kwargs or {})
         answer = func(*args, **given)
+        of = [each for each in tree_leaves((args, given)) if isinstance(each, Tensor)]
+        # What is made of the host's tensors alone is made there.
+        hosted = bool(of) and all(self._ledger.is_hosted(each) for each in of)
         for each in tree_leaves(answer):
             if isinstance(each, Tensor):
-                self._ledger.enter(each)
+                self._ledger.enter(each, hosted)
         self._ledger.multiply_adds += _multiply_adds(func, args, given, answer)
         return answer
 
@@ -157,7 +157,8 @@ class _Fused(TorchFunctionMode):
     """Keeps meta tensors to what happens on a real device.
 
     Attention is fused: meta tensors alone would spell it out, with a map of all positions against all. What goes to the
-    host leaves the device: meta tensors know one place only, so that their copies on the host are marked as such.
+    host leaves the device: meta tensors know one place only, so that their copies on the host are marked as such. A
+    question about values, which there are none of, is answered with yes: all numbers are finite.
     """
 
     def __init__(self, ledger: _Ledger) -> None:
@@ -170,6 +171,8 @@ class _Fused(TorchFunctionMode):
         given = dict(kwargs or {})
         if func is F.scaled_dot_product_attention:
             return _attention(args, given)
+        if func is Tensor.__bool__ and args[0].is_meta:
+            return True
         if func in _MOVES and args and isinstance(args[0], Tensor) and args[0].is_meta:
             target = HOST if func is Tensor.cpu else _target(args, given)
             if target is not None:
@@ -184,11 +187,11 @@ class _Fused(TorchFunctionMode):
         return self._made(tensor, kind, to_host)
 
     def _made(self, tensor: Tensor, dtype: torch.dtype, hosted: bool) -> Tensor:
-        self._ledger.hosted = hosted
-        try:
-            return torch.empty_like(tensor, dtype=dtype)
-        finally:
-            self._ledger.hosted = False
+        # Made beside the counting of results, which would go by where the original lies.
+        with torch.utils._python_dispatch._disable_current_modes():
+            made = torch.empty_like(tensor, dtype=dtype)
+        self._ledger.enter(made, hosted)
+        return made
 
 
 _MOVES: Set[Any] = {Tensor.to, Tensor.cpu}

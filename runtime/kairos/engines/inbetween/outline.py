@@ -71,7 +71,7 @@ def told_of(found: Found) -> Mapping[str, Mapping[str, Any]]:
 
 
 def outlined(told: Mapping[str, Mapping[str, Any]], dtype: torch.dtype) -> Parts:
-    """The parts of a model on the meta device.
+    """The parts of a model on the meta device. Keys are prepared on the host, with values.
 
     Args:
         told: configurations by part, as :data:`PUBLISHED`.
@@ -90,8 +90,8 @@ def outlined(told: Mapping[str, Mapping[str, Any]], dtype: torch.dtype) -> Parts
         unet,
         vae,
         clip,
-        torch.zeros(3, 1, 1, device=META),
-        torch.ones(3, 1, 1, device=META),
+        torch.zeros(3, 1, 1),
+        torch.ones(3, 1, 1),
         int(encoder.image_size),
         diffusers.EulerDiscreteScheduler.from_config(dict(told["scheduler"])),
         int(told["unet"].get("num_frames", 25)),

@@ -14,9 +14,9 @@ import torch
 
 from kairos.engines.inbetween.changes import Changes, tuned_keys
 from kairos.engines.inbetween.counting import Count, Counter, size_of, tensors_of
-from kairos.engines.inbetween.outline import META, PUBLISHED, outlined
+from kairos.engines.inbetween.outline import META, outlined
 from kairos.engines.inbetween.parts import Parts
-from kairos.engines.inbetween.recipe import Conditions, Recipe, State
+from kairos.engines.inbetween.recipe import Conditions, Recipe
 from kairos.engines.inbetween.sampling import conditions, decoded, run
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -250,7 +250,7 @@ def rehearsed(parts: Parts, recipe: Recipe, canvas: Tuple[int, int], name: str, 
         name: of :data:`TITLES`.
         chunk: pictures decoded together.
     """
-    counter = Counter(tensors_of(*(getattr(parts, each) for each in _STAGES[name])))
+    counter = Counter(META, tensors_of(*(getattr(parts, each) for each in _STAGES[name])))
     with torch.no_grad(), counter.counting():
         for _ in _rehearsal(parts, recipe, canvas, name, chunk):
             pass
@@ -261,7 +261,7 @@ def _rehearsal(parts: Parts, recipe: Recipe, canvas: Tuple[int, int], name: str,
     height, width = canvas
     small = (height // 8, width // 8)
     if name == "keys":
-        first, second = (torch.empty(3, height, width, device=META) for _ in range(2))
+        first, second = (torch.zeros(3, height, width) for _ in range(2))
         yield conditions(parts, recipe, first, second)
     elif name == "generate":
         once = replace(recipe, steps=1, repeats=0)
@@ -282,7 +282,8 @@ def _changes(parts: Parts, recipe: Recipe) -> Optional[Changes]:
     """Differences such as tuning makes, where a recipe takes any."""
     if recipe.mode == "trf":
         return None
-    return Changes({key: torch.empty_like(value) for key, value in tuned_keys(parts.unet).items()})
+    weights = parts.unet.state_dict()
+    return Changes({key: torch.empty_like(weights[key]) for key in tuned_keys(weights)})
 
 
 def _networks() -> List[str]:
