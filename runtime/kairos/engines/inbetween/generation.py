@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kairos.engines.inbetween.changes import Changes
-from kairos.engines.inbetween.memory import Needs, Switches, needs_of
+from kairos.engines.inbetween.memory import REMEDY, Needs, Switches, needs_of
 from kairos.engines.inbetween.motion import Mover
 from kairos.engines.inbetween.options import Options
 from kairos.engines.inbetween.parts import Parts, load_parts
@@ -103,7 +103,7 @@ class Generator:
         )
         self._listener(_planned(needs))
         if needs.lacking:
-            raise EngineError(needs.lacking, needs.remedy)
+            raise EngineError(needs.lacking, REMEDY)
         return needs.switches
 
     def _generated(
