@@ -73,8 +73,8 @@ class Needs:
 
 
 REMEDY = (
-    "Use a smaller canvas (--generate canvas=768x448), the model of fewer pictures, or a machine with more memory; close "
-    "what else uses it."
+    "Use a smaller canvas (--generate canvas=768x448), the model of fewer pictures, or a machine with more memory; "
+    "close what else uses it."
 )
 """Where memory is too little."""
 

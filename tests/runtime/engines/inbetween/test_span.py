@@ -29,7 +29,9 @@ INSIDE = (slice(16, -16), slice(32, -32))
 class Moving:
     """A pan, as a plate places generated pictures: exact, with exact motion to both ends."""
 
-    def __init__(self, at: Callable[[float], Tensor], start: float = 0.0, step: float = 1.0, count: int = COUNT) -> None:
+    def __init__(
+        self, at: Callable[[float], Tensor], start: float = 0.0, step: float = 1.0, count: int = COUNT
+    ) -> None:
         self._at, self._start, self._step, self._count = at, start, step, count
         self.asked: List[int] = []
 
