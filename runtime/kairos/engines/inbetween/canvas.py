@@ -103,7 +103,7 @@ class Canvas:
 
     def _outside(self, planes: Tensor) -> Tensor:
         """Planes of the canvas as planes of the scaled plate, 0 outside."""
-        (rows, columns), (height, width) = self.scaled, self.size
+        rows, columns = self.scaled
         across = -self.left if self.left < 0 else 0
         down = -self.top if self.top < 0 else 0
         part = planes[:, max(self.top, 0) : max(self.top, 0) + rows, max(self.left, 0) : max(self.left, 0) + columns]
