@@ -33,8 +33,11 @@ _SURE = 0.5
 _BRIGHT = 0.85
 """Shown value over which a small thing is a highlight."""
 
-_STEEP = 3.0
-"""How much steeper what is over that looks where a highlight's middle is sought: what is around it has no say."""
+_GROUND = 0.82
+"""Shown value from which on what shows around a highlight counts as its light."""
+
+_STOP = 0.09
+"""Proxy value of one stop of light, as :mod:`kairos.engines.classic.highlights` counts it."""
 
 _SPOT, _RIM = 2500, 2
 """Size of the largest highlight that is trusted as a whole, and the rim that belongs to it, pixels."""
@@ -157,12 +160,20 @@ def _whole(flow: Tensor, first: Tensor, second: Tensor) -> Tensor:
     :func:`kairos.engines.classic.highlights.move_whole`: a lamp of few pixels is lost to a search over windows.
     """
     # Out of focus alike, and with what is nearly white over the level of a highlight.
-    bright = [(blurred(picture.clamp(0, 1)) - _BRIGHT) * _STEEP + 1.0 for picture in (first, second)]
+    bright = [_as_light(blurred(picture.clamp(0, 1))) for picture in (first, second)]
     if not all(bool((picture > 1).any()) for picture in bright):
         return flow
     plane = np.ascontiguousarray(flow.permute(1, 2, 0).cpu().numpy())
     moved = move_whole(plane, *bright)
     return torch.from_numpy(np.ascontiguousarray(moved.transpose(2, 0, 1))).to(flow.device)
+
+
+def _as_light(shown: Tensor) -> Tensor:
+    """A shown picture as proxies in which a highlight's level begins at 1 and its light is what is over the ground: the
+    middle of a lamp that is cut off at white is that of its area.
+    """
+    part = ((shown - _GROUND) / (_BRIGHT - _GROUND)).clamp(min=1e-4)
+    return 1.0 + _STOP * part.log2()
 
 
 def _in_spots(trust: Tensor, shown: Tensor) -> Tensor:
