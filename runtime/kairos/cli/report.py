@@ -73,7 +73,7 @@ class Bar:
         data = event.data
         stage = data.get("stage", "")
         if stage == "plan":
-            self._console.print(data["detail"])
+            self._console.print(data["detail"], soft_wrap=True)
             return
         unit, doing = _STAGES.get(stage, ("frames", ""))
         title = f"{self._title}{doing}"
@@ -83,7 +83,7 @@ class Bar:
             self._told, self._stage = 0, stage
         if data.get("preview", self._sheet) != self._sheet:
             self._sheet = data["preview"]
-            self._console.print(f"how it comes along: {self._sheet}")
+            self._console.print(f"how it comes along: {self._sheet}", soft_wrap=True)
         if self._task is not None:
             # A job that waits for the runtime counts nothing yet: the total stays.
             told = {"completed": data["done"], "total": data["total"] or None, "rate": data["rate"]}
