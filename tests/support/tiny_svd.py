@@ -1,4 +1,4 @@
-"""A Stable Video Diffusion small enough for one core: all five parts in a diffusers folder, weights by their names alone.
+"""A Stable Video Diffusion small enough for one core: all five parts in a folder, weights by their names alone.
 
 What it paints means nothing. It has the real model's parts, key names, latent scale and eightfold reduction, so that
 whatever runs the real one runs it in seconds: 25 frames of 128x64 take a fifth of a second per evaluation.

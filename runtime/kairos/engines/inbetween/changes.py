@@ -1,12 +1,11 @@
 """What tuning changes in a U-Net: differences of two matrices in every layer of temporal self-attention.
 
-A file of differences is a safetensors file whose keys are the U-Net's own. Tuned on the 14-frame model, they are added to
-the 25-frame one (its layers have the same shapes): W + (W_tuned - W_14).
+A file of differences is a safetensors file whose keys are the U-Net's own. Tuned on the 14-frame model, they are added
+to the 25-frame one (its layers have the same shapes): W + (W_tuned - W_14).
 """
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,7 +104,7 @@ def save_changes(path: Path, changes: Changes, dtype: torch.dtype = torch.float1
     tensors = {key: value.detach().to("cpu", dtype).contiguous() for key, value in changes.tensors.items()}
     half_written = path.with_name(f".{path.name}.part")
     save_file(tensors, half_written, metadata={**changes.about, "kairos": _KIND})
-    os.replace(half_written, path)
+    half_written.replace(path)
 
 
 def load_changes(path: Path) -> Changes:

@@ -1,14 +1,14 @@
 """The fixed arithmetic of a step: noise levels, guidance, fusion, Euler's update and fresh noise.
 
-Latents are (1, N, 4, h, w). A noise level is a standard deviation, ``sigma``. The network predicts v, and is told a clean
-picture's worth of it: x0 = z / (sigma^2 + 1) - v * sigma / sqrt(sigma^2 + 1).
+Latents are (1, N, 4, h, w). A noise level is a standard deviation, ``sigma``. The network predicts v, which means the
+clean latents x0 = z / (sigma^2 + 1) - v * sigma / sqrt(sigma^2 + 1).
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Optional, Sequence
+from typing import Any, Sequence
 
 import torch
 from torch import Tensor
@@ -78,8 +78,7 @@ def network_input(latents: Tensor, sigma: float, key: Tensor, backward: bool = F
     scaled = latents / (sigma**2 + 1) ** 0.5
     if backward:
         scaled = scaled.flip(1)
-    keys = torch.stack([torch.zeros_like(key), key]).transpose(0, 1)[0]
-    repeated = keys[:, None].expand(-1, latents.shape[1], -1, -1, -1)
+    repeated = torch.cat([torch.zeros_like(key), key])[:, None].expand(-1, latents.shape[1], -1, -1, -1)
     return torch.cat([scaled.expand(2, -1, -1, -1, -1), repeated.to(scaled.dtype)], dim=2)
 
 

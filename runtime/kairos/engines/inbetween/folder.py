@@ -71,8 +71,8 @@ def find_parts(folder: Path, frames: Optional[int] = None, half: bool = False) -
     """
     if folder.is_file():
         raise BadRequest(
-            f"{folder} is a single file: Kairos reads Stable Video Diffusion as a folder of five parts, since diffusers "
-            f"cannot read this model from one file.",
+            f"{folder} is a single file: Kairos reads Stable Video Diffusion as a folder of five parts, since "
+            f"diffusers cannot read this model from one file.",
             _BY_HAND,
         )
     if not folder.is_dir():
@@ -85,6 +85,7 @@ def find_parts(folder: Path, frames: Optional[int] = None, half: bool = False) -
     told = Found(folder, _frames(folder, frames), tensors, ())
     for part, (_, wanted) in PARTS.items():
         _check_class(folder / part, told.told(part), wanted)
+    _check_levels(folder / "scheduler", told.told("scheduler"))
     return Found(
         folder,
         told.frames,
@@ -143,6 +144,13 @@ def _check_class(place: Path, told: Mapping[str, Any], wanted: str) -> None:
     raise BadRequest(f"{place} does not say what it holds.", _BY_HAND)
 
 
+def _check_levels(place: Path, told: Mapping[str, Any]) -> None:
+    """The steps are written for what this model predicts, and for how it is told of the noise."""
+    for name, wanted in (("prediction_type", "v_prediction"), ("timestep_type", "continuous")):
+        if told.get(name) != wanted:
+            raise BadRequest(f"{place} has {name} {told.get(name)!r}, and this model's is {wanted!r}.", _BY_HAND)
+
+
 def _weights(place: Path, stem: str, half: bool) -> Tuple[Path, ...]:
     """The files with a part's tensors, of the precision that is preferred."""
     order = ("", ".fp16") if not half else (".fp16", "")
@@ -156,8 +164,8 @@ def _weights(place: Path, stem: str, half: bool) -> Tuple[Path, ...]:
     pickles = sorted(each.name for each in place.iterdir() if each.suffix in _PICKLES)
     if pickles:
         raise BadRequest(
-            f"{place} was refused: its weights are a pickle ({pickles[0]}), which could run anything. Nothing of it was "
-            f"run.",
+            f"{place} was refused: its weights are a pickle ({pickles[0]}), which could run anything. Nothing of it "
+            f"was run.",
             "Give a folder whose weights are safetensors.",
         )
     raise BadRequest(f"{place} has no {stem}.safetensors.", _BY_HAND)

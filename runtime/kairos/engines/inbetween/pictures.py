@@ -116,7 +116,7 @@ def _smoothed(picture: Tensor, factor: float, axis: int) -> Tensor:
 
 
 def _latents(parts: Parts, keys: List[Tensor]) -> List[Tensor]:
-    """The mode of either key's latents, not scaled, float32. Encoded in single precision where the model asks for it."""
+    """The mode of either key's latents, float32, not scaled. Where the model asks for it, single precision encodes."""
     with parts.working("vae") as vae:
         raised = parts.dtype != torch.float32 and vae.config.force_upcast
         try:

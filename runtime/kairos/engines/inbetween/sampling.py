@@ -146,7 +146,7 @@ class Evaluation:
 
     @torch.no_grad()
     def predictions(self, latents: Tensor, sigma: float, timestep: Tensor) -> Tuple[Tensor, Tensor]:
-        """Either direction's prediction, (2, N, 4, h, w) float32 without and with the key; backward is in its own order.
+        """Either direction's prediction in its own order, (2, N, 4, h, w) float32: without and with the key.
 
         Args:
             latents: (1, N, 4, h, w) float32.
