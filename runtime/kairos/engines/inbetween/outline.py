@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any, Mapping
 
 import torch
 
 from kairos.engines.inbetween.folder import Found
-from kairos.engines.inbetween.parts import Parts
+from kairos.engines.inbetween.parts import Parts, library
 
 META = torch.device("meta")
 
@@ -76,8 +75,11 @@ def outlined(told: Mapping[str, Mapping[str, Any]], dtype: torch.dtype) -> Parts
     Args:
         told: configurations by part, as :data:`PUBLISHED`.
         dtype: of the networks.
+
+    Raises:
+        EngineError: the libraries are missing.
     """
-    diffusers, transformers = (importlib.import_module(name) for name in ("diffusers", "transformers"))
+    diffusers, transformers = library("diffusers"), library("transformers")
     encoder = transformers.CLIPVisionConfig.from_dict(dict(told["image_encoder"]))
     with torch.device(META):
         unet = diffusers.UNetSpatioTemporalConditionModel.from_config(dict(told["unet"]))

@@ -99,7 +99,7 @@ def load_parts(
     """
     found = find_parts(folder, frames, dtype != torch.float32)
     place = torch.device("cpu") if offload else device
-    diffusers = _library("diffusers")
+    diffusers = library("diffusers")
     # Class by class: of the whole package only these modules are imported.
     unet = _network(diffusers.UNetSpatioTemporalConditionModel, found, "unet", place, dtype)
     vae = _network(diffusers.AutoencoderKLTemporalDecoder, found, "vae", place, dtype)
@@ -157,7 +157,7 @@ def _read(file: Path, device: torch.device, dtype: torch.dtype) -> Dict[str, Ten
 def _image_encoder(found: Found, device: torch.device, dtype: torch.dtype) -> Any:
     file = found.tensors["image_encoder"][0]
     try:
-        network, told = _library("transformers").CLIPVisionModelWithProjection.from_pretrained(
+        network, told = library("transformers").CLIPVisionModelWithProjection.from_pretrained(
             file.parent,
             local_files_only=True,
             use_safetensors=True,
@@ -174,7 +174,8 @@ def _image_encoder(found: Found, device: torch.device, dtype: torch.dtype) -> An
     return network.to(device).requires_grad_(False).eval()
 
 
-def _library(name: str) -> Any:
+def library(name: str) -> Any:
+    """A package that the model needs, kept quiet and off the network. Raises EngineError where it cannot be used."""
     reason = unavailable()
     if reason:
         problem, _, remedy = reason.partition(": ")
