@@ -220,9 +220,9 @@ class _Run:
 
     def _digest(self, engine: Engine, settled: Mapping[str, EngineSettings], plate: Plate, write: WriteSettings) -> str:
         passive = {"input", "output", "range", "frames", "start", "device", "overwrite", "engine", "exposure", "json"}
-        # Tiles leave no trace; who finds the flow, on which base, or bends the paths, and how a clip is fitted, is in
-        # the hashes below.
-        passive |= {"tile", "base", "flow", "motion", "field", "fit"}
+        # Tiles leave no trace; who finds the flow, on which base, or bends the paths, and how a clip is fitted or
+        # frames are generated, is in the hashes below.
+        passive |= {"tile", "base", "flow", "motion", "field", "fit", "generate"}
         settings = {name: value for name, value in self._job.to_dict().items() if name not in passive}
         # Of the weights what they are counts, not where they lie.
         hashes = {engine.weights_hash(each) for each in settled.values()}

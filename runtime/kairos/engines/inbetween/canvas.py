@@ -49,7 +49,7 @@ class Canvas:
 
     def show(self, planes: Tensor) -> Tensor:
         """Planes of the plate (C, H, W) on the canvas, (C, h, w): what the plate leaves free mirrors it."""
-        small = resize(planes, *self.scaled)
+        small = _scaled(_scaled(planes, 1, self.scaled[0]), 2, self.scaled[1])
         rows = _mirrored(self.size[0], self.top, self.scaled[0], planes.device)
         columns = _mirrored(self.size[1], self.left, self.scaled[1], planes.device)
         return small.index_select(1, rows).index_select(2, columns)
@@ -103,7 +103,7 @@ class Canvas:
 
     def _outside(self, planes: Tensor) -> Tensor:
         """Planes of the canvas as planes of the scaled plate, 0 outside."""
-        (rows, columns), (height, width) = self.scaled, self.size
+        rows, columns = self.scaled
         across = -self.left if self.left < 0 else 0
         down = -self.top if self.top < 0 else 0
         part = planes[:, max(self.top, 0) : max(self.top, 0) + rows, max(self.left, 0) : max(self.left, 0) + columns]
@@ -151,3 +151,18 @@ def _mirrored(length: int, start: int, count: int, device: torch.device) -> Tens
     """
     place = (torch.arange(length, device=device) - start) % (2 * count)
     return torch.where(place < count, place, 2 * count - 1 - place)
+
+
+def _scaled(planes: Tensor, axis: int, length: int) -> Tensor:
+    """Planes (C, H, W) at another length along an axis: linear when longer, and when shorter the mean over exactly what
+    each new place covers. Means over whole pixels would shift what they show by parts of one, here and there.
+    """
+    old = planes.shape[axis]
+    if length >= old:
+        sides = (length, planes.shape[2]) if axis == 1 else (planes.shape[1], length)
+        return resize(planes, *sides)
+    edge = torch.arange(length + 1, device=planes.device, dtype=torch.float64) * (old / length)
+    place = torch.arange(old, device=planes.device, dtype=torch.float64)
+    covered = torch.minimum(edge[1:, None], place + 1) - torch.maximum(edge[:-1, None], place)
+    weight = (covered.clamp(min=0) * (length / old)).float()
+    return weight @ planes if axis == 1 else planes @ weight.T

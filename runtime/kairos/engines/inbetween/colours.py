@@ -30,6 +30,9 @@ _CELLS = 12
 _MOST = 0.1
 """Shown difference that a measured drift may amount to at most: a lamp that is switched on between the keys is none."""
 
+_DOUBT = 0.05
+"""Say of changing nothing, against those parts of pictures that a drift was measured on."""
+
 _SAMPLES = 1 << 15
 
 
@@ -160,7 +163,6 @@ def steadied(tones: Sequence[Tone], known: Sequence[float]) -> List[Tone]:
     for index in range(len(tones)):
         near = [other for other in range(index - 2, index + 3) if 0 <= other < len(tones)]
         weights = [known[other] * (3 - abs(other - index)) for other in near]
-        doubt = 0.05
-        held = same(tones[index].matrix.device)
-        steady.append(kept_small(mixed([tones[other] for other in near] + [held], weights + [doubt])))
+        every = [*(tones[other] for other in near), same(tones[index].matrix.device)]
+        steady.append(kept_small(mixed(every, [*weights, _DOUBT])))
     return steady

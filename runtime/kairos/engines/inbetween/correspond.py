@@ -10,12 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Sequence, Tuple
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
+from kairos.engines.classic.highlights import move_whole
 from kairos.engines.classic.midway import inside
 from kairos.engines.classic.motion import Estimator, Look, layer_of
-from kairos.engines.inbetween.likeness import alike
+from kairos.engines.inbetween.likeness import alike, blurred
 from kairos.motion.fill import fill_weighted
 from kairos.motion.occlusion import clean_mask
 from kairos.motion.vectors import chain
@@ -26,6 +29,18 @@ _FLOOR = 0.02
 
 _SURE = 0.5
 """Trust from which on a motion stays exactly as it is."""
+
+_BRIGHT = 0.85
+"""Shown value over which a small thing is a highlight."""
+
+_GROUND = 0.82
+"""Shown value from which on what shows around a highlight counts as its light."""
+
+_STOP = 0.09
+"""Proxy value of one stop of light, as :mod:`kairos.engines.classic.highlights` counts it."""
+
+_SPOT, _RIM = 2500, 2
+"""Size of the largest highlight that is trusted as a whole, and the rim that belongs to it, pixels."""
 
 _ASTRAY = 6.0
 """Pixels by which a chained motion is set right at most; a greater change is none of its."""
@@ -121,13 +136,14 @@ class Correspondences:
             wins = clean_mask((score > best.trust).float()) > 0.5
             best = Match(torch.where(wins, flow, best.flow), torch.where(wins, score, best.trust))
         assert best is not None
-        trust = clean_mask(best.trust)
+        trust = _in_spots(clean_mask(best.trust), torch.minimum(picture, backward_warp(key, best.flow)))
         return Match(fill_weighted(best.flow, (trust / _SURE).clamp(_FLOOR, 1.0)), trust)
 
     def _both(self, first: Tensor, second: Tensor) -> Tuple[Step, Step]:
         """Motion both ways between two pictures."""
         found = self._estimate(Look(first, None), Look(second, None))
-        found = found._replace(there=found.there.to(first.device).float(), back=found.back.to(first.device).float())
+        there, back = (each.to(first.device).float() for each in (found.there, found.back))
+        found = found._replace(there=_whole(there, first, second), back=_whole(back, second, first))
         whole = first.new_ones(1, *first.shape[-2:])
         layer = layer_of(found, whole, whole)
         self._tell()
@@ -137,3 +153,43 @@ class Correspondences:
 def estimates(count: int) -> int:
     """How many estimates it takes for so many pictures."""
     return (count - 1) + 2 * 2 * max(0, count - 2)
+
+
+def _whole(flow: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """The flow (2, h, w) between two pictures with small highlights moved whole, see
+    :func:`kairos.engines.classic.highlights.move_whole`: a lamp of few pixels is lost to a search over windows.
+    """
+    # Out of focus alike, and with what is nearly white over the level of a highlight.
+    bright = [_as_light(blurred(picture.clamp(0, 1))) for picture in (first, second)]
+    if not all(bool((picture > 1).any()) for picture in bright):
+        return flow
+    plane = np.ascontiguousarray(flow.permute(1, 2, 0).cpu().numpy())
+    moved = move_whole(plane, *bright)
+    return torch.from_numpy(np.ascontiguousarray(moved.transpose(2, 0, 1))).to(flow.device)
+
+
+def _as_light(shown: Tensor) -> Tensor:
+    """A shown picture as proxies in which a highlight's level begins at 1 and its light is what is over the ground: the
+    middle of a lamp that is cut off at white is that of its area.
+    """
+    part = ((shown - _GROUND) / (_BRIGHT - _GROUND)).clamp(min=1e-4)
+    return 1.0 + _STOP * part.log2()
+
+
+def _in_spots(trust: Tensor, shown: Tensor) -> Tensor:
+    """Trust (1, h, w) with one value for each small highlight of a picture (3, h, w): half a lamp is worse than none."""
+    bright = (blurred(shown).amax(0) > _BRIGHT).cpu().numpy().view(np.uint8)
+    if not bright.any():
+        return trust
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(bright, connectivity=8)
+    plane = trust[0].cpu().numpy().copy()
+    rim = np.ones((2 * _RIM + 1, 2 * _RIM + 1), np.uint8)
+    for label, (left, top, across, down, area) in enumerate(stats.tolist()):
+        if label == 0 or area > _SPOT:
+            continue
+        rows = slice(max(0, top - _RIM), top + down + _RIM)
+        columns = slice(max(0, left - _RIM), left + across + _RIM)
+        inside = labels[rows, columns] == label
+        common = float(np.median(plane[rows, columns][inside]))
+        plane[rows, columns][cv2.dilate(inside.astype(np.uint8), rim) > 0] = common
+    return torch.from_numpy(plane)[None].to(trust.device)

@@ -39,21 +39,29 @@ def alike(generated: Tensor, moved: Tensor, trust: Tensor) -> Tensor:
     Returns:
         (1, h, w) in 0..1.
     """
-    one, two = (_box(_box(picture.float().clamp(0, CEILING), 3), 3) for picture in (generated, moved))
+    one, two = (blurred(picture.float().clamp(0, CEILING)) for picture in (generated, moved))
     difference = two - one
     # What all believed pixels around differ by is light, or drift, and no other thing.
     say = trust.clamp(min=1e-3)
     light = _box((difference * say).clamp(-_LIGHT, _LIGHT), _WIDE) / _box(say, _WIDE)
-    off = _box((difference - light.clamp(-_LIGHT, _LIGHT)).abs().amax(0, keepdim=True), _NEAR)
+    apart = (difference - light.clamp(-_LIGHT, _LIGHT)).abs().amax(0, keepdim=True)
     grey0, grey1 = one.mean(0, keepdim=True), two.mean(0, keepdim=True)
     mean0, mean1 = _box(grey0, _WINDOW), _box(grey1, _WINDOW)
     var0 = (_box(grey0 * grey0, _WINDOW) - mean0 * mean0).clamp(min=0)
     var1 = (_box(grey1 * grey1, _WINDOW) - mean1 * mean1).clamp(min=0)
     both = _box(grey0 * grey1, _WINDOW) - mean0 * mean1
     allowed = _APART + _SHARE * torch.minimum(var0, var1).sqrt()
-    near = torch.exp(-(off / allowed).square())
+    near = torch.exp(-(_box(apart, _NEAR) / allowed).square())
     structure = (2 * both + _NOISE) / (var0 + var1 + _NOISE)
-    return near * ((structure - _NONE) / (_ALL - _NONE)).clamp(0, 1)
+    around = near * ((structure - _NONE) / (_ALL - _NONE)).clamp(0, 1)
+    # Beside an edge the window that lies on the pixel's own side of it tells best; the pixel must bear it out itself.
+    best = F.max_pool2d(around[None], _NEAR, 1, _NEAR // 2)[0]
+    return torch.minimum(best, torch.exp(-(_box(apart, 3) / allowed).square()))
+
+
+def blurred(planes: Tensor) -> Tensor:
+    """(C, h, w) a little out of focus."""
+    return _box(_box(planes, 3), 3)
 
 
 def _box(planes: Tensor, side: int) -> Tensor:

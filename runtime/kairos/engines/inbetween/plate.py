@@ -77,7 +77,7 @@ class Plate:
         ValueError: the keys differ in size or are no pictures.
     """
 
-    def __init__(self, first: Tensor, second: Tensor, settings: PlateSettings = PlateSettings()) -> None:  # noqa: B008
+    def __init__(self, first: Tensor, second: Tensor, settings: PlateSettings = PlateSettings()) -> None:
         if first.shape != second.shape or first.dim() != 3 or first.shape[0] != 3:
             raise ValueError(f"keys {tuple(first.shape)} and {tuple(second.shape)} are no two pictures of one size")
         self.settings = settings
