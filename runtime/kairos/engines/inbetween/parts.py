@@ -175,7 +175,11 @@ def _image_encoder(found: Found, device: torch.device, dtype: torch.dtype) -> An
 
 
 def library(name: str) -> Any:
+<<<<<<< HEAD
     """One of the optional packages, offline and silent. Raises EngineError where it is missing."""
+=======
+    """A package that the model needs, kept quiet and off the network. Raises EngineError where it cannot be used."""
+>>>>>>> 0ee7e82ec3488d6291aac7e73acc3ff7b2d14f2c
     reason = unavailable()
     if reason:
         problem, _, remedy = reason.partition(": ")

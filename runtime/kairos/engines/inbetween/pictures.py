@@ -37,7 +37,7 @@ def conditions(parts: Parts, recipe: Recipe, first: Tensor, second: Tensor) -> C
     noise = Noise(recipe.seed, "keys").draw((1, *shape)) * recipe.noise
     keys = [2 * each[None].float().cpu() - 1 for each in (first, second)]
     with torch.no_grad():
-        latents = _latents(parts, [key + noise for key in keys])
+        latents = encoded(parts, [key + noise for key in keys])
         with parts.working("image_encoder") as encoder:
             embeds = [_embedding(parts, encoder, key) for key in keys]
     for each in (*latents, *embeds):
@@ -115,15 +115,20 @@ def _smoothed(picture: Tensor, factor: float, axis: int) -> Tensor:
     return functional.conv2d(padded, kernel.reshape(1, 1, 1, -1).repeat(3, 1, 1, 1), groups=3)
 
 
-def _latents(parts: Parts, keys: List[Tensor]) -> List[Tensor]:
-    """The mode of either key's latents, float32, not scaled. Where the model asks for it, single precision encodes."""
+def encoded(parts: Parts, pictures: List[Tensor]) -> List[Tensor]:
+    """The modes of pictures' latents, (1, 4, h, w) float32, not scaled. Where the model asks, single precision encodes.
+
+    Args:
+        parts: of the model.
+        pictures: (1, 3, H, W), -1..1.
+    """
     with parts.working("vae") as vae:
         raised = parts.dtype != torch.float32 and vae.config.force_upcast
         try:
             if raised:
                 vae.to(torch.float32)
             dtype = torch.float32 if raised else parts.dtype
-            return [vae.encode(key.to(parts.device, dtype)).latent_dist.mode().float() for key in keys]
+            return [vae.encode(key.to(parts.device, dtype)).latent_dist.mode().float() for key in pictures]
         finally:
             if raised:
                 vae.to(parts.dtype)

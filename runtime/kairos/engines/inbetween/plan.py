@@ -6,8 +6,10 @@ by the very functions that run it afterwards, and what is alive at once is count
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import torch
@@ -184,9 +186,10 @@ class Planner:
         dtype: torch.dtype,
         unified: bool = False,
     ) -> None:
-        self._parts = outlined(told, dtype)
+        text = json.dumps(told, sort_keys=True)
+        self._parts = _outlined(text, dtype)
         self._recipe, self._canvas, self._dtype, self._unified = recipe, canvas, dtype, unified
-        self._known: Dict[Tuple[object, ...], Count] = {}
+        self._known = _counts(text, dtype, canvas, (recipe.frames, recipe.mode, recipe.layers))
         self._sizes = {name: size_of(tensors_of(getattr(self._parts, name))) for name in _networks()}
 
     def plan(self, switches: Switches) -> Plan:
@@ -238,6 +241,20 @@ class Planner:
 
     def _chunks(self) -> List[int]:
         return [each for each in CHUNKS if each <= self._recipe.frames] or [1]
+
+
+@lru_cache(maxsize=2)
+def _outlined(text: str, dtype: torch.dtype) -> Parts:
+    """The networks of a model that JSON describes, without values."""
+    return outlined(json.loads(text), dtype)
+
+
+@lru_cache(maxsize=8)
+def _counts(
+    text: str, dtype: torch.dtype, canvas: Tuple[int, int], way: Tuple[int, str, str]
+) -> Dict[Tuple[object, ...], Count]:
+    """What was counted so far of a model's stages, by name and switches: a job with many generations counts once."""
+    return {}
 
 
 def rehearsed(parts: Parts, recipe: Recipe, canvas: Tuple[int, int], name: str, chunk: int) -> Count:
