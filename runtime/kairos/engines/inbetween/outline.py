@@ -79,11 +79,7 @@ def outlined(told: Mapping[str, Mapping[str, Any]], dtype: torch.dtype) -> Parts
     Raises:
         EngineError: the libraries are missing.
     """
-<<<<<<< HEAD
-    diffusers, transformers = (library(name) for name in ("diffusers", "transformers"))
-=======
     diffusers, transformers = library("diffusers"), library("transformers")
->>>>>>> 0ee7e82ec3488d6291aac7e73acc3ff7b2d14f2c
     encoder = transformers.CLIPVisionConfig.from_dict(dict(told["image_encoder"]))
     with torch.device(META):
         unet = diffusers.UNetSpatioTemporalConditionModel.from_config(dict(told["unet"]))

@@ -175,11 +175,7 @@ def _image_encoder(found: Found, device: torch.device, dtype: torch.dtype) -> An
 
 
 def library(name: str) -> Any:
-<<<<<<< HEAD
-    """One of the optional packages, offline and silent. Raises EngineError where it is missing."""
-=======
     """A package that the model needs, kept quiet and off the network. Raises EngineError where it cannot be used."""
->>>>>>> 0ee7e82ec3488d6291aac7e73acc3ff7b2d14f2c
     reason = unavailable()
     if reason:
         problem, _, remedy = reason.partition(": ")
@@ -207,4 +203,4 @@ def _first_line(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-__all__ = ["EXTRA", "Found", "Parts", "find_parts", "library", "load_parts", "unavailable"]
+__all__ = ["EXTRA", "Found", "Parts", "find_parts", "load_parts", "unavailable"]

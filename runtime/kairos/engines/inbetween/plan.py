@@ -202,8 +202,8 @@ class Planner:
             ("decode", (switches.chunk,)),
         ):
             if (name, *key) not in self._known:
-                self._known[name, *key] = rehearsed(self._parts, recipe, self._canvas, name, switches.chunk)
-            count = self._known[name, *key]
+                self._known[(name, *key)] = rehearsed(self._parts, recipe, self._canvas, name, switches.chunk)
+            count = self._known[(name, *key)]
             waiting = sum(size for part, size in self._sizes.items() if part not in _STAGES[name])
             times = recipe.evaluations() if name == "generate" else 1
             stages.append(Stage(name, count.peak, waiting, count.host, count.multiply_adds * times))
