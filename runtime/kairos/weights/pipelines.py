@@ -156,7 +156,7 @@ def own_format(names: Iterable[str]) -> bool:
 
 
 def unet_weights(folder: Path) -> Tuple[Path, ...]:
-    """The weights in the folder of a U-Net, in full precision where they are. Raises BadRequest where there are none."""
+    """The weights in the folder of a U-Net, in full precision where they are. Raises BadRequest where none are."""
     files = sorted(folder.glob("*.safetensors"))
     whole = tuple(file for file in files if ".fp16" not in file.name)
     if not files:
