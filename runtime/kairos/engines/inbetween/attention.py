@@ -110,7 +110,7 @@ class Exchange:
         if changes is not None:
             check_changes(changes, unet)
             like = next(unet.parameters())
-            self._changes = {key: value.to(like.dtype) for key, value in changes.tensors.items()}
+            self._changes = {key: value.to(like.device, like.dtype) for key, value in changes.tensors.items()}
 
     @contextmanager
     def forward(self, maps: Optional[Maps]) -> Iterator[None]:
@@ -197,6 +197,6 @@ def _weighed(layer: Any, probabilities: Tensor, value: Tensor) -> Tensor:
 
 def _fused(layer: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attention in one kernel, without a map."""
-    parts = [each.unflatten(-1, (layer.heads, -1)).transpose(1, 2) for each in (query, key, value)]
+    parts = [each.reshape(*each.shape[:2], layer.heads, -1).transpose(1, 2) for each in (query, key, value)]
     mixed = functional.scaled_dot_product_attention(parts[0], parts[1], parts[2], scale=layer.scale)
     return mixed.transpose(1, 2).flatten(-2)

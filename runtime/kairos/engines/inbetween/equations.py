@@ -7,6 +7,7 @@ clean latents x0 = z / (sigma^2 + 1) - v * sigma / sqrt(sigma^2 + 1).
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import Any, Sequence
 
@@ -75,7 +76,7 @@ def network_input(latents: Tensor, sigma: float, key: Tensor, backward: bool = F
     Returns:
         (2, N, 8, h, w): first without the key (its latent 0), then with it.
     """
-    scaled = latents / (sigma**2 + 1) ** 0.5
+    scaled = latents / math.sqrt(sigma**2 + 1)
     if backward:
         scaled = scaled.flip(1)
     repeated = torch.cat([torch.zeros_like(key), key])[:, None].expand(-1, latents.shape[1], -1, -1, -1)
@@ -117,7 +118,7 @@ def fused(forward: Tensor, backward: Tensor, weights: Tensor) -> Tensor:
 
 def clean_estimate(latents: Tensor, prediction: Tensor, sigma: float) -> Tensor:
     """The pictures without noise, x0, that a prediction means."""
-    return prediction * (-sigma / (sigma**2 + 1) ** 0.5) + latents / (sigma**2 + 1)
+    return prediction * (-sigma / math.sqrt(sigma**2 + 1)) + latents / (sigma**2 + 1)
 
 
 def euler(latents: Tensor, clean: Tensor, sigma: float, following: float) -> Tensor:
@@ -127,7 +128,7 @@ def euler(latents: Tensor, clean: Tensor, sigma: float, following: float) -> Ten
 
 def renoise_sigma(sigma: float, following: float) -> float:
     """Standard deviation of the noise that leads from the following level back to this one."""
-    return float(max(sigma**2 - following**2, 0.0) ** 0.5)
+    return math.sqrt(max(sigma**2 - following**2, 0.0))
 
 
 def renoised(latents: Tensor, noise: Tensor, sigma: float, following: float) -> Tensor:

@@ -144,7 +144,7 @@ def _embedding(parts: Parts, encoder: Any, key: Tensor) -> Tensor:
 def _decoded(parts: Parts, latents: Tensor) -> Tensor:
     with torch.no_grad(), parts.working("vae") as vae:
         scaled = latents.to(parts.device).float() / vae.config.scaling_factor
-        pictures = vae.decode(scaled.to(parts.dtype), num_frames=latents.shape[0]).sample.float()
+        pictures: Tensor = vae.decode(scaled.to(parts.dtype), num_frames=latents.shape[0]).sample.float()
     _check(pictures, "painted")
     return (pictures + 1) / 2
 

@@ -116,10 +116,6 @@ class Conditions:
         if len(shapes) != 1 or any(each.dim() != 4 for each in self.latents):
             raise ValueError(f"latents of the keys are (1, 4, h, w) and of one size, not {shapes}")
 
-    def swapped(self) -> Conditions:
-        """The same for a run from the second key to the first."""
-        return Conditions(self.latents[::-1], self.embeds[::-1], self.added_time_ids)
-
 
 @dataclass(frozen=True)
 class State:
