@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,9 @@ MULTIPLE = 64
 
 _FEATHER = 1 / 24
 """Part of the canvas' shorter side over which a cropped picture gives way to what lies outside it."""
+
+_ROUNDS, _LOOSE = 6, 1.0
+"""Times that a motion is fitted, with less say for what does not follow it: half for what is so many pixels off."""
 
 _LEAST = 1e-4
 """Weight of values that nobody vouches for, so that they never weigh nothing."""
@@ -61,13 +64,15 @@ class Canvas:
     def back_flow(self, flow: Tensor, trust: Tensor) -> Tensor:
         """A flow of the canvas (2, h, w), in its pixels, as one of the plate, (2, H, W) in the plate's.
 
-        Outside a crop the motion goes on as that at its border does, by how far it is trusted (``trust``, (1, h, w)).
+        Outside a crop the motion goes on: as the whole picture is panned, turned, scaled and sheared, and by what that
+        at the border differs from it, as far as it is trusted (``trust``, (1, h, w)).
         """
         grown = self._grown(flow)
         if self.cropped:
-            known = self._outside(trust.clamp(min=_LEAST))
-            filled = fill_weighted(self._outside(flow), known.clamp(max=1.0))
-            grown = torch.where(known > 0, grown, filled)
+            known = self._outside(trust.clamp(_LEAST, 1.0))
+            whole = _affine(flow, trust, self.scaled, (self.top, self.left))
+            rest = fill_weighted((self._outside(flow) - whole) * (known > 0), known)
+            grown = torch.where(known > 0, grown, whole + rest)
         return resize_flow(grown, *self.plate)
 
     def cell(self, side: int) -> Tuple[float, float]:
@@ -151,6 +156,36 @@ def _mirrored(length: int, start: int, count: int, device: torch.device) -> Tens
     """
     place = (torch.arange(length, device=device) - start) % (2 * count)
     return torch.where(place < count, place, 2 * count - 1 - place)
+
+
+def _affine(flow: Tensor, trust: Tensor, size: Tuple[int, int], start: Tuple[int, int]) -> Tensor:
+    """The affine motion that follows a flow (2, h, w) most, by trust (1, h, w), as one of a picture of another size on
+    which the flow's begins at ``-start`` (rows, columns). Nothing where too little is trusted.
+    """
+    places = _places(flow.shape[-2:], (0, 0), flow.device)
+    say, wanted = trust.reshape(-1).double(), flow.reshape(2, -1).double()
+    if float(say.sum()) < 0.01 * say.numel():
+        return torch.zeros(2, *size, device=flow.device)
+    held = torch.eye(3, dtype=torch.float64, device=flow.device) * 1e-3 * say.sum()
+    share, matrix = say, wanted.new_zeros(2, 3)
+    for _ in range(_ROUNDS):
+        matrix = torch.linalg.solve((places * share) @ places.T + held, ((wanted * share) @ places.T).T).T
+        off = (matrix @ places - wanted).square().sum(0)
+        share = say / (1 + off / _LOOSE**2)
+    # Places are told in parts of the flow's own sides, from its middle.
+    elsewhere = _places(size, start, flow.device, flow.shape[-2:])
+    return (matrix @ elsewhere).float().reshape(2, *size)
+
+
+def _places(
+    size: Tuple[int, ...], start: Tuple[int, int], device: torch.device, of: Optional[Tuple[int, ...]] = None
+) -> Tensor:
+    """(3, n) float64: x and y of all pixels, as parts of the sides ``of`` from the middle, and ones."""
+    height, width = of or size
+    y = (torch.arange(size[0], device=device, dtype=torch.float64) + 0.5 + start[0]) / height - 0.5
+    x = (torch.arange(size[1], device=device, dtype=torch.float64) + 0.5 + start[1]) / width - 0.5
+    rows, columns = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack([columns.reshape(-1), rows.reshape(-1), torch.ones_like(rows).reshape(-1)])
 
 
 def _scaled(planes: Tensor, axis: int, length: int) -> Tensor:

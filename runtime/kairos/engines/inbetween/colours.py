@@ -19,9 +19,9 @@ _ROUNDS = 4
 """Times that a fit is repeated with less say for what does not follow it."""
 
 _LOOSE = 0.05
-"""Shown difference from which on a pixel has less say."""
+"""Shown difference at which a pixel has half its say."""
 
-_RIDGE = 0.02
+_RIDGE = 0.005
 """Part of all pixels' say that holds a tone to changing nothing."""
 
 _CELLS = 12
@@ -72,7 +72,7 @@ def tone(source: Tensor, target: Tensor, weight: Tensor) -> Tone:
         return Tone(held.float())
     for _ in range(_ROUNDS):
         off = (matrix @ known - wanted).square().sum(0).sqrt()
-        share = say * _LOOSE / off.clamp(min=_LOOSE)
+        share = say / (1 + (off / _LOOSE).square())
         ridge = _RIDGE * float(share.sum()) * torch.eye(4, dtype=torch.float64, device=source.device)
         # An offset is held more loosely than the mixing of channels: its place is the picture's middle.
         ridge[3, 3] *= 0.05

@@ -19,6 +19,9 @@ _BLOCK = 8
 _COARSE = 4
 """Order of the cosine term, both axes added, under which a block's structure shows more than its grain."""
 
+_LOOSE = 1.3
+"""How much stronger a coarse term may be than the fine ones suggest."""
+
 _FLAT = 0.15
 """Part of the blocks, of every level, that count as flat."""
 
@@ -33,6 +36,9 @@ _MOST = 3.5
 
 _STRIDE = 2
 """Pixels between the positions of the blocks in which grain is taken off."""
+
+_STRONGEST = 0.025
+"""Encoded strength of the strongest grain there is, about a quarter of a stop: what seems stronger is texture."""
 
 _LEAST = 1e-4
 """Encoded strength under which there is no grain at all: half a code of 12 bits."""
@@ -71,7 +77,9 @@ class Grain:
 
 
 def measured(first: Tensor, second: Tensor) -> Grain:
-    """Measures the grain of two keys, (3, H, W) encoded each."""
+    """Measures the grain of two keys, (3, H, W) encoded each, where they show little else: without any flat part, texture
+    is taken for grain, up to the strength of the strongest.
+    """
     terms = torch.cat([_terms(_blocks(key)) for key in (first, second)], 1)
     order = _order(terms.device)
     fine = (order >= _COARSE) & (order > 0)
@@ -87,17 +95,31 @@ def measured(first: Tensor, second: Tensor) -> Grain:
         for_coarse = part[by_fine[part].argsort()[:count]]
         chosen, others = terms[:, for_fine], terms[:, for_coarse]
         power = torch.where(fine, chosen.square().mean(1), others.square().mean(1))
-        # Structure that remains shows in coarse terms alone: grain is not much stronger there than next to it.
-        limit = 2.0 * power[:, fine & (order < 2 * _COARSE)].mean(1)
-        power = torch.where(coarse, torch.minimum(power, limit[:, None, None]), power)
+        # Structure that remains shows in coarse terms alone: grain goes on there as it does among the fine ones.
+        power = torch.where(coarse, torch.minimum(power, _LOOSE * _extended(power)), power)
         power[:, 0, 0] = 0.5 * (power[:, 0, 1] + power[:, 1, 0])
         powers.append(power)
         levels.append(level[part].mean())
         samples.append((chosen / power.mean((1, 2)).sqrt().clamp(min=1e-9)[:, None, None, None])[:, :, fine])
     power = torch.stack(powers).mean(0)
-    total = power.mean()
-    factors = torch.stack([each.mean() for each in powers]) / total.clamp(min=1e-20)
+    power = power * (_STRONGEST / power.mean((1, 2)).sqrt().clamp(min=_STRONGEST)).square()[:, None, None]
+    factors = torch.stack([each.mean() for each in powers])
+    factors = factors / factors.mean().clamp(min=1e-20)
     return Grain(power, torch.stack(levels), factors, _mix(torch.cat([each.reshape(3, -1) for each in samples], 1)))
+
+
+def _extended(power: Tensor) -> Tensor:
+    """(3, 8, 8) the Gaussian in frequency that fits the fine terms of a measured power, at all terms."""
+    one = torch.arange(_BLOCK, device=power.device).float()
+    length = one[:, None] ** 2 + one**2
+    order = _order(power.device)
+    used = (order >= _COARSE) & (order <= 2 * _COARSE)
+    away, level = length[used], power[:, used].clamp(min=1e-20).log()
+    middle = level.mean(1, keepdim=True)
+    slope = ((away - away.mean()) * (level - middle)).sum(1, keepdim=True) / (away - away.mean()).square().sum()
+    # Grain is not stronger the finer it is: a slope upwards is chance.
+    slope = slope.clamp(max=0.0)[:, :, None]
+    return torch.exp(middle[:, :, None] + slope * (length - away.mean()))
 
 
 def _mix(samples: Tensor) -> Tensor:
@@ -160,7 +182,14 @@ def _spectrum(power: Tensor, height: int, width: int) -> Tensor:
     row0, column0 = row.floor().long(), column.floor().long()
     row1, column1 = (row0 + 1).clamp(max=_BLOCK - 1), (column0 + 1).clamp(max=_BLOCK - 1)
     by_row = torch.lerp(power[:, row0], power[:, row1], (row - row0)[:, None])
-    return torch.lerp(by_row[:, :, column0], by_row[:, :, column1], column - column0).sqrt()
+    dense = torch.lerp(by_row[:, :, column0], by_row[:, :, column1], column - column0)
+    # All but the first column (and the last of an even width) stand for two frequencies of a real picture.
+    twice = torch.full((width // 2 + 1,), 2.0, device=power.device)
+    twice[0] = 1.0
+    if width % 2 == 0:
+        twice[-1] = 1.0
+    mean = (dense * twice).sum((1, 2)) / (height * width)
+    return (dense * (power.mean((1, 2)) / mean.clamp(min=1e-20))[:, None, None]).sqrt()
 
 
 def _cosines(device: torch.device) -> Tensor:

@@ -26,6 +26,11 @@ _WHITE = 0.65
 _NEAR = 0.02
 """How near the percentile of two keys' proxies lies to it where they are log-encoded."""
 
+_ROOM = 0.18
+"""Encoded, two stops: how far over the knee white lies at most. What is brighter is shown white, and comes from the
+keys: where the network invents something white it must not become a lamp.
+"""
+
 _STEP = 1e-3
 """Encoded; for the slope of the curve at its knee."""
 
@@ -38,7 +43,7 @@ class Look:
         log: encoded values are logarithmic; they are display-referred otherwise.
         gain: factor on relative light before the gamma (``log`` alone).
         knee: encoded value that is shown as :data:`KNEE`.
-        peak: encoded value that is shown as 1, over ``knee``; infinite where nothing is compressed.
+        peak: least encoded value that is shown as 1, over ``knee``; infinite where nothing is compressed.
         bend: how far the shoulder's slope falls: it is ``1 + bend`` times steeper at the knee than on the straight
             line to the peak.
     """
@@ -110,7 +115,7 @@ def _shouldered(log: bool, gain: float, knee: float, peak: float) -> Look:
     below, at = (body.show(torch.full((3, 1, 1), place))[0, 0, 0] for place in (knee - _STEP, knee))
     slope = max(float(at - below) / _STEP, 1e-3)
     straight = knee + (1 - KNEE) / slope
-    peak = max(peak, straight)
+    peak = max(min(peak, knee + _ROOM), straight)
     return Look(log, gain, knee, peak, slope * (peak - knee) / (1 - KNEE) - 1.0)
 
 
