@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 import torch
 
 from kairos.engines.inbetween.changes import Changes, tuned_keys
-from kairos.engines.inbetween.counting import Count, Counter, size_of, tensors_of
+from kairos.engines.inbetween.counting import Count, Counter, Workspace, on_card, on_processor, size_of, tensors_of
 from kairos.engines.inbetween.outline import META, outlined
 from kairos.engines.inbetween.parts import Parts
 from kairos.engines.inbetween.recipe import Conditions, Recipe
@@ -189,7 +189,9 @@ class Planner:
         text = json.dumps(told, sort_keys=True)
         self._parts = _outlined(text, dtype)
         self._recipe, self._canvas, self._dtype, self._unified = recipe, canvas, dtype, unified
-        self._known = _counts(text, dtype, canvas, (recipe.frames, recipe.mode, recipe.layers))
+        threads = torch.get_num_threads() if unified else 0
+        self._workspace = on_processor(threads) if unified else on_card
+        self._known = _counts(text, dtype, canvas, (recipe.frames, recipe.mode, recipe.layers), threads)
         self._sizes = {name: size_of(tensors_of(getattr(self._parts, name))) for name in _networks()}
 
     def plan(self, switches: Switches) -> Plan:
@@ -202,7 +204,9 @@ class Planner:
             ("decode", (switches.chunk,)),
         ):
             if (name, *key) not in self._known:
-                self._known[(name, *key)] = rehearsed(self._parts, recipe, self._canvas, name, switches.chunk)
+                self._known[(name, *key)] = rehearsed(
+                    self._parts, recipe, self._canvas, name, switches.chunk, self._workspace
+                )
             count = self._known[(name, *key)]
             waiting = sum(size for part, size in self._sizes.items() if part not in _STAGES[name])
             times = recipe.evaluations() if name == "generate" else 1
@@ -251,13 +255,15 @@ def _outlined(text: str, dtype: torch.dtype) -> Parts:
 
 @lru_cache(maxsize=8)
 def _counts(
-    text: str, dtype: torch.dtype, canvas: Tuple[int, int], way: Tuple[int, str, str]
+    text: str, dtype: torch.dtype, canvas: Tuple[int, int], way: Tuple[int, str, str], threads: int
 ) -> Dict[Tuple[object, ...], Count]:
     """What was counted so far of a model's stages, by name and switches: a job with many generations counts once."""
     return {}
 
 
-def rehearsed(parts: Parts, recipe: Recipe, canvas: Tuple[int, int], name: str, chunk: int) -> Count:
+def rehearsed(
+    parts: Parts, recipe: Recipe, canvas: Tuple[int, int], name: str, chunk: int, workspace: Optional[Workspace] = None
+) -> Count:
     """What a stage takes: run on tensors without values.
 
     Args:
@@ -266,8 +272,9 @@ def rehearsed(parts: Parts, recipe: Recipe, canvas: Tuple[int, int], name: str, 
         canvas: height and width.
         name: of :data:`TITLES`.
         chunk: pictures decoded together.
+        workspace: of convolutions.
     """
-    counter = Counter(META, tensors_of(*(getattr(parts, each) for each in _STAGES[name])))
+    counter = Counter(META, tensors_of(*(getattr(parts, each) for each in _STAGES[name])), workspace)
     with torch.no_grad(), counter.counting():
         for _ in _rehearsal(parts, recipe, canvas, name, chunk):
             pass
