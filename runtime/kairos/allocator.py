@@ -15,6 +15,9 @@ _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 
 _MOST = (1 << 31) - 1
 
+_SAID = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
+"""How errors say it that memory was too short: torch's have a type of their own on CUDA alone."""
+
 
 def keep_memory() -> None:
     """Keeps what is returned for what is asked for next. Called before threads begin; elsewhere than on glibc nothing.
@@ -32,6 +35,13 @@ def give_back() -> None:
     library = _glibc()
     if library is not None:
         library.malloc_trim(0)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory was too short."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _SAID)
+    )
 
 
 def _glibc() -> Optional[Any]:

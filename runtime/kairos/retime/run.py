@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 import torch
 
 from kairos import __version__
-from kairos.allocator import give_back
+from kairos.allocator import give_back, is_out_of_memory
 from kairos.color import ColorConfig
 from kairos.engines import engine as engine_named
 from kairos.engines.base import Engine, EngineSettings
@@ -25,7 +25,7 @@ from kairos_nodes.jobs import RetimeJob
 from kairos_nodes.ranges import parse_frames, parse_range
 from kairos_nodes.rational import parse_rate
 
-from .fallback import Fallback, is_out_of_memory
+from .fallback import Fallback
 from .fingerprint import frame_fingerprint, settings_digest
 from .footage import Footage, Reduced
 from .hints import open_hints

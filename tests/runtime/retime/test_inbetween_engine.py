@@ -181,12 +181,13 @@ def test_a_cancelled_job_stops_within_a_run_and_goes_on_with_the_same_bits(tmp_p
     with pytest.raises(Cancelled):
         generated(job(broken, 3, settings), interrupts)
     # Two steps are on disk, and nothing was done after the listener said so.
-    assert heard[-1].data["step"] == 2 and heard[-1].data["done"] == 6 < heard[-1].data["total"]
+    assert heard[-1].kind == "failed"
+    assert (heard[-2].data["step"], heard[-2].data["done"], heard[-2].data["total"]) == (2, 6, 8)
     assert not outputs(broken)
     events: List[Event] = []
     generated(job(broken, 3, settings), events.append)
     steps = [event.data["step"] for event in events if event.data.get("stage") == "generate"]
-    assert min(steps) == 2 and max(steps) == 3, "finished steps are not made again"
+    assert min(steps) >= 2 and max(steps) == 3, "finished steps are not made again"
     for one, other in zip(outputs(whole), outputs(broken)):
         planes, again = read_exr(one), read_exr(other)
         assert all(np.array_equal(planes[name].view(np.int32), again[name].view(np.int32)) for name in planes)

@@ -8,7 +8,7 @@ from typing import Callable, List, Optional, Tuple
 
 from kairos.engines.base import Engine, EngineCard, EngineSettings, Session, ShotView
 from kairos.engines.files import file_hash
-from kairos.engines.inbetween.changes import Changes, load_changes
+from kairos.engines.inbetween.changes import load_changes
 from kairos.engines.inbetween.generation import Generator, Way
 from kairos.engines.inbetween.motion import Mover
 from kairos.engines.inbetween.options import MEANINGS, NONE, Options
@@ -94,7 +94,7 @@ class InbetweenEngine:
         return "" if changes is None else changes[1]
 
     def settle(self, shot: ShotView, settings: EngineSettings) -> EngineSettings:
-        """The settings with the mode, the weights and the motion's scale made certain. Errors as of :meth:`open`."""
+        """The settings with the weights and the motion's scale made certain. Errors as of :meth:`open`."""
         if settings.precision not in DTYPES:
             raise BadRequest(f"inbetween cannot compute in {settings.precision}.", "Use --precision auto.")
         reason = self.unavailable()
@@ -104,8 +104,7 @@ class InbetweenEngine:
         record, changes = self._record(settings), _changes(options)
         settled = _settled(options, record, changes is not None)
         scale = self._moving(options).settle(shot, self._inner(options, settings)).scale
-        told = {**settings.options, "weights": record.name, "mode": settled.recipe.mode}
-        told["frames"] = settled.recipe.frames
+        told = {**settings.options, "weights": record.name, "frames": settled.recipe.frames}
         return replace(settings, scale=scale, options=told)
 
     def open(self, shot: ShotView, settings: EngineSettings, listener: Listener) -> Session:
@@ -117,12 +116,12 @@ class InbetweenEngine:
             BadRequest: an option that cannot be, another precision, or a model that makes another number of pictures.
             EngineError: the libraries or the weights are missing.
         """
-        asked = Options.of(settings.options)
         settings = self.settle(shot, settings)
-        options, record = Options.of(settings.options), self._record(settings)
-        if asked.mode == "auto" and options.recipe.mode == "trf":
+        record, found = self._record(settings), _changes(Options.of(settings.options))
+        options = _settled(Options.of(settings.options), record, found is not None)
+        if options.mode == "auto" and options.recipe.mode == "trf":
             listener(Event("warning", {"message": f"inbetween: {_NO_CHANGES}.", "remedy": ""}))
-        changes = _read(_changes(options)) if options.recipe.mode == "rotated" else None
+        changes = load_changes(found[0]) if found is not None and options.recipe.mode == "rotated" else None
         doubt = warning(changes, options.recipe)
         if doubt:
             listener(Event("warning", {"message": doubt, "remedy": "Add tuned weights: kairos weights add FILE."}))
@@ -206,7 +205,3 @@ def _changes(options: Options) -> Optional[Tuple[Path, str]]:
         f"There are no tuned differences {options.changes!r}.",
         f"There are {known}." if known else "Add some: kairos weights add FILE.",
     )
-
-
-def _read(found: Optional[Tuple[Path, str]]) -> Optional[Changes]:
-    return None if found is None else load_changes(found[0])

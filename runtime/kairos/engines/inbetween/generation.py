@@ -12,6 +12,7 @@ from typing import List, Optional, Tuple
 import torch
 from torch import Tensor
 
+from kairos.allocator import give_back, is_out_of_memory
 from kairos.engines.inbetween.changes import Changes
 from kairos.engines.inbetween.memory import REMEDY, Needs, Switches, needs_of
 from kairos.engines.inbetween.motion import Mover
@@ -111,30 +112,32 @@ class Generator:
     ) -> List[Tensor]:
         """Stacks of pictures (k, 3, h, w) in 0..1 on the host; the model is let go of."""
         try:
-            parts = load_parts(
-                self._way.folder,
-                self._way.device,
-                DTYPES[self._way.precision],
-                self._way.options.recipe.frames,
-                switches.offload,
-            )
-            state = self._finished(parts, shown, place, kept, switches)
-            told, pictures = _Progress(self._listener, "decode"), []
-            for stack in decoded(parts, state.latents, switches.chunk):
-                pictures.append(stack.half().cpu())
-                told(sum(map(len, pictures)), self._way.options.recipe.frames)
-            return pictures
-        except (torch.OutOfMemoryError, MemoryError) as error:
+            return self._painted(shown, place, kept, switches)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             said = (str(error).splitlines() or ["no more is to be had."])[0]
             raise EngineError(
                 f"Out of memory on {self._way.device} while frames were generated: {said}",
                 "Use --generate with canvas=768x448, offload=yes, split=yes or maps=host; finished steps are kept.",
             ) from error
         finally:
-            parts = None  # type: ignore[assignment]
             gc.collect()
+            give_back()
             if self._way.device.type == "cuda":
                 torch.cuda.empty_cache()
+
+    def _painted(
+        self, shown: Tuple[Tensor, Tensor], place: Place, kept: Optional[Kept], switches: Switches
+    ) -> List[Tensor]:
+        way, frames = self._way, self._way.options.recipe.frames
+        parts = load_parts(way.folder, way.device, DTYPES[way.precision], frames, switches.offload)
+        state = self._finished(parts, shown, place, kept, switches)
+        told, pictures = _Progress(self._listener, "decode"), []
+        for stack in decoded(parts, state.latents, switches.chunk):
+            pictures.append(stack.half().cpu())
+            told(sum(map(len, pictures)), frames)
+        return pictures
 
     def _finished(
         self, parts: Parts, shown: Tuple[Tensor, Tensor], place: Place, kept: Optional[Kept], switches: Switches
