@@ -8,19 +8,23 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from kairos.engines.inbetween.folder import MODEL, Found, find_parts
+from kairos.engines.inbetween.folder import MODEL, PARTS, Found, find_parts
 from kairos.errors import BadRequest, EngineError
 
 EXTRA = "inbetween"
 """The optional part of Kairos that the model needs."""
 
-_PACKAGES = ("diffusers", "transformers")
+_PACKAGES: Mapping[str, Tuple[str, ...]] = {
+    "diffusers": tuple(PARTS[part][1] for part in ("unet", "vae", "scheduler")),
+    "transformers": (PARTS["image_encoder"][1],),
+}
+"""The libraries, with the classes that are used of them."""
 
 
 @dataclass(frozen=True)
@@ -187,9 +191,13 @@ def library(name: str) -> Any:
         # Bars and advice would land among a job's own lines.
         importlib.import_module(f"{name}.utils.logging").set_verbosity_error()
         importlib.import_module(f"{name}.utils.logging").disable_progress_bar()
+        # They are imported when they are first named, and that may fail where two libraries do not fit each other.
+        for wanted in _PACKAGES[name]:
+            getattr(package, wanted)
     except (ImportError, RuntimeError, AttributeError) as error:
         raise EngineError(
-            f"The package {name} cannot be used: {_first_line(error)}", f"Install Kairos with its part {EXTRA!r} again."
+            f"The package {name} cannot be used: {_first_line(error)}.",
+            f"Install Kairos with its part {EXTRA!r} again.",
         ) from error
     return package
 
@@ -203,4 +211,4 @@ def _first_line(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-__all__ = ["EXTRA", "Found", "Parts", "find_parts", "load_parts", "unavailable"]
+__all__ = ["EXTRA", "Found", "Parts", "find_parts", "library", "load_parts", "unavailable"]

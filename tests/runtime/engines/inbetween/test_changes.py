@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Dict
 
@@ -12,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from kairos.engines.inbetween.attention import temporal_layers
 from kairos.engines.inbetween.changes import (
     Changes,
     added,
@@ -23,6 +25,7 @@ from kairos.engines.inbetween.changes import (
     tuned_keys,
 )
 from kairos.engines.inbetween.folder import find_parts
+from kairos.engines.inbetween.outline import PUBLISHED, outlined
 from kairos.engines.inbetween.parts import Parts
 from kairos.errors import BadRequest
 from support.parity import same
@@ -46,6 +49,19 @@ def test_the_published_models_tuned_tensors_are_recognised() -> None:
         "up_blocks.1.attentions.0.temporal_transformer_blocks.0.attn1.to_out.0.bias",
     ]
     assert tuned_keys([*others, *keys]) == tuple(keys)
+
+
+def test_the_published_model_has_these_tensors_in_sixteen_layers() -> None:
+    """The real network on the meta device, against the key list that its authors' tuned weights were read from."""
+    listed = json.loads((shared_parity("svd-inbetween") / "finetuned_keys.json").read_text())
+    unet = outlined(PUBLISHED, torch.float16).unet
+    shapes = {key: list(value.shape) for key, value in unet.state_dict().items()}
+    assert {key: shapes[key] for key in tuned_keys(shapes)} == dict(listed)
+    assert len(temporal_layers(unet)) == 16
+    # The README: 24.8 M of 1,524.6 M values.
+    assert sum(math.prod(shape) for _, shape in listed) == pytest.approx(24.8e6, rel=2e-3)
+    assert sum(value.numel() for value in unet.parameters()) == pytest.approx(1524.6e6, rel=1e-4)
+    check_changes(Changes({key: torch.empty(shape, device="meta") for key, shape in listed}), unet)
 
 
 def test_differences_are_tuned_less_base(tiny_parts: Parts, changes: Changes) -> None:

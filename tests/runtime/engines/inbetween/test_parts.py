@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from kairos.engines.inbetween import parts as module
 from kairos.engines.inbetween.folder import find_parts
-from kairos.engines.inbetween.parts import Parts, load_parts, unavailable
+from kairos.engines.inbetween.parts import Parts, library, load_parts, unavailable
 from kairos.errors import BadRequest, EngineError, KairosError
 from support.tiny_svd import write_tiny_svd
 
@@ -116,6 +116,17 @@ def test_missing_packages_are_named_with_the_remedy(monkeypatch: pytest.MonkeyPa
     assert one_line(caught.value) == (
         "Generative inbetweening needs diffusers, which is not installed. Install Kairos with its part 'inbetween'."
     )
+
+
+def test_a_package_that_cannot_be_used_is_named_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    import diffusers
+
+    monkeypatch.setattr(diffusers, "_class_to_module", {**diffusers._class_to_module})
+    monkeypatch.delattr(diffusers, "AutoencoderKLTemporalDecoder", raising=False)
+    del diffusers._class_to_module["AutoencoderKLTemporalDecoder"]
+    with pytest.raises(EngineError, match=r"diffusers cannot be used: .*AutoencoderKLTemporalDecoder") as caught:
+        library("diffusers")
+    assert "its part 'inbetween' again" in one_line(caught.value)
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "image_encoder", "feature_extractor", "scheduler"])
