@@ -24,6 +24,9 @@ _FEATHER = 1 / 24
 _ROUNDS, _LOOSE = 6, 1.0
 """Times that a motion is fitted, with less say for what does not follow it: half for what is so many pixels off."""
 
+_JUMP = 1.0
+"""Canvas pixels by which vectors of neighbours differ at most where they are of one motion."""
+
 _LEAST = 1e-4
 """Weight of values that nobody vouches for, so that they never weigh nothing."""
 
@@ -73,7 +76,16 @@ class Canvas:
             whole = _affine(flow, trust, self.scaled, (self.top, self.left))
             rest = fill_weighted((self._outside(flow) - whole) * (known > 0), known)
             grown = torch.where(known > 0, grown, whole + rest)
-        return resize_flow(grown, *self.plate)
+        soft = resize_flow(grown, *self.plate)
+        # Between two motions there is no third: beside a jump every pixel takes the nearest vector.
+        apart = F.max_pool2d(grown[None], 3, 1, 1)[0] + F.max_pool2d(-grown[None], 3, 1, 1)[0]
+        jump = (apart > _JUMP).any(0, keepdim=True)
+        if not bool(jump.any()):
+            return soft
+        rows, columns = (_nearest(new, old, flow.device) for new, old in zip(self.plate, self.scaled))
+        hard, jump = (each.index_select(1, rows).index_select(2, columns) for each in (grown, jump))
+        hard = hard * torch.tensor(self.cell(1)[::-1], device=flow.device)[:, None, None]
+        return torch.where(jump, hard, soft)
 
     def cell(self, side: int) -> Tuple[float, float]:
         """Height and width on the plate, pixels, of a square of ``side`` pixels on the canvas."""
@@ -156,6 +168,12 @@ def _mirrored(length: int, start: int, count: int, device: torch.device) -> Tens
     """
     place = (torch.arange(length, device=device) - start) % (2 * count)
     return torch.where(place < count, place, 2 * count - 1 - place)
+
+
+def _nearest(new: int, old: int, device: torch.device) -> Tensor:
+    """Of each of ``new`` places over ``old`` ones, the nearest."""
+    place = (torch.arange(new, device=device, dtype=torch.float64) + 0.5) * (old / new)
+    return place.long().clamp(max=old - 1)
 
 
 def _affine(flow: Tensor, trust: Tensor, size: Tuple[int, int], start: Tuple[int, int]) -> Tensor:

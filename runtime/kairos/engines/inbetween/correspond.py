@@ -27,6 +27,9 @@ from kairos.motion.warp import backward_warp
 _FLOOR = 0.02
 """Least say of a motion that nobody vouches for, against what surrounds it."""
 
+_CLEARLY = 0.05
+"""Trust by which another way must win: a picture put together from many motions has seams."""
+
 _SURE = 0.5
 """Trust from which on a motion stays exactly as it is."""
 
@@ -133,7 +136,7 @@ class Correspondences:
                 best = Match(flow, score)
                 continue
             # A speck of another motion is no better a motion.
-            wins = clean_mask((score > best.trust).float()) > 0.5
+            wins = clean_mask((score > best.trust + _CLEARLY).float()) > 0.5
             best = Match(torch.where(wins, flow, best.flow), torch.where(wins, score, best.trust))
         assert best is not None
         trust = _in_spots(clean_mask(best.trust), torch.minimum(picture, backward_warp(key, best.flow)))
@@ -177,7 +180,7 @@ def _as_light(shown: Tensor) -> Tensor:
 
 
 def _in_spots(trust: Tensor, shown: Tensor) -> Tensor:
-    """Trust (1, h, w) with one value for each small highlight of a picture (3, h, w): half a lamp is worse than none."""
+    """Trust (1, h, w), one value for each small highlight of a picture (3, h, w): half a lamp is worse than none."""
     bright = (blurred(shown).amax(0) > _BRIGHT).cpu().numpy().view(np.uint8)
     if not bright.any():
         return trust

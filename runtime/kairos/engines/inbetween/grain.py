@@ -77,8 +77,9 @@ class Grain:
 
 
 def measured(first: Tensor, second: Tensor) -> Grain:
-    """Measures the grain of two keys, (3, H, W) encoded each, where they show little else: without any flat part, texture
-    is taken for grain, up to the strength of the strongest.
+    """Measures the grain of two keys, (3, H, W) encoded each, where they show little else.
+
+    Where no part is flat, texture is taken for grain, up to the strength of the strongest.
     """
     terms = torch.cat([_terms(_blocks(key)) for key in (first, second)], 1)
     order = _order(terms.device)
