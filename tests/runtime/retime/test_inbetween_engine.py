@@ -26,6 +26,7 @@ from support.generating import (
     BRIGHT,
     PLATE,
     QUICK,
+    SPEED,
     generated,
     job,
     kept_model,
@@ -37,14 +38,14 @@ from support.generating import (
 )
 from support.process import command, environment, kairos
 
-FRAMES = 5
+FRAMES = 3
 """Of the smaller of the tiny models."""
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with a tiny model of five pictures, and its tuned differences."""
-    return kept_model(tmp_path_factory.mktemp("five") / "store", FRAMES)
+    """A store with a tiny model of three pictures, and its tuned differences."""
+    return kept_model(tmp_path_factory.mktemp("three") / "store", FRAMES)
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +90,7 @@ def test_the_plan_comes_first_and_is_shown_on_the_terminal(tmp_path: Path, capfd
     arguments = ["inbetween", wanted.frame_a, wanted.frame_b, wanted.output, "--count", "1", "--engine", "inbetween"]
     assert command_line([*arguments, "--device", "cpu", "--generate", f"{QUICK},preview=1"]) == 0
     lines = capfd.readouterr().err.splitlines()
-    plan = next(number for number, line in enumerate(lines) if line.startswith("cpu: 5 frames of 128x64"))
+    plan = next(number for number, line in enumerate(lines) if line.startswith(f"cpu: {FRAMES} frames of 128x64"))
     assert re.search(r"3 evaluations.*MiB in memory .*generating .*free; .* s or more; maps=full", lines[plan])
     sheet = next(number for number, line in enumerate(lines) if line.startswith("how it comes along: "))
     assert plan < sheet and Path(lines[sheet].partition(": ")[2]).read_bytes().startswith(b"\x89PNG")
@@ -125,10 +126,10 @@ def test_highlights_and_layers_move_with_what_was_generated(tmp_path: Path, monk
         assert float((found["id.ID"][inside] == 7.0).mean()) > 0.9
         assert float((found["depth.Z"][inside] == 3.0).mean()) > 0.9
         assert set(np.unique(found["id.ID"])) <= {0.0, 7.0}
-        # A quarter of the way per frame; +v is up on disk.
-        assert float(np.median(found["forward.u"])) == pytest.approx(3.0, abs=0.5)
-        assert float(np.median(found["forward.v"])) == pytest.approx(-1.0, abs=0.5)
-        assert float(np.median(found["backward.u"])) == pytest.approx(-3.0, abs=0.5)
+        # Half the way per frame; +v is up on disk.
+        assert float(np.median(found["forward.u"])) == pytest.approx(SPEED[0] / 2, abs=0.5)
+        assert float(np.median(found["forward.v"])) == pytest.approx(-SPEED[1] / 2, abs=0.5)
+        assert float(np.median(found["backward.u"])) == pytest.approx(-SPEED[0] / 2, abs=0.5)
 
 
 def _shrunk(mask: np.ndarray) -> np.ndarray:
@@ -144,7 +145,7 @@ def _shrunk(mask: np.ndarray) -> np.ndarray:
 def test_other_counts_are_made_between_the_generated_pictures(
     tmp_path: Path, longer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every second of seven frames is a generated picture, whatever the way of making the others."""
+    """Every second frame is a generated picture, whatever the way of making the others."""
     runs: List[int] = []
 
     def counted(*given: Any) -> Any:
@@ -152,23 +153,23 @@ def test_other_counts_are_made_between_the_generated_pictures(
         return sampling.run(*given)
 
     monkeypatch.setattr(generation, "run", counted)
-    folders = {count: tmp_path / f"{count}" for count in (3, 7)}
+    folders = {count: tmp_path / f"{count}" for count in (1, 3)}
     for count, folder in folders.items():
         generated(job(folder, count, f"{QUICK},longer={longer}"))
     few, many = (outputs(folder) for folder in folders.values())
-    assert (len(few), len(many)) == (5, 9)
+    assert (len(few), len(many)) == (3, 5)
     for index, file in enumerate(few):
         again, once = read_exr(many[2 * index]), read_exr(file)
         assert all(np.array_equal(again[name], once[name]) for name in once)
-    # Found again the second time; keys are generated in each of the four gaps.
-    assert len(runs) == (1 if longer == "retime" else 5)
+    # Found again the second time; keys are generated in each of the two gaps.
+    assert len(runs) == (1 if longer == "retime" else 3)
     assert all(bool(np.isfinite(plane).all()) for file in many for plane in read_exr(file).values())
 
 
 def test_a_cancelled_job_stops_within_a_run_and_goes_on_with_the_same_bits(tmp_path: Path, cache: Path) -> None:
     settings = f"{PLATE},steps=3,repeats=1"
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    generated(job(whole, 3, settings))
+    generated(job(whole, 1, settings))
     heard: List[Event] = []
 
     def interrupts(event: Event) -> None:
@@ -179,13 +180,13 @@ def test_a_cancelled_job_stops_within_a_run_and_goes_on_with_the_same_bits(tmp_p
     for path in cache.rglob("*.safetensors"):
         path.unlink()
     with pytest.raises(Cancelled):
-        generated(job(broken, 3, settings), interrupts)
+        generated(job(broken, 1, settings), interrupts)
     # Two steps are on disk, and nothing was done after the listener said so.
     assert heard[-1].kind == "failed"
     assert (heard[-2].data["step"], heard[-2].data["done"], heard[-2].data["total"]) == (2, 6, 8)
-    assert not outputs(broken)
+    assert len(outputs(broken)) <= 1, "no more than a key"
     events: List[Event] = []
-    generated(job(broken, 3, settings), events.append)
+    generated(job(broken, 1, settings), events.append)
     steps = [event.data["step"] for event in events if event.data.get("stage") == "generate"]
     assert min(steps) >= 2 and max(steps) == 3, "finished steps are not made again"
     for one, other in zip(outputs(whole), outputs(broken)):
@@ -195,9 +196,9 @@ def test_a_cancelled_job_stops_within_a_run_and_goes_on_with_the_same_bits(tmp_p
 
 def test_a_killed_process_goes_on_from_the_last_finished_step_with_the_same_bits(tmp_path: Path, cache: Path) -> None:
     settings = f"{PLATE},steps=40,repeats=0"
-    wanted = job(tmp_path / "killed", 3, settings)
+    wanted = job(tmp_path / "killed", 1, settings)
     keys = [wanted.frame_a, wanted.frame_b, wanted.output]
-    more = ["--count", "3", "--engine", "inbetween", "--device", "cpu", "--generate", settings, "--json"]
+    more = ["--count", "1", "--engine", "inbetween", "--device", "cpu", "--generate", settings, "--json"]
     arguments = command("inbetween", *keys, *more)
     with subprocess.Popen(arguments, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -206,13 +207,13 @@ def test_a_killed_process_goes_on_from_the_last_finished_step_with_the_same_bits
                 process.send_signal(signal.SIGKILL)
                 break
         process.stdout.read()
-    assert process.returncode == -signal.SIGKILL and not outputs(tmp_path / "killed")
+    assert process.returncode == -signal.SIGKILL and len(outputs(tmp_path / "killed")) <= 1, "no more than a key"
     (state,) = cache.rglob("*.safetensors")
     events: List[Event] = []
     generated(wanted, events.append)
     assert min(event.data["step"] for event in events if event.data.get("stage") == "generate") >= 3
     state.unlink()
-    generated(job(tmp_path / "whole", 3, settings))
+    generated(job(tmp_path / "whole", 1, settings))
     for one, other in zip(outputs(tmp_path / "whole"), outputs(tmp_path / "killed")):
         planes, again = read_exr(one), read_exr(other)
         assert all(np.array_equal(planes[name].view(np.int32), again[name].view(np.int32)) for name in planes)
@@ -236,15 +237,15 @@ def test_progress_is_told_for_every_step_with_the_time_that_is_left(tmp_path: Pa
 def test_finished_frames_are_skipped_and_a_finished_generation_is_not_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    generated(job(tmp_path, 3))
-    outputs(tmp_path)[2].unlink()
+    generated(job(tmp_path, 1))
+    outputs(tmp_path)[1].unlink()
     monkeypatch.setattr(generation, "run", _never)
-    again = generated(job(tmp_path, 3))
-    assert again.rendered == (3,) and again.skipped == (1, 2, 4, 5)
+    again = generated(job(tmp_path, 1))
+    assert again.rendered == (2,) and again.skipped == (1, 3)
     # What is done with pictures afterwards takes no new ones; another seed does.
-    generated(job(tmp_path, 3, f"{QUICK},colours=0", overwrite=True))
+    generated(job(tmp_path, 1, f"{QUICK},colours=0", overwrite=True))
     with pytest.raises(AssertionError, match="generated again"):
-        generated(job(tmp_path, 3, f"{QUICK},seed=5", overwrite=True))
+        generated(job(tmp_path, 1, f"{QUICK},seed=5", overwrite=True))
 
 
 def _never(*given: object) -> None:
@@ -263,7 +264,7 @@ def test_without_tuned_differences_it_takes_trf_and_says_so(tmp_path: Path, monk
     events: List[Event] = []
     generated(job(tmp_path, 1), events.append)
     assert modes == ["trf"]
-    assert any("mode=trf" in event.data["message"] for event in events if event.kind == "warning")
+    assert any("takes mode=trf" in event.data["message"] for event in events if event.kind == "warning")
 
 
 @pytest.mark.parametrize(
@@ -271,8 +272,8 @@ def test_without_tuned_differences_it_takes_trf_and_says_so(tmp_path: Path, monk
     [
         ("extra", r"cannot run: .*diffusers.* not installed.*'inbetween'"),
         ("weights", r"has no weights. Download https://huggingface.co/stabilityai.*kairos weights add FOLDER"),
-        ("part", r"svd-5 are missing|weights svd are missing.*kairos weights remove"),
-        ("frames", r"svd makes 5 pictures at once, and not frames=25"),
+        ("part", r"The weights svd are missing.*kairos weights remove"),
+        ("frames", r"svd makes 3 pictures at once, and not frames=25"),
         ("memory", r"Too little memory: inbetween needs .* and 1 MiB are free on cpu\. Use a smaller canvas"),
         ("tuned", r"rotated attention in all layers needs tuned differences"),
         ("folder", r"is no name of weights. Run kairos weights add"),
@@ -295,6 +296,7 @@ def test_what_is_missing_is_told_in_one_line(
         generate += ",frames=25"
     elif trouble == "memory":
         monkeypatch.setattr(memory, "free_memory", lambda device: 1 << 20)
+        generate += ",maps=full,split=no,chunk=4"
     elif trouble == "tuned":
         generate += ",mode=rotated,changes=none"
     else:
