@@ -20,6 +20,9 @@ from torch import Tensor
 from kairos.engines.base import ShotView
 from kairos.engines.inbetween.canvas import laid
 from kairos.engines.inbetween.look import look_of
+from kairos.engines.inbetween.parts import Parts
+from kairos.engines.inbetween.pictures import conditions, encoded
+from kairos.engines.inbetween.recipe import Recipe
 from kairos.engines.siren.fits import digest
 from kairos.errors import BadRequest, KairosError
 from kairos.motion.cuts import is_cut
@@ -150,6 +153,19 @@ def read_clip(path: Path) -> Clip:
             return Clip(**{field.name: file.get_tensor(field.name) for field in fields(Clip)})
     except (SafetensorError, OSError, ValueError) as error:
         raise KairosError(f"The clip {path} cannot be read.", f"Delete {path.parent} and start again.") from error
+
+
+def encoder_of(parts: Parts) -> Encoder:
+    """Makes clips by a model's own networks; the keys are told as a generation tells them, with the same noise."""
+    scale = float(parts.vae.config.scaling_factor)
+
+    def encode(pictures: Tensor) -> Clip:
+        told = conditions(parts, Recipe(frames=len(pictures)), pictures[0], pictures[-1])
+        with torch.no_grad():
+            latents = torch.cat(encoded(parts, [2 * each[None].float() - 1 for each in pictures])) * scale
+        return Clip(latents.cpu(), torch.cat(told.latents).cpu(), torch.cat(told.embeds).cpu())
+
+    return encode
 
 
 def windows(view: ShotView, settings: ClipSettings) -> Iterator[Tuple[int, Tensor]]:

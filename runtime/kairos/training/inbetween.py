@@ -173,7 +173,7 @@ class InbetweenTask:
         for clip, sigma, noise in zip(batch.clips, batch.sigmas, batch.noise):
             with self._lost(model, clip, sigma, noise) as loss:
                 gradients = torch.autograd.grad(loss, weights)
-            total += float(loss) / len(batch.clips)
+            total += float(loss.detach()) / len(batch.clips)
             for each, gradient in zip(sums, gradients):
                 each += gradient / len(batch.clips)
         # Nothing is added, and the gradient is the one that was found.
