@@ -68,7 +68,8 @@ def train(
         typer.Option("--model", help="inbetween: what is tuned, a name of kairos weights list or a folder."),
     ] = None,
     stride: Annotated[
-        Optional[int], typer.Option("--stride", help="inbetween: every so many frames of a clip one is taken. Default: 2.")
+        Optional[int],
+        typer.Option("--stride", help="inbetween: every so many frames of a clip one is taken. Default: 2."),
     ] = None,
     canvas: Annotated[
         Optional[str], typer.Option("--canvas", help="inbetween: WIDTHxHEIGHT clips are cropped to. Default: 1024x576.")
@@ -128,7 +129,9 @@ def train(
     else:
         own = {"--clips": clips, "--model": model, "--stride": stride, "--canvas": canvas}
         for flag in (flag for flag, value in {**own, "--colorspace": colorspace, "--ocio": ocio}.items() if value):
-            raise BadRequest(f"{flag} is for kairos train inbetween.", f"Leave it away: {task} learns from made scenes.")
+            raise BadRequest(
+                f"{flag} is for kairos train inbetween.", f"Leave it away: {task} learns from made scenes."
+            )
         settings = TrainSettings(**{name: value for name, value in given.items() if value is not None})
         learned = task_of(task, batch, part, judge(losses, vgg))
     bar = TrainBar(task)

@@ -101,9 +101,7 @@ def test_the_loss_is_that_of_the_algorithm(task: InbetweenTask, folder: Path) ->
     assert float(loss) == pytest.approx(float((1 + sigma**2) / sigma**2 * error), rel=1e-4)
 
 
-def test_gradients_found_block_by_block_are_the_same(
-    task: InbetweenTask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_gradients_found_block_by_block_are_the_same(task: InbetweenTask, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for again in (True, False):
         if not again:
@@ -155,9 +153,7 @@ def test_a_training_that_is_gone_on_with_ends_in_the_same_bits(task: InbetweenTa
     assert any(bool(value.any()) for value in one.values())
 
 
-def test_differences_are_kept_in_half_precision_and_added_to_another_base(
-    task: InbetweenTask, tmp_path: Path
-) -> None:
+def test_differences_are_kept_in_half_precision_and_added_to_another_base(task: InbetweenTask, tmp_path: Path) -> None:
     result = trained(task, tmp_path / "out", steps=2, lr=1e-2)
     tensors, record = load_weights(result.best)
     assert result.best.stat().st_size < 1.2 * 2 * sum(each.numel() for each in tensors.values()) + 1e5

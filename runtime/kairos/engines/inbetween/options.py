@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from kairos.engines.inbetween.recipe import CHOICES, Recipe
@@ -12,6 +12,9 @@ from kairos.errors import BadRequest
 
 FORMAT = 1
 """Raised when the same options begin to give other pictures."""
+
+PUBLISHED = Recipe()
+"""What is taken where nobody says."""
 
 MULTIPLE = 64
 """Sides of the canvas are multiples of this."""
@@ -82,7 +85,7 @@ class Options:
         frames_asked: the recipe's ``frames`` are wanted, and not just what most models make.
     """
 
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe = PUBLISHED
     mode: str = "auto"
     changes: str = ""
     canvas: Optional[Tuple[int, int]] = None
@@ -109,7 +112,7 @@ class Options:
                 told[each.name] = _value(options, each.name)
         told.update(mode="rotated" if mode == "auto" else mode, maps="full" if maps == "auto" else maps)
         try:
-            recipe = Recipe(**told, split=split == "yes")
+            recipe = replace(PUBLISHED, **told, split=split == "yes")
         except BadRequest as error:
             raise BadRequest(f"inbetween: {error.message}", error.remedy) from None
         chunk = options.get("chunk", "auto")

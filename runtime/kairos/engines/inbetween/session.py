@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, Hashable, Iterator, Optional, Sequence, Tuple, TypeVar
 
+import torch
 from torch import Tensor
 
 from kairos.engines.base import Pair, Session, ShotView
@@ -35,9 +36,12 @@ class InbetweenSession:
         self._moved: Dict[Tuple[Pair, float, float], Motion] = {}
 
     def at(self, pair: Pair, times: Sequence[float]) -> Iterator[Inbetween]:
-        """Yields one in-between per time: generated strictly between the frames, of source pixels at 0 and 1."""
+        """Yields one in-between per time: generated strictly between the frames, of source pixels at 0 and 1.
+
+        Between two frames that are the same nothing happens, and nothing is generated.
+        """
         for time in times:
-            if time in (0.0, 1.0):
+            if time in (0.0, 1.0) or self._still(pair):
                 yield from self._moving.at(pair, [time])
             else:
                 yield self._at(pair, time)
@@ -48,7 +52,7 @@ class InbetweenSession:
         Generated movement keeps to no curve through both frames: only its own pictures tell of it. None from frame to
         frame, where nothing is generated.
         """
-        if {start, end} <= {0.0, 1.0}:
+        if {start, end} <= {0.0, 1.0} or self._still(pair):
             return None
         key = (pair, min(start, end), max(start, end))
         if key not in self._moved:
@@ -57,6 +61,9 @@ class InbetweenSession:
             _keep(self._moved, key, (begin.flow_to_1, finish.flow_to_0))
         there, back = self._moved[key]
         return there if start < end else back
+
+    def _still(self, pair: Pair) -> bool:
+        return torch.equal(self._shot.proxy(pair.first), self._shot.proxy(pair.second))
 
     def _picture(self, pair: Pair, time: float) -> Tensor:
         """(3, H, W) encoded, what is shown at a time; at the frames' own times the frames."""
