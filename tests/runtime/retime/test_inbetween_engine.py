@@ -195,7 +195,7 @@ def test_a_cancelled_job_stops_within_a_run_and_goes_on_with_the_same_bits(tmp_p
 
 
 def test_a_killed_process_goes_on_from_the_last_finished_step_with_the_same_bits(tmp_path: Path, cache: Path) -> None:
-    settings = f"{PLATE},steps=40,repeats=0"
+    settings = f"{PLATE},steps=16,repeats=0"
     wanted = job(tmp_path / "killed", 1, settings)
     keys = [wanted.frame_a, wanted.frame_b, wanted.output]
     more = ["--count", "1", "--engine", "inbetween", "--device", "cpu", "--generate", settings, "--json"]

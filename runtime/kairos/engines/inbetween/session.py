@@ -12,8 +12,8 @@ from kairos.engines.inbetween.motion import Mover
 from kairos.engines.inbetween.span import Span
 from kairos.motion.inbetween import Inbetween
 
-_KEPT = 4
-"""Times whose pictures and motions to the next are kept: vectors to both neighbours are asked for one by one."""
+_KEPT = 2
+"""Times whose pictures, and motions to the next, are kept: vectors to both neighbours are asked for one by one."""
 
 Motion = Tuple[Tensor, Tensor]
 """(2, H, W) pixels there and back."""
