@@ -27,6 +27,9 @@ from kairos.motion.warp import backward_warp
 _FLOOR = 0.02
 """Least say of a motion that nobody vouches for, against what surrounds it."""
 
+_AROUND, _SAME = 4, 0.8
+"""Pixels around one whose motion is compared with its own, and how far it may differ, 1/e, to be the same motion."""
+
 _CLEARLY = 0.05
 """Trust by which another way must win: a picture put together from many motions has seams."""
 
@@ -97,7 +100,8 @@ class Correspondences:
             there.append(forward)
             back.append(backward)
         first = self._along(range(self._count), back)
-        last = self._along(range(self._count - 1, -1, -1), there[::-1])
+        there.reverse()
+        last = self._along(range(self._count - 1, -1, -1), there)
         return list(zip(first, last[::-1]))
 
     def _along(self, order: Sequence[int], steps: List[Step]) -> List[Match]:
@@ -140,7 +144,8 @@ class Correspondences:
             best = Match(torch.where(wins, flow, best.flow), torch.where(wins, score, best.trust))
         assert best is not None
         trust = _in_spots(clean_mask(best.trust), torch.minimum(picture, backward_warp(key, best.flow)))
-        return Match(fill_weighted(best.flow, (trust / _SURE).clamp(_FLOOR, 1.0)), trust)
+        flow = fill_weighted(best.flow, (trust / _SURE).clamp(_FLOOR, 1.0))
+        return Match(_calmed(flow, trust), trust)
 
     def _both(self, first: Tensor, second: Tensor) -> Tuple[Step, Step]:
         """Motion both ways between two pictures."""
@@ -169,6 +174,29 @@ def _whole(flow: Tensor, first: Tensor, second: Tensor) -> Tensor:
     plane = np.ascontiguousarray(flow.permute(1, 2, 0).cpu().numpy())
     moved = move_whole(plane, *bright)
     return torch.from_numpy(np.ascontiguousarray(moved.transpose(2, 0, 1))).to(flow.device)
+
+
+def _calmed(flow: Tensor, trust: Tensor) -> Tensor:
+    """A flow (2, h, w) with every vector the mean of those around that are nearly the same, by trust (1, h, w): what
+    each finds in a noisy picture is off by parts of a pixel, which the plate's full size makes whole ones.
+    """
+    say = trust + 1e-3
+    for axis in (1, 2):
+        total, weigh = torch.zeros_like(flow), torch.zeros_like(trust)
+        for away in range(-_AROUND, _AROUND + 1):
+            near, share = _shifted(flow, axis, away), _shifted(say, axis, away)
+            off = (near - flow).square().sum(0, keepdim=True)
+            share = share * torch.exp(-off / _SAME**2)
+            total += near * share
+            weigh += share
+        flow = total / weigh
+    return flow
+
+
+def _shifted(planes: Tensor, axis: int, away: int) -> Tensor:
+    """Planes moved along an axis, the border repeated."""
+    length = planes.shape[axis]
+    return planes.index_select(axis, (torch.arange(length, device=planes.device) + away).clamp(0, length - 1))
 
 
 def _as_light(shown: Tensor) -> Tensor:
