@@ -174,7 +174,9 @@ def put_on(picture: Tensor, grain: Grain, seed: int) -> Tensor:
     # Made on the CPU: the same grain on every machine.
     white = torch.randn(3, height, width, generator=source).to(picture.device)
     together = (grain.mix @ white.reshape(3, -1)).reshape(white.shape)
-    shaped: Tensor = torch.fft.irfft2(torch.fft.rfft2(together) * _spectrum(grain.power, height, width), s=(height, width))
+    shaped: Tensor = torch.fft.irfft2(
+        torch.fft.rfft2(together) * _spectrum(grain.power, height, width), s=(height, width)
+    )
     return picture + shaped * grain.variance(picture.mean(0, keepdim=True)).sqrt()
 
 
