@@ -172,36 +172,34 @@ def _mirrored(length: int, start: int, count: int, device: torch.device) -> Tens
 
 def _nearest(new: int, old: int, device: torch.device) -> Tensor:
     """Of each of ``new`` places over ``old`` ones, the nearest."""
-    place = (torch.arange(new, device=device, dtype=torch.float64) + 0.5) * (old / new)
-    return place.long().clamp(max=old - 1)
+    place = (torch.arange(new, dtype=torch.float64) + 0.5) * (old / new)
+    return place.long().clamp(max=old - 1).to(device)
 
 
 def _affine(flow: Tensor, trust: Tensor, size: Tuple[int, int], start: Tuple[int, int]) -> Tensor:
     """The affine motion that follows a flow (2, h, w) most, by trust (1, h, w), as one of a picture of another size on
     which the flow's begins at ``-start`` (rows, columns). Nothing where too little is trusted.
     """
-    places = _places(flow.shape[-2:], (0, 0), flow.device)
-    say, wanted = trust.reshape(-1).double(), flow.reshape(2, -1).double()
+    places = _places(flow.shape[-2:], (0, 0))
+    say, wanted = trust.reshape(-1).cpu().double(), flow.reshape(2, -1).cpu().double()
     if float(say.sum()) < 0.01 * say.numel():
         return torch.zeros(2, *size, device=flow.device)
-    held = torch.eye(3, dtype=torch.float64, device=flow.device) * 1e-3 * say.sum()
+    held = torch.eye(3, dtype=torch.float64) * 1e-3 * say.sum()
     share, matrix = say, wanted.new_zeros(2, 3)
     for _ in range(_ROUNDS):
         matrix = torch.linalg.solve((places * share) @ places.T + held, ((wanted * share) @ places.T).T).T
         off = (matrix @ places - wanted).square().sum(0)
         share = say / (1 + off / _LOOSE**2)
     # Places are told in parts of the flow's own sides, from its middle.
-    elsewhere = _places(size, start, flow.device, flow.shape[-2:])
-    return (matrix @ elsewhere).float().reshape(2, *size)
+    elsewhere = _places(size, start, flow.shape[-2:])
+    return (matrix @ elsewhere).float().reshape(2, *size).to(flow.device)
 
 
-def _places(
-    size: Tuple[int, ...], start: Tuple[int, int], device: torch.device, of: Optional[Tuple[int, ...]] = None
-) -> Tensor:
+def _places(size: Tuple[int, ...], start: Tuple[int, int], of: Optional[Tuple[int, ...]] = None) -> Tensor:
     """(3, n) float64: x and y of all pixels, as parts of the sides ``of`` from the middle, and ones."""
     height, width = of or size
-    y = (torch.arange(size[0], device=device, dtype=torch.float64) + 0.5 + start[0]) / height - 0.5
-    x = (torch.arange(size[1], device=device, dtype=torch.float64) + 0.5 + start[1]) / width - 0.5
+    y = (torch.arange(size[0], dtype=torch.float64) + 0.5 + start[0]) / height - 0.5
+    x = (torch.arange(size[1], dtype=torch.float64) + 0.5 + start[1]) / width - 0.5
     rows, columns = torch.meshgrid(y, x, indexing="ij")
     return torch.stack([columns.reshape(-1), rows.reshape(-1), torch.ones_like(rows).reshape(-1)])
 
@@ -214,8 +212,8 @@ def _scaled(planes: Tensor, axis: int, length: int) -> Tensor:
     if length >= old:
         sides = (length, planes.shape[2]) if axis == 1 else (planes.shape[1], length)
         return resize(planes, *sides)
-    edge = torch.arange(length + 1, device=planes.device, dtype=torch.float64) * (old / length)
-    place = torch.arange(old, device=planes.device, dtype=torch.float64)
+    edge = torch.arange(length + 1, dtype=torch.float64) * (old / length)
+    place = torch.arange(old, dtype=torch.float64)
     covered = torch.minimum(edge[1:, None], place + 1) - torch.maximum(edge[:-1, None], place)
-    weight = (covered.clamp(min=0) * (length / old)).float()
+    weight = (covered.clamp(min=0) * (length / old)).float().to(planes.device)
     return weight @ planes if axis == 1 else planes @ weight.T

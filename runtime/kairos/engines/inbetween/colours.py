@@ -63,23 +63,23 @@ def tone(source: Tensor, target: Tensor, weight: Tensor) -> Tone:
         weight: (1, h, w), at least 0: how far a pixel of either shows the same.
     """
     step = max(1, weight.numel() // _SAMPLES)
-    known = torch.cat([source.reshape(3, -1), torch.ones_like(weight).reshape(1, -1)])[:, ::step].double()
-    wanted, say = target.reshape(3, -1)[:, ::step].double(), weight.reshape(-1)[::step].double()
-    held = torch.eye(3, 4, dtype=torch.float64, device=source.device)
+    # Few samples, and sums that want all digits: on the CPU.
+    known = torch.cat([source.reshape(3, -1), torch.ones_like(weight).reshape(1, -1)])[:, ::step].cpu().double()
+    wanted, say = target.reshape(3, -1)[:, ::step].cpu().double(), weight.reshape(-1)[::step].cpu().double()
+    held = torch.eye(3, 4, dtype=torch.float64)
     matrix = held
-    total = float(say.sum())
-    if total < 1e-6:
-        return Tone(held.float())
+    if float(say.sum()) < 1e-6:
+        return same(source.device)
     for _ in range(_ROUNDS):
         off = (matrix @ known - wanted).square().sum(0).sqrt()
         share = say / (1 + (off / _LOOSE).square())
-        ridge = _RIDGE * float(share.sum()) * torch.eye(4, dtype=torch.float64, device=source.device)
+        ridge = _RIDGE * float(share.sum()) * torch.eye(4, dtype=torch.float64)
         # An offset is held more loosely than the mixing of channels: its place is the picture's middle.
         ridge[3, 3] *= 0.05
         left = (known * share) @ known.T + ridge
         right = (wanted * share) @ known.T + held @ ridge
         matrix = torch.linalg.solve(left, right.T).T
-    return Tone(matrix.float())
+    return Tone(matrix.float().to(source.device))
 
 
 def mixed(tones: Sequence[Tone], weights: Sequence[float]) -> Tone:

@@ -125,12 +125,14 @@ def _extended(power: Tensor) -> Tensor:
 
 def _mix(samples: Tensor) -> Tensor:
     """(3, 3) from normalised terms (3, n) of all channels."""
-    together = samples.double() @ samples.double().T
+    exact = samples.cpu().double()
+    together = exact @ exact.T
     spread = together.diagonal().sqrt().clamp(min=1e-9)
     alike = together / spread / spread[:, None]
-    eye = torch.eye(3, dtype=torch.float64, device=samples.device)
+    eye = torch.eye(3, dtype=torch.float64)
     # Channels that are the same would leave nothing to tell apart.
-    return torch.linalg.cholesky(0.999 * torch.where(eye > 0, eye, alike) + 0.001 * eye).float()
+    triangle: Tensor = torch.linalg.cholesky(0.999 * torch.where(eye > 0, eye, alike) + 0.001 * eye)
+    return triangle.float().to(samples.device)
 
 
 def taken_off(key: Tensor, grain: Grain) -> Tensor:
@@ -169,9 +171,12 @@ def put_on(picture: Tensor, grain: Grain, seed: int) -> Tensor:
         return picture
     height, width = picture.shape[-2:]
     source = torch.Generator().manual_seed(seed)
+    # Made on the CPU: the same grain on every machine.
     white = torch.randn(3, height, width, generator=source).to(picture.device)
     together = (grain.mix @ white.reshape(3, -1)).reshape(white.shape)
-    shaped = torch.fft.irfft2(torch.fft.rfft2(together) * _spectrum(grain.power, height, width), s=(height, width))
+    shaped: Tensor = torch.fft.irfft2(
+        torch.fft.rfft2(together) * _spectrum(grain.power, height, width), s=(height, width)
+    )
     return picture + shaped * grain.variance(picture.mean(0, keepdim=True)).sqrt()
 
 

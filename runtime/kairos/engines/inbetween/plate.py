@@ -20,7 +20,7 @@ from torch import Tensor
 from kairos.engines.classic.motion import Estimator
 from kairos.engines.inbetween import canvas, look
 from kairos.engines.inbetween.colours import Tone, ends_of, same, steadied, tone
-from kairos.engines.inbetween.correspond import Correspondences, estimates
+from kairos.engines.inbetween.correspond import Correspondences, Seen, estimates
 from kairos.engines.inbetween.detail import CELL, Moved, detailed, ground, moved
 from kairos.engines.inbetween.grain import Grain, apart, put_on
 from kairos.engines.inbetween.look import KNEE
@@ -189,11 +189,14 @@ class Placed:
         picture = self._pictures[index].float()
         return picture if self._ends is None else self._ends(picture, self._time(index))
 
-    def _seen(self, index: int) -> Tensor:
+    def _seen(self, index: int) -> Seen:
         """As correspondences see it: at the ends the key itself."""
         if index in (0, len(self) - 1):
-            return self._plate.shown()[0 if index == 0 else 1]
-        return self._matched(index).clamp(0, 1)
+            key = self._plate.shown()[0 if index == 0 else 1]
+            return Seen(key, key.amax(0, keepdim=True))
+        picture = self._matched(index).clamp(0, 1)
+        raw = self._pictures[index].float().clamp(0, 1)
+        return Seen(picture, torch.maximum(picture, raw).amax(0, keepdim=True))
 
     def _drift(self, index: int) -> Tuple[Tone, float]:
         """The change of colour that correspondences with the keys suggest, and the part of the picture they tell."""
