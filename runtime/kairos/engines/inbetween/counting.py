@@ -83,8 +83,8 @@ class Counter:
 
 def on_processor(threads: int) -> Workspace:
     """What oneDNN takes for a convolution on the processor: its input or its answer in an order of its own, and later
-    the other. On one thread torch itself spreads out the taps of kernels without extent in space (1.9 MB of input to
-    5.7 MB for three frames' worth; a kernel of one tap needs nothing).
+    the other. On one thread torch itself spreads out the taps of kernels without extent in space: three frames' worth
+    of input for the networks' kernels in time.
     """
 
     def workspace(source: Tensor, weight: Tensor, answer: Tensor) -> int:
