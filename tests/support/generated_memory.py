@@ -56,5 +56,7 @@ def generation(folder: Path, recipe: Recipe, canvas: Tuple[int, int], chunk: int
 if __name__ == "__main__":
     torch.set_num_threads(1)
     told = json.loads(sys.argv[1])
-    found = generation(Path(told["folder"]), Recipe(**told["recipe"]), (told["canvas"][0], told["canvas"][1]), told["chunk"])
+    found = generation(
+        Path(told["folder"]), Recipe(**told["recipe"]), (told["canvas"][0], told["canvas"][1]), told["chunk"]
+    )
     print(json.dumps(found))

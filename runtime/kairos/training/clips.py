@@ -1,7 +1,7 @@
 """Clips that a video model learns from: windows of shots as the model sees them, encoded once and kept on disk.
 
-A window is a run of frames, evenly spaced and without a cut. Its pictures are encoded by the model's own autoencoder, its
-ends by the image encoder as well; after that neither these networks nor the shots are needed.
+A window is a run of frames, evenly spaced and without a cut. Its pictures are encoded by the model's own autoencoder,
+its ends by the image encoder as well; after that neither these networks nor the shots are needed.
 """
 
 from __future__ import annotations

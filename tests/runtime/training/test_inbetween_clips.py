@@ -30,7 +30,7 @@ def test_windows_follow_one_another_and_skip_frames() -> None:
     # A clip spans seven frames; the next begins where its own spacing goes on.
     assert [start for start, _ in found] == [0, 8]
     assert all(pictures.shape == (4, 3, 64, 64) for _, pictures in found)
-    assert all(0 <= float(pictures.min()) and float(pictures.max()) <= 1 for _, pictures in found)
+    assert all(float(pictures.min()) >= 0 and float(pictures.max()) <= 1 for _, pictures in found)
 
 
 def test_no_window_crosses_a_cut() -> None:

@@ -2,8 +2,8 @@
 
 On meta tensors, which have shapes and no values, the largest network runs in a second, so that its needs are counted
 before any of it is loaded. On real tensors the same counts are found. Counted is every tensor's storage from the moment
-it is made until nothing refers to it, and, where a :data:`Workspace` is given, what convolutions take while they run. Not
-counted is what other products take for themselves, the allocator's rounding and its gaps, and the program itself.
+it is made until nothing refers to it, and, where a :data:`Workspace` is given, what convolutions take while they run.
+Not counted is what other products take for themselves, the allocator's rounding and its gaps, and the program itself.
 """
 
 from __future__ import annotations

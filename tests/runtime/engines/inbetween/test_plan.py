@@ -41,9 +41,7 @@ def planner(folder: Path, dtype: torch.dtype = torch.float32, unified: bool = Fa
     return Planner(told_of(find_parts(folder)), RECIPE, CANVAS, dtype, unified)
 
 
-def counted(
-    run: Callable[[], Any], device: torch.device, resident: Iterable[torch.Tensor] = ()
-) -> Tuple[Count, Any]:
+def counted(run: Callable[[], Any], device: torch.device, resident: Iterable[torch.Tensor] = ()) -> Tuple[Count, Any]:
     """What a computation takes, and its answer."""
     counter = Counter(device, resident)
     with counter.counting():
@@ -118,11 +116,12 @@ def _trained(device: torch.device) -> Count:
 
 def test_the_outline_is_the_published_model() -> None:
     parts = outlined(PUBLISHED, torch.float16)
-    # The fact sheet of the method counts 1,524.6 million values in the U-Net, 32 of whose tensors are tuned: 24.8 million.
+    # The published U-Net has 1,524.6 million values; those of the 32 tensors that are tuned are 24.8 million of them.
     assert sum(each.numel() for each in parts.unet.parameters()) == pytest.approx(1524.6e6, rel=1e-4)
     tuned = [
-        each for key, each in parts.unet.named_parameters() if "temporal_transformer_blocks.0.attn1.to_" in key
-        and key.endswith(("to_v.weight", "to_out.0.weight"))
+        each
+        for key, each in parts.unet.named_parameters()
+        if "temporal_transformer_blocks.0.attn1.to_" in key and key.endswith(("to_v.weight", "to_out.0.weight"))
     ]
     assert len(tuned) == 32 and sum(each.numel() for each in tuned) == pytest.approx(24.8e6, rel=2e-3)
     assert parts.frames == 25 and all(each.is_meta for each in tensors_of(parts.unet, parts.vae, parts.image_encoder))
@@ -219,7 +218,8 @@ def test_a_plan_says_what_it_takes_and_where() -> None:
     assert made.seconds(10**13) == pytest.approx(100.1)
     assert made.text(free=12 * GIB, rate=1e13) == (
         "25 frames of 1024x576, 175 evaluations of both directions: 8.0 GiB on the card (reading the keys 3.0 GiB, "
-        "generating 8.0 GiB) of 12.0 GiB free, 4.0 GiB on the host; 2 min or more; maps=full split=no offload=yes chunk=8"
+        "generating 8.0 GiB) of 12.0 GiB free, 4.0 GiB on the host; 2 min or more; "
+        "maps=full split=no offload=yes chunk=8"
     )
 
 
