@@ -174,7 +174,8 @@ def windows(view: ShotView, settings: ClipSettings) -> Iterator[Tuple[int, Tenso
     Yields:
         position of the first frame, and pictures (N, 3, H, W) as the model sees them, 0..1.
     """
-    start, taken = 0, []
+    start = 0
+    taken: List[Tensor] = []
     while start + settings.span <= view.count:
         position = start + settings.stride * len(taken)
         proxy = view.proxy(position).cpu()

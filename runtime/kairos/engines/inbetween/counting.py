@@ -152,11 +152,11 @@ class _Ledger:
             self.alive[known[1]] -= size
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # its __init_subclass__
     """Sees every tensor that is made, and every product."""
 
     def __init__(self, ledger: _Ledger, workspace: Optional[Workspace]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._ledger, self._workspace = ledger, workspace
 
     def __torch_dispatch__(
