@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Dict, List, Optional
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from kairos.errors import BadRequest, Cancelled
 from kairos.events import Event
 
 from .train_inbetween import TASK, inbetween_settings, inbetween_task
+
+if TYPE_CHECKING:
+    from kairos.training.task import Task
 
 
 def add_commands(app: typer.Typer) -> None:
@@ -106,6 +109,7 @@ def train(
         "stop_at": stop_at,
         **parse_interval(validate_every),
     }
+    learned: Task
     if task == TASK:
         if part is not None or losses is not None or vgg is not None:
             raise BadRequest("inbetween is trained as published.", "Leave --part, --losses and --vgg away.")
@@ -128,9 +132,10 @@ def train(
             bar.close()
     else:
         own = {"--clips": clips, "--model": model, "--stride": stride, "--canvas": canvas}
-        for flag in (flag for flag, value in {**own, "--colorspace": colorspace, "--ocio": ocio}.items() if value):
+        given_too = [flag for flag, value in {**own, "--colorspace": colorspace, "--ocio": ocio}.items() if value]
+        if given_too:
             raise BadRequest(
-                f"{flag} is for kairos train inbetween.", f"Leave it away: {task} learns from made scenes."
+                f"{given_too[0]} is for kairos train {TASK}.", f"Leave it away: {task} learns from made scenes."
             )
         settings = TrainSettings(**{name: value for name, value in given.items() if value is not None})
         learned = task_of(task, batch, part, judge(losses, vgg))

@@ -29,7 +29,7 @@ _CANVAS = re.compile(r"(\d{2,5})x(\d{2,5})")
 
 
 def inbetween_settings(given: Dict[str, Any]) -> Dict[str, Any]:
-    """Settings of a training, those of the published one where nobody says. Raises BadRequest for one without effect."""
+    """Settings of a training, those of the published one where nobody says. Raises BadRequest for useless ones."""
     from kairos.training.inbetween import DEFAULTS
 
     if given.get("size") is not None:

@@ -1,7 +1,7 @@
 """Clips that a video model learns from: windows of shots as the model sees them, encoded once and kept on disk.
 
-A window is a run of frames, evenly spaced and without a cut. Its pictures are encoded by the model's own autoencoder, its
-ends by the image encoder as well; after that neither these networks nor the shots are needed.
+A window is a run of frames, evenly spaced and without a cut. Its pictures are encoded by the model's own autoencoder,
+its ends by the image encoder as well; after that neither these networks nor the shots are needed.
 """
 
 from __future__ import annotations
@@ -174,7 +174,8 @@ def windows(view: ShotView, settings: ClipSettings) -> Iterator[Tuple[int, Tenso
     Yields:
         position of the first frame, and pictures (N, 3, H, W) as the model sees them, 0..1.
     """
-    start, taken = 0, []
+    start = 0
+    taken: List[Tensor] = []
     while start + settings.span <= view.count:
         position = start + settings.stride * len(taken)
         proxy = view.proxy(position).cpu()

@@ -1,9 +1,9 @@
 """What generative inbetweening learns: motion in reverse, in two matrices of every layer of temporal self-attention.
 
 Algorithm 1 of Wang et al. (arXiv 2408.15239). A clip is shown forward, with noise, to the model as it is: its maps of
-temporal self-attention are kept. The tuned model sees the clip and the same noise reversed in time, and the maps rotated
-in place of its own; it learns to clean that. Noise levels, scales and the weight of the loss are those of Karras et al.
-(arXiv 2206.00364) as Blattmann et al. (arXiv 2311.15127) use them.
+temporal self-attention are kept. The tuned model sees the clip and the same noise reversed in time, and the maps
+rotated in place of its own; it learns to clean that. Noise levels, scales and the weight of the loss are those of
+Karras et al. (arXiv 2206.00364) as Blattmann et al. (arXiv 2311.15127) use them.
 """
 
 from __future__ import annotations

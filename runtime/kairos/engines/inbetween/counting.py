@@ -2,8 +2,8 @@
 
 On meta tensors, which have shapes and no values, the largest network runs in a second, so that its needs are counted
 before any of it is loaded. On real tensors the same counts are found. Counted is every tensor's storage from the moment
-it is made until nothing refers to it, and, where a :data:`Workspace` is given, what convolutions take while they run. Not
-counted is what other products take for themselves, the allocator's rounding and its gaps, and the program itself.
+it is made until nothing refers to it, and, where a :data:`Workspace` is given, what convolutions take while they run.
+Not counted is what other products take for themselves, the allocator's rounding and its gaps, and the program itself.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class Counter:
 
 def on_processor(threads: int) -> Workspace:
     """What oneDNN takes for a convolution on the processor: its input or its answer in an order of its own, and later
-    the other. On one thread torch itself spreads out the taps of kernels without extent in space (1.9 MB of input to
-    5.7 MB for three frames' worth; a kernel of one tap needs nothing).
+    the other. On one thread torch itself spreads out the taps of kernels without extent in space: three frames' worth
+    of input for the networks' kernels in time.
     """
 
     def workspace(source: Tensor, weight: Tensor, answer: Tensor) -> int:
@@ -152,11 +152,11 @@ class _Ledger:
             self.alive[known[1]] -= size
 
 
-class _Watch(TorchDispatchMode):
+class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]  # its __init_subclass__
     """Sees every tensor that is made, and every product."""
 
     def __init__(self, ledger: _Ledger, workspace: Optional[Workspace]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._ledger, self._workspace = ledger, workspace
 
     def __torch_dispatch__(

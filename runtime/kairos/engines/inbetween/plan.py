@@ -1,7 +1,7 @@
 """What a generation takes of this machine, before anything is loaded: memory by switches, and time.
 
-The plan is no formula: the generation itself is run once on tensors without values (:mod:`kairos.engines.inbetween.counting`),
-by the very functions that run it afterwards, and what is alive at once is counted.
+The plan is no formula: the generation itself is run once on tensors without values, by the very functions that run it
+afterwards, and what is alive at once is counted (:mod:`kairos.engines.inbetween.counting`).
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ LADDER: Tuple[Switches, ...] = (
     Switches(offload=True, split=True, maps="half"),
     Switches(offload=True, split=True, maps="host"),
 )
-"""What is tried, the quickest first. Queries and keys (``recompute``) take more room than the maps that are made of them,
-so that nobody short of memory is given them.
+"""What is tried, the quickest first. Queries and keys (``recompute``) take more room than the maps that are made of
+them, so that nobody short of memory is given them.
 """
 
 
