@@ -128,7 +128,8 @@ class Plate:
 
 class Placed:
     """Generated pictures on the plate. Pictures are made when asked for, one at a time; what is kept is of the
-    network's size. Answers depend on the keys and the generated pictures alone, never on what was asked before.
+    network's size: 30 bytes for each of its pixels in every picture, 0.44 GB for 25 of 1024 by 576. Answers depend on
+    the keys and the generated pictures alone, never on what was asked before.
 
     Made by :meth:`Plate.place`.
     """
