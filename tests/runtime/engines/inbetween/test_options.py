@@ -73,11 +73,15 @@ def test_rotated_attention_needs_tuned_differences_and_auto_does_without() -> No
 
 def test_frames_are_known_by_what_shows_and_not_by_how_memory_is_saved() -> None:
     plain = Options.of({}).settled(tuned=True)
-    for same in ({"maps": "half"}, {"split": "yes"}, {"offload": "yes"}, {"chunk": 2}, {"preview": 0}, {"frames": 25}):
+    for same in ({"maps": "half"}, {"split": "yes"}, {"offload": "yes"}, {"preview": 0}, {"frames": 25}):
         assert Options.of(same).settled(tuned=True).facts() == plain.facts()
     for other in ({"seed": 1}, {"steps": 49}, {"aspect": "crop"}, {"longer": "keys"}, {"mode": "trf"}, {"grain": 1}):
         assert Options.of(other).settled(tuned=True).facts() != plain.facts()
     assert replace(plain, preview=9).facts() == plain.facts()
+    # The decoder mixes what it decodes together; that, and what is done with pictures, leaves the steps alone.
+    for after in ({"chunk": 2}, {"grain": 1}, {"colours": 0}, {"longer": "keys"}):
+        settled = Options.of(after).settled(tuned=True)
+        assert settled.facts() != plain.facts() and settled.generated() == plain.generated()
 
 
 def test_other_engines_refuse_the_flag_and_it_refuses_others_options() -> None:
