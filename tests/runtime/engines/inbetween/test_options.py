@@ -6,11 +6,13 @@ from dataclasses import fields, replace
 from typing import Any, Dict
 
 import pytest
+import torch
 
 from kairos.engines import engine, engines
 from kairos.engines.inbetween.options import MEANINGS, Options
 from kairos.engines.inbetween.recipe import Recipe
 from kairos.errors import BadRequest
+from kairos.retime import settle
 from kairos.retime.settle import settle_engine
 from kairos_nodes.jobs import RetimeJob
 
@@ -93,6 +95,14 @@ def test_other_engines_refuse_the_flag_and_it_refuses_others_options() -> None:
         settle_engine(job(generate="weights=mine"), engine("inbetween"))
     with pytest.raises(BadRequest, match="--fit"):
         settle_engine(job(fit="steps=3"), engine("inbetween"))
+
+
+def test_on_a_gpu_it_computes_in_half_precision_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settle_engine(job(), engine("inbetween")).precision == "fp32"
+    monkeypatch.setattr(settle, "settle_device", lambda name: torch.device("cuda"))
+    assert settle_engine(job(), engine("inbetween")).precision == "fp16"
+    assert settle_engine(job(precision="bf16"), engine("inbetween")).precision == "bf16"
+    assert settle_engine(job(engine="swift"), engine("swift")).precision == "fp32"
 
 
 def test_it_is_in_the_list_and_never_taken_unasked() -> None:
