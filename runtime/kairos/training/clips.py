@@ -176,23 +176,20 @@ def windows(view: ShotView, settings: ClipSettings) -> Iterator[Tuple[int, Tenso
     """
     start = 0
     taken: List[Tensor] = []
+    lies = laid(view.size, settings.canvas, "crop")
     while start + settings.span <= view.count:
         position = start + settings.stride * len(taken)
-        proxy = view.proxy(position).cpu()
+        # Of a large plate only what the model sees is held.
+        proxy = lies.show(view.proxy(position).cpu())
         if taken and is_cut(taken[-1], proxy):
             start, taken = position, [proxy]
             continue
         taken.append(proxy)
         if len(taken) == settings.frames:
-            yield start, _seen(taken, settings)
+            # One look for all of them, found at the ends as an engine does.
+            look = look_of(taken[0], taken[-1])
+            yield start, torch.stack([look.show(each).clamp(0, 1) for each in taken])
             start, taken = position + settings.stride, []
-
-
-def _seen(proxies: Sequence[Tensor], settings: ClipSettings) -> Tensor:
-    """Proxies (3, H, W) as the model sees them: one look for all of them, found at the ends as an engine does."""
-    look = look_of(proxies[0], proxies[-1])
-    lies = laid((int(proxies[0].shape[1]), int(proxies[0].shape[2])), settings.canvas, "crop")
-    return torch.stack([lies.show(look.show(each)).clamp(0, 1) for each in proxies])
 
 
 def _write(folder: Path, source: Source, settings: ClipSettings, encode: Encoder) -> None:
