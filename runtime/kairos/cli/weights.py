@@ -50,10 +50,10 @@ def add(
     name: Annotated[
         Optional[str], typer.Option("--name", help="For --weights. Default: the network's variant.")
     ] = None,
+    accept_licence: _ACCEPT = False,
     base: Annotated[
         Optional[str], typer.Option("--base", help="Of a tuned U-Net: name of the kept model it was tuned from.")
     ] = None,
-    accept_licence: _ACCEPT = False,
 ) -> None:
     """Recognise a file or folder of weights and keep it. Nothing in it is run."""
     from kairos.weights.adding import add as add_file
