@@ -12,7 +12,7 @@ from typing import List, Optional, Tuple
 import torch
 from torch import Tensor
 
-from kairos.allocator import give_back, is_out_of_memory
+from kairos.allocator import give_back, is_out_of_memory, lean_memory
 from kairos.engines.inbetween.changes import Changes
 from kairos.engines.inbetween.memory import REMEDY, Needs, Switches, needs_of
 from kairos.engines.inbetween.motion import Mover
@@ -112,7 +112,8 @@ class Generator:
     ) -> List[Tensor]:
         """Stacks of pictures (k, 3, h, w) in 0..1 on the host; the model is let go of."""
         try:
-            return self._painted(shown, place, kept, switches)
+            with lean_memory():
+                return self._painted(shown, place, kept, switches)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
