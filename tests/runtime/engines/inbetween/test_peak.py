@@ -18,7 +18,7 @@ WITHIN = 0.2
 
 MEASURED = """
 import json, os, sys
-from kairos.allocator import keep_memory
+from kairos.allocator import give_back, keep_memory
 from kairos.inbetween import run_inbetween
 from kairos_nodes.jobs import InbetweenJob
 
@@ -33,6 +33,7 @@ def listen(event):
     stage = event.data.get("stage")
     if stage == "plan":
         told["planned"] = event.data["needs"]["peak"]
+        give_back()
         # From here on the most that the process has had is counted anew.
         open("/proc/self/clear_refs", "w").write("5")
         told["before"] = memory("VmRSS")
