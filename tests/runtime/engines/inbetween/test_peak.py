@@ -17,8 +17,9 @@ WITHIN = 0.2
 """How far the peak may lie from the plan."""
 
 MEASURED = """
-import json, os, sys
+import contextlib, json, sys
 from kairos.allocator import give_back, keep_memory
+from kairos.errors import Cancelled
 from kairos.inbetween import run_inbetween
 from kairos_nodes.jobs import InbetweenJob
 
@@ -39,8 +40,11 @@ def listen(event):
         told["before"] = memory("VmRSS")
     if stage == "decode":
         told["most"] = memory("VmHWM")
+        if event.data["done"] == event.data["total"]:
+            raise Cancelled("What follows is no part of the plan.")
 
-run_inbetween(InbetweenJob(**json.loads(sys.argv[1])), listen)
+with contextlib.suppress(Cancelled):
+    run_inbetween(InbetweenJob(**json.loads(sys.argv[1])), listen)
 print(json.dumps(told))
 """
 
@@ -48,12 +52,9 @@ print(json.dumps(told))
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells the most memory since a moment")
 def test_the_peak_of_a_job_is_what_its_plan_says(tmp_path: Path) -> None:
-    """Pictures large enough that what the process itself takes does not matter; decoding them is what takes most.
-
-    What the job does with the pictures afterwards is no part of the plan.
-    """
-    store = kept_model(tmp_path / "store", 9)
-    wanted = job(tmp_path, 1, "canvas=256x192,steps=1,repeats=0,chunk=8")
+    """Pictures large enough that what libraries keep for themselves, about 70 MB, is not what is measured."""
+    store = kept_model(tmp_path / "store", 8)
+    wanted = job(tmp_path, 1, "canvas=320x256,steps=1,repeats=0,chunk=8")
     variables = {**environment(), "KAIROS_WEIGHTS": str(store), "KAIROS_CACHE": str(tmp_path / "cache")}
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, json.dumps(wanted.to_dict())],
