@@ -18,7 +18,9 @@ class Event:
     - planned: ``frames`` (to render), ``skipped`` (finished by an earlier run), ``engine``, ``device``, ``layers``
       (layer name to the policy it moves by).
     - progress: ``done``, ``total``, ``rate`` (frames per second), ``eta`` (seconds or null), ``stage``; for a
-      job on its way to the runtime both counts are 0, and ``detail`` may say more.
+      job on its way to the runtime both counts are 0, and ``detail`` may say more. An engine that generates tells
+      its ``stage`` ``plan`` first, with what it needs of the machine in ``detail`` and in figures in ``needs``; while
+      its stage is ``generate`` also ``step`` and ``steps``, and the file ``preview`` once there is one.
     - frame_done: ``frame`` (output number), ``file``, ``source_time`` (a fraction as text).
     - warning, failed: ``message``, ``remedy``; ``frame`` or ``file`` where one is to blame.
     - done: ``frames``, ``seconds``, ``missing`` (frames that could not be made).

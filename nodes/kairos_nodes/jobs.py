@@ -88,6 +88,7 @@ class RetimeJob(Job):
     motion: str = "own"
     field: str = "grid"
     fit: str = ""
+    generate: str = ""
     tta: bool = False
     tile: str = "auto"
     proxy: str = "1"
@@ -188,6 +189,7 @@ class InbetweenJob(Job):
     motion: str = "own"
     field: str = "grid"
     fit: str = ""
+    generate: str = ""
     tta: bool = False
     tile: str = "auto"
     proxy: str = "1"

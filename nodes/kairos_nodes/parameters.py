@@ -11,7 +11,16 @@ from kairos_nodes.parameter import Parameter, Value
 from kairos_nodes.ranges import parse_frames
 from kairos_nodes.regions import parse_region_rules, parse_regions
 
-__all__ = ["JOBS", "PARAMETERS", "Parameter", "Value", "parameters_of", "parse_fit", "parse_layer_policy"]
+__all__ = [
+    "JOBS",
+    "PARAMETERS",
+    "Parameter",
+    "Value",
+    "parameters_of",
+    "parse_fit",
+    "parse_generate",
+    "parse_layer_policy",
+]
 
 JOBS = ("retime", "vectors", "inbetween")
 _SEQUENCES = ("retime", "vectors")
@@ -39,18 +48,27 @@ def parse_layer_policy(text: str) -> Dict[str, Policy]:
 
 
 def parse_fit(text: str) -> Dict[str, str]:
-    """Options by name from ``NAME=VALUE,NAME=VALUE``.
+    """Options by name from ``--fit NAME=VALUE,NAME=VALUE``.
 
     Raises:
         BadRequest: a piece that is no pair, or an option named twice.
     """
+    return _pairs(text, "--fit", "steps=500,omega=20")
+
+
+def parse_generate(text: str) -> Dict[str, str]:
+    """Options by name from ``--generate NAME=VALUE,NAME=VALUE``. Raises BadRequest as :func:`parse_fit` does."""
+    return _pairs(text, "--generate", "steps=25,seed=3")
+
+
+def _pairs(text: str, flag: str, example: str) -> Dict[str, str]:
     options: Dict[str, str] = {}
     for piece in filter(None, (piece.strip() for piece in text.split(","))):
         name, _, value = (word.strip() for word in piece.partition("="))
         if not name or not value:
-            raise BadRequest(f"--fit: {piece!r} is not NAME=VALUE.", "Write it like steps=500,omega=20.")
+            raise BadRequest(f"{flag}: {piece!r} is not NAME=VALUE.", f"Write it like {example}.")
         if name in options:
-            raise BadRequest(f"--fit: {name!r} is named twice.", "Name each option once.")
+            raise BadRequest(f"{flag}: {name!r} is named twice.", "Name each option once.")
         options[name] = value
     return options
 
@@ -292,6 +310,17 @@ _TABLE = (
         "",
         jobs=("retime", "inbetween"),
         parse=parse_fit,
+    ),
+    Parameter(
+        "generate",
+        "text",
+        "Generate",
+        "How the engine inbetween generates, such as steps=25,seed=3,aspect=crop; kairos engines inbetween lists the "
+        "names.",
+        "--generate",
+        "",
+        jobs=("retime", "inbetween"),
+        parse=parse_generate,
     ),
     Parameter(
         "tta",

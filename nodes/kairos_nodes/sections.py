@@ -36,6 +36,7 @@ SECTIONS: Mapping[str, Tuple[str, ...]] = {
         "motion",
         "field",
         "fit",
+        "generate",
         "tta",
         "tile",
         "proxy",

@@ -63,4 +63,4 @@ def test_the_pinned_torch_is_the_projects_own() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert TORCH in project["dependencies"]
-    assert {"cpu", "gpu", "farm", "export", "regions", "dev"} == set(project["optional-dependencies"])
+    assert {"cpu", "gpu", "farm", "export", "regions", "inbetween", "dev"} == set(project["optional-dependencies"])

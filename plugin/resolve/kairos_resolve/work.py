@@ -70,7 +70,10 @@ def _told(event: Event, tenth: int, window: ProgressWindow, tell: Tell) -> int:
             # The runtime is being started, or is at work for others.
             window.show(0, 1, str(data.get("stage", "")))
             return tenth
-        window.show(done, total, f"{data.get('stage', '')}: {done} of {total} frames")
+        stage = str(data.get("stage", ""))
+        # Engines that fit or generate count other things first.
+        unit = " frames" if stage in ("", "render") else ""
+        window.show(done, total, f"{stage}: {done} of {total}{unit}")
         if TENTHS * done // total > tenth:
             tenth = TENTHS * done // total
             tell(f"{100 * tenth // TENTHS} %")

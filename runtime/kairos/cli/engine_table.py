@@ -29,6 +29,7 @@ _FACTS = (
     ("gives_motion", "gives motion"),
     ("paints", "paints"),
     ("clip", "fits the whole clip"),
+    ("generates", "makes movement up"),
 )
 
 
@@ -139,6 +140,7 @@ def in_full(row: Mapping[str, Any]) -> str:
     lines += [f"{option}: {meaning}" for option, meaning in row["parameters"].items()]
     if row["weights"]:
         lines.append(f"yours: {', '.join(row['weights'])}; kairos weights list tells their terms")
+    lines += [] if row["why_not"] else row["notes"]
     for each in row["measured"]:
         name = f"{each['weights']}: " if each["weights"] else ""
         first, further, memory = _figures(each)
@@ -155,8 +157,8 @@ def in_full(row: Mapping[str, Any]) -> str:
 
 def _subjects(row: Mapping[str, Any]) -> List[Subject]:
     """The engine with each of its weights, in the order in which it takes them; none where it cannot run."""
-    # What fits the clip takes its time before the first frame, and no frame's time tells of it.
-    if row["why_not"] or row["clip"]:
+    # What fits the clip or generates takes its time before the first frame, and no frame's time tells of it.
+    if row["why_not"] or row["clip"] or row["generates"]:
         return []
     known = engine(row["id"])
     # Some know an order of weights that are the user's; published engines have no others.

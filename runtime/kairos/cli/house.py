@@ -21,7 +21,7 @@ MANIFEST = ROOT / "manifest.json"
 REFERENCE = ROOT / "docs" / "parameters.md"
 NODES_PAGE = ROOT / "docs" / "nodes.md"
 
-_HERE = ("why_not", "weights")
+_HERE = ("why_not", "weights", "notes")
 """What holds on this machine alone and has no place in the manifest."""
 
 
@@ -58,6 +58,7 @@ def engine_rows(name: Optional[str] = None) -> List[Dict[str, Any]]:
     """Every engine's card, or that of one, and why it cannot run here (``why_not``, empty where it can)."""
     from kairos.engines import engine as named
     from kairos.engines import engines as known
+    from kairos.engines.base import Notes
     from kairos.weights.store import Store
 
     records = Store().records()
@@ -76,10 +77,12 @@ def engine_rows(name: Optional[str] = None) -> List[Dict[str, Any]]:
                 "gives_motion": card.gives_motion,
                 "paints": card.paints,
                 "clip": card.clip,
+                "generates": card.generates,
                 "precisions": list(card.precisions),
                 "parameters": dict(card.parameters),
                 "why_not": engine.unavailable(),
                 "weights": [record.name for record in records if record.architecture == card.id],
+                "notes": engine.notes() if isinstance(engine, Notes) else [],
             }
         )
     return rows

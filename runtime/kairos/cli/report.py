@@ -28,6 +28,15 @@ class JsonLines:
         """Nothing is held back."""
 
 
+_STAGES = {
+    "fit": ("steps", ", fitting the clip"),
+    "generate": ("runs", ", generating"),
+    "decode": ("pictures", ", decoding"),
+    "match": ("estimates", ", matching with the keys"),
+}
+"""What is counted while no frames are, and what is done meanwhile."""
+
+
 class Bar:
     """A progress bar with rate and time left; warnings above it. Off a terminal: a line every tenth of the way."""
 
@@ -35,7 +44,7 @@ class Bar:
         self._console = Console(stderr=True, highlight=False)
         self._title = title
         self._task: Optional[TaskID] = None
-        self._told, self._stage = 0, ""
+        self._told, self._stage, self._sheet = 0, "", ""
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -62,10 +71,19 @@ class Bar:
 
     def _on_progress(self, event: Event) -> None:
         data = event.data
-        fits = data.get("stage") == "fit"
-        unit, title = ("steps", f"{self._title}, fitting the clip") if fits else ("frames", self._title)
-        if data.get("stage", "") != self._stage:
-            self._told, self._stage = 0, data.get("stage", "")
+        stage = data.get("stage", "")
+        if stage == "plan":
+            self._console.print(data["detail"], soft_wrap=True)
+            return
+        unit, doing = _STAGES.get(stage, ("frames", ""))
+        title = f"{self._title}{doing}"
+        if "step" in data:
+            title += f" (step {data['step']} of {data['steps']})"
+        if stage != self._stage:
+            self._told, self._stage = 0, stage
+        if data.get("preview", self._sheet) != self._sheet:
+            self._sheet = data["preview"]
+            self._console.print(f"how it comes along: {self._sheet}", soft_wrap=True)
         if self._task is not None:
             # A job that waits for the runtime counts nothing yet: the total stays.
             told = {"completed": data["done"], "total": data["total"] or None, "rate": data["rate"]}

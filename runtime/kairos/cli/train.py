@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Dict, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Dict, List, Optional
 
 import typer
 from rich.console import Console
@@ -13,6 +13,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from kairos.errors import BadRequest, Cancelled
 from kairos.events import Event
 
+from .train_inbetween import TASK, inbetween_settings, inbetween_task
+
+if TYPE_CHECKING:
+    from kairos.training.task import Task
+
 
 def add_commands(app: typer.Typer) -> None:
     """Adds the trainer."""
@@ -20,7 +25,7 @@ def add_commands(app: typer.Typer) -> None:
 
 
 def train(
-    task: Annotated[str, typer.Argument(metavar="TASK", help="What to train: swift, gimm or hierarchical.")],
+    task: Annotated[str, typer.Argument(metavar="TASK", help="What to train: swift, gimm, hierarchical or inbetween.")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the training: weights, state, log and curve.")],
     minutes: Annotated[Optional[float], typer.Option("--minutes", help="Length by the clock.")] = None,
     steps: Annotated[Optional[int], typer.Option("--steps", help="Length in steps.")] = None,
@@ -57,8 +62,27 @@ def train(
     workers: Annotated[int, typer.Option("--workers", help="1 makes scenes ahead in a second process.")] = 0,
     half_weights: Annotated[bool, typer.Option("--half-weights", help="Write weights in half precision.")] = False,
     stop_at: Annotated[Optional[int], typer.Option("--stop-at", help="Stop after this step, to resume later.")] = None,
+    clips: Annotated[
+        Optional[List[str]],
+        typer.Option("--clips", help="inbetween: a movie, a sequence, or a folder of them; as often as there are."),
+    ] = None,
+    model: Annotated[
+        Optional[str],
+        typer.Option("--model", help="inbetween: what is tuned, a name of kairos weights list or a folder."),
+    ] = None,
+    stride: Annotated[
+        Optional[int],
+        typer.Option("--stride", help="inbetween: every so many frames of a clip one is taken. Default: 2."),
+    ] = None,
+    canvas: Annotated[
+        Optional[str], typer.Option("--canvas", help="inbetween: WIDTHxHEIGHT clips are cropped to. Default: 1024x576.")
+    ] = None,
+    colorspace: Annotated[str, typer.Option("--colorspace", help="inbetween: colour space of the clips.")] = "",
+    ocio: Annotated[str, typer.Option("--ocio", help="inbetween: OCIO config where $OCIO is not set.")] = "",
 ) -> None:
-    """Train a network on made scenes. Ctrl-C finishes the step and saves; --resume-from OUT goes on."""
+    """Train a network on made scenes, or inbetween on your own. Ctrl-C finishes the step and saves; --resume-from OUT
+    goes on.
+    """
     # The jobs of other commands must not wait for these to load.
     from kairos.training.settings import TrainSettings
     from kairos.training.tasks import judge
@@ -85,8 +109,36 @@ def train(
         "stop_at": stop_at,
         **parse_interval(validate_every),
     }
-    settings = TrainSettings(**{name: value for name, value in given.items() if value is not None})
-    learned = task_of(task, batch, part, judge(losses, vgg))
+    learned: Task
+    if task == TASK:
+        if part is not None or losses is not None or vgg is not None:
+            raise BadRequest("inbetween is trained as published.", "Leave --part, --losses and --vgg away.")
+        settings = TrainSettings(**inbetween_settings(given))
+        bar = TrainBar(f"{TASK}, clips")
+        try:
+            learned = inbetween_task(
+                clips,
+                out,
+                settings,
+                bar,
+                model=model,
+                batch=batch,
+                stride=stride,
+                canvas=canvas,
+                colorspace=colorspace,
+                ocio=ocio,
+            )
+        finally:
+            bar.close()
+    else:
+        own = {"--clips": clips, "--model": model, "--stride": stride, "--canvas": canvas}
+        given_too = [flag for flag, value in {**own, "--colorspace": colorspace, "--ocio": ocio}.items() if value]
+        if given_too:
+            raise BadRequest(
+                f"{given_too[0]} is for kairos train {TASK}.", f"Leave it away: {task} learns from made scenes."
+            )
+        settings = TrainSettings(**{name: value for name, value in given.items() if value is not None})
+        learned = task_of(task, batch, part, judge(losses, vgg))
     bar = TrainBar(task)
     try:
         result = run(learned, settings, out, bar)

@@ -30,6 +30,8 @@ _FLOWS = ("raft",)
 """Networks that are no engines and find the motion for some."""
 _REGIONS = ("grounding-dino", "sam-hq", "ram")
 """Those that find objects for regions."""
+_CHANGES = "inbetween-changes"
+"""What tuning makes of the model of an engine."""
 _UNUSED = "kept; no job uses it by itself"
 
 
@@ -49,12 +51,15 @@ def add(
         Optional[str], typer.Option("--name", help="For --weights. Default: the network's variant.")
     ] = None,
     accept_licence: _ACCEPT = False,
+    base: Annotated[
+        Optional[str], typer.Option("--base", help="Of a tuned U-Net: name of the kept model it was tuned from.")
+    ] = None,
 ) -> None:
     """Recognise a file or folder of weights and keep it. Nothing in it is run."""
     from kairos.weights.adding import add as add_file
     from kairos.weights.store import Store
 
-    _told(add_file(file, Store(), _asker(accept_licence), name))
+    _told(add_file(file, Store(), _asker(accept_licence), name, base=base))
 
 
 def list_weights(as_json: _JSON = False) -> None:
@@ -162,6 +167,8 @@ def _use(record: Record) -> str:
         return f"--engine {record.architecture} --weights {record.name}"
     if record.architecture in _REGIONS:
         return "--regions"
+    if record.architecture == _CHANGES:
+        return f"--engine inbetween --generate changes={record.name}"
     # These find motion for other engines.
     return "" if record.architecture not in _FLOWS else f"--flow {record.architecture}:{record.name}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Iterator, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import Any, Iterator, Mapping, Optional, Protocol, Sequence, Tuple, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -26,8 +26,10 @@ class EngineCard:
         gives_motion: answers with usable flows.
         paints: answers with an image of its own.
         clip: fits the clip, in windows of many frames, instead of looking at a pair.
+        generates: makes movement up, which takes minutes per pair.
         multiple: frame sides are padded to a multiple of this inside the engine.
         precisions: of ``fp32``, ``fp16``, ``bf16``.
+        on_gpu: the one of them that ``auto`` takes on a GPU.
         tiles: works in tiles that leave no trace (``EngineSettings.tile``).
         regions: keeps the shot's objects apart (:meth:`ShotView.regions`).
         wants_regions: where the artist names no objects, it wants those that are found by what moves apart.
@@ -44,8 +46,10 @@ class EngineCard:
     gives_motion: bool = True
     paints: bool = False
     clip: bool = False
+    generates: bool = False
     multiple: int = 1
     precisions: Tuple[str, ...] = ("fp32",)
+    on_gpu: str = "fp32"
     tiles: bool = False
     regions: bool = False
     wants_regions: bool = False
@@ -148,6 +152,17 @@ class Session(Protocol):
         """
 
 
+@runtime_checkable
+class TellsMotion(Protocol):
+    """A session that knows the motion between two times better than by paths through both sources."""
+
+    def motion(self, pair: Pair, start: float, end: float) -> Optional[Tensor]:
+        """(2, H, W) pixels, x right, y down, from what is shown at ``start`` to what is shown at ``end``.
+
+        Both are 0..1 between the sources. None where :meth:`Session.at` tells all there is.
+        """
+
+
 class Engine(Protocol):
     """A model that can go between frames."""
 
@@ -174,3 +189,11 @@ class Engine(Protocol):
         An engine that fits the clip does so here or when its session is first asked for a part of it. It tells its
         listener of progress twice a second (``stage`` is ``fit``), and passes on the Cancelled that a listener raises.
         """
+
+
+@runtime_checkable
+class Notes(Protocol):
+    """An engine that can run and could do more."""
+
+    def notes(self) -> Sequence[str]:
+        """What it lacks for that, a line each with the remedy."""

@@ -10,6 +10,7 @@ from kairos.engines.architectures import ARCHITECTURES
 from kairos.engines.base import Engine
 from kairos.engines.classic import ClassicEngine
 from kairos.engines.hierarchical.engine import HierarchicalEngine
+from kairos.engines.inbetween.engine import InbetweenEngine
 from kairos.engines.onnx import PREFIX, OnnxEngine
 from kairos.engines.siren import SirenEngine
 from kairos.engines.swift import SwiftEngine
@@ -21,6 +22,7 @@ _ENGINES: Tuple[Engine, ...] = (
     HierarchicalEngine(),
     *published(ARCHITECTURES),
     SirenEngine(lambda id: engine(id)),
+    InbetweenEngine(lambda id: engine(id)),
 )
 
 MEASURED: Tuple[Tuple[str, float], ...] = (("swift", 31.4), ("classic", 31.2))

@@ -169,6 +169,20 @@ def nearby(folder: Path) -> str:
     return f"{folder} holds {_listed(names)}." if names else f"{folder} holds no images."
 
 
+def shots_in(folder: Path) -> List[str]:
+    """The movies and sequences of a folder, and of the folders in it, as :func:`find_frames` takes them, by name.
+
+    Single stills are none.
+    """
+    found = [str(sequence) for sequence in _sequences_in(folder) if len(sequence) > 1]
+    try:
+        entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError:
+        return found
+    found += [str(entry) for entry in entries if entry.is_file() and is_movie_file(entry)]
+    return sorted(found) + [shot for entry in entries if entry.is_dir() for shot in shots_in(entry)]
+
+
 def _listed(names: List[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

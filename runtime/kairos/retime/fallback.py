@@ -12,22 +12,13 @@ from typing import Callable, Iterator, Optional, Sequence
 
 import torch
 
+from kairos.allocator import is_out_of_memory
 from kairos.engines.base import Engine, EngineSettings, Pair, Session, ShotView
 from kairos.events import Listener
 from kairos.motion.inbetween import Inbetween
 
 STEPS = (1024, 512, 256)
 """Sides of tiles that are tried, pixels, after the whole frame."""
-
-_SAID = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
-"""How errors say it that have no type of their own: torch's on the CPU and on Metal."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory was too short."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _SAID)
 
 
 class Fallback:

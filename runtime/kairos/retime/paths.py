@@ -11,7 +11,7 @@ from typing import Hashable, Optional, Tuple, TypeVar
 import torch
 from torch import Tensor
 
-from kairos.engines.base import Pair, Session
+from kairos.engines.base import Pair, Session, TellsMotion
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.occlusion import consistency, occlusion
 from kairos.motion.vectors import between, chain
@@ -124,12 +124,22 @@ class Paths:
         if pair is None:
             return None
         span = pair.second - pair.first
-        answer = self.inbetween(pair, float((start - pair.first) / span))
+        time = float((start - pair.first) / span)
         if pair.first <= end <= pair.second:
-            return between(answer, float((end - pair.first) / span))
+            target = float((end - pair.first) / span)
+            known = self._known(pair, time, target)
+            return between(self.inbetween(pair, time), target) if known is None else known
         edge = pair.second if forward else pair.first
+        step = self._known(pair, time, 1.0 if forward else 0.0)
+        if step is None:
+            answer = self.inbetween(pair, time)
+            step = answer.flow_to_1 if forward else answer.flow_to_0
         rest = self._walk(Fraction(edge), end)
-        return None if rest is None else chain(answer.flow_to_1 if forward else answer.flow_to_0, rest).flow
+        return None if rest is None else chain(step, rest).flow
+
+    def _known(self, pair: Pair, start: float, end: float) -> Optional[Tensor]:
+        """(2, H, W) between two times of a pair, where the session itself knows it."""
+        return self._session.motion(pair, start, end) if isinstance(self._session, TellsMotion) else None
 
 
 K = TypeVar("K", bound=Hashable)

@@ -13,7 +13,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 import torch
 
 from kairos import __version__
-from kairos.allocator import give_back
+from kairos.allocator import give_back, is_out_of_memory
 from kairos.color import ColorConfig
 from kairos.engines import engine as engine_named
 from kairos.engines.base import Engine, EngineSettings
@@ -25,7 +25,7 @@ from kairos_nodes.jobs import RetimeJob
 from kairos_nodes.ranges import parse_frames, parse_range
 from kairos_nodes.rational import parse_rate
 
-from .fallback import Fallback, is_out_of_memory
+from .fallback import Fallback
 from .fingerprint import frame_fingerprint, settings_digest
 from .footage import Footage, Reduced
 from .hints import open_hints
@@ -220,9 +220,9 @@ class _Run:
 
     def _digest(self, engine: Engine, settled: Mapping[str, EngineSettings], plate: Plate, write: WriteSettings) -> str:
         passive = {"input", "output", "range", "frames", "start", "device", "overwrite", "engine", "exposure", "json"}
-        # Tiles leave no trace; who finds the flow, on which base, or bends the paths, and how a clip is fitted, is in
-        # the hashes below.
-        passive |= {"tile", "base", "flow", "motion", "field", "fit"}
+        # Tiles leave no trace; who finds the flow, on which base, or bends the paths, and how a clip is fitted or
+        # frames are generated, is in the hashes below.
+        passive |= {"tile", "base", "flow", "motion", "field", "fit", "generate"}
         settings = {name: value for name, value in self._job.to_dict().items() if name not in passive}
         # Of the weights what they are counts, not where they lie.
         hashes = {engine.weights_hash(each) for each in settled.values()}

@@ -13,7 +13,7 @@ from kairos.engines import engines
 from kairos.engines.base import Engine, EngineSettings
 from kairos.errors import BadRequest, EngineError
 from kairos_nodes.jobs import RetimeJob
-from kairos_nodes.parameters import parse_fit
+from kairos_nodes.parameters import parse_fit, parse_generate
 from kairos_nodes.ranges import parse_frames
 from kairos_nodes.rational import exact, parse_rate
 from kairos_nodes.regions import parse_regions
@@ -117,7 +117,7 @@ def settle_engine(job: RetimeJob, engine: Engine) -> EngineSettings:
     flow, motion = ("" if told == "own" else told for told in (job.flow, job.motion))
     field, base = "" if job.field == "grid" else job.field, "" if job.base == "swift" else job.base
     knobs: Dict[str, Any] = {"flow": flow, "motion": motion, "weights": job.weights, "base": base}
-    knobs.update(field=field, fit=job.fit, tta=job.tta)
+    knobs.update(field=field, fit=job.fit, generate=job.generate, tta=job.tta)
     options: Dict[str, Any] = {name: value for name, value in knobs.items() if value}
     for name in options:
         if not _takes(engine, name):
@@ -138,19 +138,27 @@ def settle_engine(job: RetimeJob, engine: Engine) -> EngineSettings:
             f"{engine.card.id} cannot keep objects apart: --regions is for {_listed(apart)}.",
             f"Use {' or '.join(f'--engine {id}' for id in apart)}.",
         )
-    for name, value in parse_fit(options.pop("fit", "")).items():
-        if name not in engine.card.parameters or name in options:
-            raise BadRequest(
-                f"--fit: {engine.card.id} has no option {name!r} here.",
-                f"kairos engines {engine.card.id} lists them; some have a flag of their own.",
-            )
-        options[name] = value
+    for flag, parse in (("fit", parse_fit), ("generate", parse_generate)):
+        for name, value in parse(options.pop(flag, "")).items():
+            if name not in engine.card.parameters or name in (*options, flag, "weights"):
+                raise BadRequest(
+                    f"--{flag}: {engine.card.id} has no option {name!r} here.",
+                    f"kairos engines {engine.card.id} lists them; some have a flag of their own.",
+                )
+            options[name] = value
     return EngineSettings(
-        precision="fp32" if job.precision == "auto" else job.precision,
+        precision=_precision(job, engine),
         scale=None if job.scale == "auto" else float(job.scale),
         tile=None if job.tile in ("auto", "off") else int(job.tile),
         options=options,
     )
+
+
+def _precision(job: RetimeJob, engine: Engine) -> str:
+    """The arithmetic that the job asks for, or that its engine takes where it runs."""
+    if job.precision != "auto":
+        return job.precision
+    return engine.card.on_gpu if settle_device(job.device).type == "cuda" else "fp32"
 
 
 def _takes(engine: Engine, name: str) -> bool:

@@ -85,12 +85,17 @@ def save_weights(path: Path, model: torch.nn.Module, record: Mapping[str, str], 
     Raises:
         KairosError: the file cannot be written.
     """
-    tensors = {}
-    for name, tensor in model.state_dict().items():
+    save_tensors(path, model.state_dict(), record, half)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], record: Mapping[str, str], half: bool = False) -> None:
+    """Writes tensors as :func:`save_weights` does a network's."""
+    made = {}
+    for name, tensor in tensors.items():
         kept = tensor.detach().to("cpu", torch.float16 if half and tensor.is_floating_point() else None)
-        tensors[name] = kept.contiguous().clone()
+        made[name] = kept.contiguous().clone()
     with written_whole(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata={"format": "pt", **record}))
+        temporary.write_bytes(save(made, metadata={"format": "pt", **record}))
 
 
 def load_weights(path: Path) -> Tuple[Dict[str, Tensor], Dict[str, str]]:

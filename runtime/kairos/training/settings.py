@@ -25,6 +25,7 @@ class TrainSettings:
         seed: of the fresh network and of the scenes; None takes a resumed training's own, else 0.
         size: side of the square crop, pixels.
         lr: peak learning rate of AdamW, reached after ``warm_up`` steps and let down to a hundredth along a cosine.
+        constant: it stays at its peak instead.
         warm_up: steps; a training that starts from plain weights warms up over 100 at most.
         weight_decay: of AdamW, on matrices and kernels only.
         ema_decay: of the running mean of the weights, itself warmed up: min(decay, (1 + n) / (10 + n)) at update n.
@@ -53,6 +54,7 @@ class TrainSettings:
     seed: Optional[int] = None
     size: int = 256
     lr: float = 3e-4
+    constant: bool = False
     warm_up: int = 500
     weight_decay: float = 1e-4
     ema_decay: float = 0.999

@@ -63,6 +63,20 @@ class Conditioned(Protocol):
 
 
 @runtime_checkable
+class Written(Protocol):
+    """A task whose weights files hold something else than its network's tensors: what they differ by from others', say.
+
+    The state of a training holds the tensors themselves, so that it goes on exactly.
+    """
+
+    def written(self, model: torch.nn.Module) -> Mapping[str, Tensor]:
+        """What goes into a weights file."""
+
+    def read(self, weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The network's tensors, of such a file's."""
+
+
+@runtime_checkable
 class Sampling(Protocol):
     """A task that says how many samples are in a batch, for the log and the record."""
 

@@ -46,6 +46,10 @@ of the network that it is about (None: all of it).
 """
 
 
+OWN_SHOTS = "inbetween"
+"""The training that learns from the user's own shots: it needs them, and is made where they are read."""
+
+
 def judge(losses: Optional[str], vgg: Optional[Path]) -> Optional[FilmLoss]:
     """FILM's losses where a training is to have them.
 
@@ -83,7 +87,7 @@ def task(id: str, batch: Optional[int] = None, part: Optional[str] = None, film:
         BadRequest: there is no such task or part, it makes no picture for ``film`` to judge, or ``batch`` is below 1.
     """
     if id not in TASKS:
-        raise BadRequest(f"There is no training of {id!r}.", f"Choose one of: {', '.join(TASKS)}.")
+        raise BadRequest(f"There is no training of {id!r}.", f"Choose one of: {', '.join((*TASKS, OWN_SHOTS))}.")
     if batch is not None and batch < 1:
         raise BadRequest(f"--batch {batch} is too small.", "Give 1 or more.")
     if film is None:

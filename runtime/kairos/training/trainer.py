@@ -29,7 +29,7 @@ from kairos.training.plot import draw_curve
 from kairos.training.schedule import Clock, rate
 from kairos.training.settings import TrainSettings, where_and_how
 from kairos.training.stopping import Stop
-from kairos.training.task import VALIDATION_SEED, Conditioned, Provenanced, Task
+from kairos.training.task import VALIDATION_SEED, Conditioned, Provenanced, Task, Written
 
 SHORT_WARM_UP = 100
 """Steps of warm-up for weights that are trained already: AdamW has to find its scales anew."""
@@ -139,7 +139,8 @@ class _Training:
         self.model = self.task.model()
         if source is not None and state is None:
             weights, record = checkpoint.load_weights(source)
-            checkpoint.put_weights(self.model, weights, source)
+            kept = self.task.read(weights) if isinstance(self.task, Written) else weights
+            checkpoint.put_weights(self.model, kept, source)
             self.history = checkpoint.history(record)
             self.first_step = int(sum(checkpoint.whole(each, "steps") for each in self.history))
             self.warm_up = min(self.warm_up, SHORT_WARM_UP)
@@ -229,7 +230,7 @@ class _Training:
 
     def _step(self, batches: Batches) -> None:
         progress = self.clock.progress(self.step)
-        factor = rate(self.step, progress, self.warm_up)
+        factor = rate(self.step, 0.0 if self.settings.constant else progress, self.warm_up)
         batch = batches.take()
         if self.since is None:
             # The first batch may have had to wait for its process to start.
@@ -364,7 +365,9 @@ class _Training:
         self.saved = self.clock.elapsed
 
     def _save_weights(self, name: str) -> None:
-        checkpoint.save_weights(self.out / name, self.ema.model, self._record(), self.settings.half_weights)
+        model = self.ema.model
+        tensors = self.task.written(model) if isinstance(self.task, Written) else model.state_dict()
+        checkpoint.save_tensors(self.out / name, tensors, self._record(), self.settings.half_weights)
 
     def _record(self) -> Dict[str, str]:
         """Where the weights come from. ``steps``, ``samples`` and ``hours`` are this training's, ``total_...`` include

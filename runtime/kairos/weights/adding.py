@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Callable, Optional, Protocol, Sequence
+from typing import Callable, Iterable, Mapping, Optional, Protocol, Sequence
+
+from torch import Tensor
 
 from kairos.engines.architecture import Architecture
 from kairos.engines.architectures import ARCHITECTURES
 from kairos.errors import BadRequest
-from kairos.weights.containers import open_container
+from kairos.weights.containers import Container, file_sha256, open_container
 from kairos.weights.folders import TENSORS, read_folder
+from kairos.weights.pipelines import (
+    BY_HAND,
+    CHANGES,
+    DIFFERENCES,
+    LICENCE,
+    MODEL,
+    SVD,
+    differences,
+    is_changes,
+    is_pipeline,
+    own_format,
+    read_pipeline,
+    unet_of,
+    unet_weights,
+)
 from kairos.weights.recognise import recognised
 from kairos.weights.store import Record, Store, checked_name
 
@@ -39,6 +57,7 @@ def add(
     name: Optional[str] = None,
     source: str = "",
     architectures: Sequence[Architecture] = ARCHITECTURES,
+    base: Optional[str] = None,
 ) -> Record:
     """Reads a file or a folder of weights and keeps it.
 
@@ -49,6 +68,7 @@ def add(
         name: of the weights; else the network's variant, or the file's name where that is taken.
         source: where the file came from; else its own name.
         architectures: networks to try.
+        base: name of the kept model that a tuned U-Net was tuned from.
 
     Raises:
         BadRequest: the file or folder was refused, its licence was not accepted, or the name is taken. Nothing is
@@ -58,8 +78,18 @@ def add(
     if name is not None:
         checked_name(name)
     if path.is_dir():
+        if is_pipeline(path):
+            return _add_pipeline(path, store, accept, name, source)
+        unet = unet_of(path)
+        if unet is not None:
+            return _add_tuned(unet, store, accept, name, source, base)
         return _add_folder(path, store, accept, name, source)
     with open_container(path) as container:
+        names = container.candidates[0].leaves
+        if own_format(names):
+            raise BadRequest(f"{path} is Stable Video Diffusion in one file; it is taken as a folder.", f"{BY_HAND}.")
+        if is_changes(names):
+            return _add_changes(container, store, accept, name, source)
         found = recognised(container, architectures)
         match = found.match
         architecture = match.architecture.licensed(match.values)
@@ -98,6 +128,78 @@ def _add_folder(path: Path, store: Store, accept: Accept, name: Optional[str], s
         sha256=digest,
     )
     return store.put_folder(record, path)
+
+
+def _add_pipeline(path: Path, store: Store, accept: Accept, name: Optional[str], source: str) -> Record:
+    found = read_pipeline(path)
+    _check_accepted(found.variant, MODEL, found.licence, accept)
+    digest = found.files[found.main]
+    record = Record(
+        name=name or _free_name(store, found.variant, path, digest),
+        architecture=SVD,
+        values={"variant": found.variant, "frames": found.frames, "main": found.main, "files": dict(found.files)},
+        licence=found.licence,
+        non_commercial=found.non_commercial,
+        accepted=_now(),
+        source=source or path.resolve().name,
+        source_sha256=digest,
+        taken=f"a folder; {len(found.files)} files taken",
+        sha256=_joined(found.files.values()),
+    )
+    return store.put_folder(record, path)
+
+
+def _add_tuned(
+    unet: Path, store: Store, accept: Accept, name: Optional[str], source: str, base: Optional[str]
+) -> Record:
+    changes, record = differences(unet, store, base)
+    digest = _joined(file_sha256(file) for file in unet_weights(unet))
+    about = f"a tuned U-Net; its {len(changes.tensors)} differences to {record.name} taken"
+    tensors = {each: tensor.half() for each, tensor in changes.tensors.items()}
+    return _put_changes(tensors, unet, digest, about, store, accept, name, source)
+
+
+def _add_changes(container: Container, store: Store, accept: Accept, name: Optional[str], source: str) -> Record:
+    tensors = container.tensors(container.candidates[0])
+    broken = [each for each, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+    if broken:
+        raise BadRequest(
+            f"{container.path} was refused: {broken[0]} holds values that are not numbers.", "Train them again."
+        )
+    about = f"{container.kind}; {len(tensors)} tensors taken"
+    return _put_changes(tensors, container.path, container.sha256, about, store, accept, name, source)
+
+
+def _put_changes(
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    digest: str,
+    taken: str,
+    store: Store,
+    accept: Accept,
+    name: Optional[str],
+    source: str,
+) -> Record:
+    terms = f"code Apache-2.0; differences as the weights that they were tuned from: {LICENCE}"
+    _check_accepted(CHANGES, DIFFERENCES, terms, accept)
+    record = Record(
+        name=name or _free_name(store, CHANGES, path, digest),
+        architecture=CHANGES,
+        values={"variant": CHANGES, "tensors": len(tensors)},
+        licence=terms,
+        non_commercial=False,
+        accepted=_now(),
+        source=source or path.resolve().name,
+        source_sha256=digest,
+        taken=taken,
+        sha256="",
+    )
+    return store.put(record, tensors)
+
+
+def _joined(digests: Iterable[str]) -> str:
+    """One digest of many."""
+    return hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 def _check_accepted(id: str, network: Titled, terms: str, accept: Accept) -> None:

@@ -35,7 +35,8 @@ FORMAT = 1
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
-_FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+_FILE = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]{0,63}/)?[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
+"""Of a folder's files, or of one of its parts."""
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 """Names that Windows has given to devices."""
@@ -55,7 +56,8 @@ class Record:
         source: name of the file they came from, or its address.
         source_sha256: of that file.
         taken: what of that file was taken, for people.
-        sha256: of the stored safetensors; of a folder that of its ``model.safetensors``.
+        sha256: of the stored safetensors; of a folder that of its ``model.safetensors``, or of all its files' where it
+            has several parts.
     """
 
     name: str
@@ -188,8 +190,10 @@ class Store:
                 (self.folder(name) / file).unlink(missing_ok=True)
             if record.files:
                 # What others have put into the folder is left.
-                with contextlib.suppress(OSError):
-                    self.folder(name).rmdir()
+                folder = self.folder(name)
+                for part in [*{(folder / file).parent for file in record.files} - {folder}, folder]:
+                    with contextlib.suppress(OSError):
+                        part.rmdir()
         except OSError as error:
             raise KairosError(
                 f"{name} cannot be removed: {error.strerror or error}.", f"Check the permissions of {self.root}."

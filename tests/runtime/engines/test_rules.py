@@ -16,6 +16,8 @@ from kairos.engines.adapters.engine import PublishedEngine
 from kairos.engines.adapters.session import NetworkSession, Way
 from kairos.engines.base import EngineSettings, Pair, Session
 from kairos.engines.hierarchical import engine as hierarchical
+from kairos.engines.inbetween import options
+from kairos.engines.inbetween.recipe import Recipe
 from kairos.engines.siren import plan
 from kairos.errors import BadRequest, EngineError
 from kairos.motion.compose import compose
@@ -24,6 +26,7 @@ from kairos.weights.store import Store
 from kairos_nodes.layers import Policy
 from support import made
 from support.exr import read_exr
+from support.generating import kept_model
 from support.jobs import frame_at, retime
 from support.layered import DEPTHS, layered
 from support.scenes import MemoryShot, grid, plate, texture
@@ -46,6 +49,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Any:
         # What is fitted to the shot is as untrained as the networks: a moment's fit.
         patch.setenv("KAIROS_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setattr(plan, "STEPS", {"siren": 10, "grid": 10})
+        patch.setattr(options, "PUBLISHED", Recipe(steps=1, repeats=0))
+        patch.setattr(options, "CANVAS", (64, 128))
         # Nor is the plug-in trained, but its answer is not nothing.
         patch.setattr(hierarchical, "SHIPPED", keep_hierarchy(root / "plugin", spread=0.02))
         yield root
@@ -57,6 +62,8 @@ def id(request: pytest.FixtureRequest, weights: Path) -> str:
     name: str = request.param
     if name in PUBLISHED and not Store(weights).of(name):
         keep_untrained(weights, name, name=name)
+    if name == "inbetween" and not Store(weights).of(name):
+        kept_model(weights, 3)
     return name
 
 

@@ -1,0 +1,85 @@
+"""``kairos train inbetween`` on the command line, from pictures on disk to a file of differences."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("diffusers")
+
+from kairos.cli import main
+from kairos.cli.train_inbetween import parse_canvas
+from kairos.engines.inbetween.changes import load_changes
+from kairos.errors import BadRequest
+from support.moving import panned
+from support.tiny_svd import write_tiny_svd
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_svd(tmp_path_factory.mktemp("model"), frames=14)
+
+
+def _write_sequence(folder: Path, count: int) -> Path:
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(panned(folder.name, count, height=80, width=96), 1001):
+        pixels = (frame.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{folder.name}.{number}.png")
+    return folder
+
+
+def _command(out: Path, model: Path, *more: str) -> List[str]:
+    told = ["train", "inbetween", "--out", str(out), "--model", str(model), "--canvas", "64x64", "--stride", "1"]
+    return [*told, "--device", "cpu", "--threads", "1", "--validate-count", "1", *more]
+
+
+def test_the_command_tunes_on_the_users_shots_and_goes_on(
+    model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shots, out = tmp_path / "shots", tmp_path / "out"
+    _write_sequence(shots / "one", 15)
+    _write_sequence(shots / "two", 14)
+    command = _command(out, model, "--clips", str(shots), "--steps", "2")
+    assert main([*command, "--stop-at", "1"]) == 0
+    kept = {path: path.stat().st_mtime_ns for path in (out / "clips").rglob("*.safetensors")}
+    assert len(kept) == 2
+    assert main([*command, "--resume-from", str(out)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in (out / "clips").rglob("*.safetensors")} == kept
+    assert "inbetween: 2 steps, 2 samples" in capfd.readouterr().out
+    changes = load_changes(out / "best.safetensors")
+    assert len(changes.tensors) == 8 and changes.about["task"] == "inbetween"
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ([], "There is nothing to learn from. Give movies, sequences or folders"),
+        (["--clips", "EMPTY"], "holds no movies and no sequences"),
+        (["--clips", "EMPTY", "--size", "64"], "--size says nothing about whole frames"),
+        (["--clips", "EMPTY", "--part", "motion"], "inbetween is trained as published"),
+        (["--clips", "EMPTY", "--batch", "0"], "--batch 0 is too small"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], more: List[str], message: str
+) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    given = [str(empty) if each == "EMPTY" else each for each in more]
+    assert main([*_command(tmp_path / "out", model, "--steps", "1"), *given]) == 2
+    assert message in " ".join(capfd.readouterr().err.split())
+
+
+def test_other_trainings_take_no_clips(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "swift", "--out", str(tmp_path), "--steps", "1", "--clips", "shot.mov"]) == 2
+    assert "--clips is for kairos train inbetween" in " ".join(capfd.readouterr().err.split())
+
+
+def test_a_canvas_is_read() -> None:
+    assert parse_canvas(None) == (576, 1024) and parse_canvas("768x448") == (448, 768)
+    with pytest.raises(BadRequest, match="--canvas big is no size"):
+        parse_canvas("big")
