@@ -26,6 +26,11 @@ MIB, GIB = 1 << 20, 1 << 30
 SPARE_PART, SPARE = 0.08, 512 * MIB
 """What is left free for what is not counted: gaps of the allocator, and workspace of the libraries."""
 
+LIBRARIES = 80 * MIB
+"""What libraries set up for themselves in the host's memory when they first compute, whatever the pictures' size: seen
+to be 60 to 90 MiB on Linux.
+"""
+
 CHUNKS = (8, 4, 2, 1)
 """Pictures that are decoded together, the quickest first."""
 
@@ -106,6 +111,7 @@ class Plan:
         stages: in order.
         weights: bytes of all networks.
         unified: the device computes in the host's own memory.
+        libraries: bytes there that are nobody's tensors.
     """
 
     switches: Switches
@@ -116,11 +122,12 @@ class Plan:
     stages: Tuple[Stage, ...]
     weights: int
     unified: bool = False
+    libraries: int = 0
 
     def at(self, stage: Stage) -> int:
         """Bytes that a stage has alive on the device."""
         waiting = stage.waiting if self.unified or not self.switches.offload else 0
-        return stage.own + waiting + (stage.host if self.unified else 0)
+        return stage.own + waiting + (stage.host + self.libraries if self.unified else 0)
 
     @property
     def peak(self) -> int:
@@ -220,6 +227,7 @@ class Planner:
             tuple(stages),
             sum(self._sizes.values()),
             self._unified,
+            LIBRARIES if self._unified else 0,
         )
 
     def chosen(self, free: int, fixed: Optional[Mapping[str, Any]] = None) -> Tuple[Plan, bool]:

@@ -52,7 +52,9 @@ print(json.dumps(told))
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells the most memory since a moment")
 def test_the_peak_of_a_job_is_what_its_plan_says(tmp_path: Path) -> None:
-    """Pictures large enough that what libraries keep for themselves, about 70 MB, is not what is measured."""
+    """Pictures large enough that what libraries keep for themselves, which the plan takes for 80 MiB, is not what is
+    measured.
+    """
     store = kept_model(tmp_path / "store", 8)
     wanted = job(tmp_path, 1, "canvas=320x256,steps=1,repeats=0,chunk=8")
     variables = {**environment(), "KAIROS_WEIGHTS": str(store), "KAIROS_CACHE": str(tmp_path / "cache")}
