@@ -27,8 +27,8 @@ SPARE_PART, SPARE = 0.08, 512 * MIB
 """What is left free for what is not counted: gaps of the allocator, and workspace of the libraries."""
 
 LIBRARIES = 80 * MIB
-"""What a process takes on the host beside all tensors, whatever the pictures' size: measured, 60 to 90 MiB on Linux with
-the tiny model, and not explained; libraries at their first use are a guess.
+"""What a process takes on the host beside all tensors, whatever the pictures' size: measured, 60 to 90 MiB on Linux
+with the tiny model, and not explained; libraries at their first use are a guess.
 """
 
 CHUNKS = (8, 4, 2, 1)
