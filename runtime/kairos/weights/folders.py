@@ -175,6 +175,29 @@ def read_json(path: Path, name: str) -> Dict[str, Any]:
     return told
 
 
+def checked_tensors(file: Path) -> Path:
+    """The same safetensors file. Its head alone is read. Raises BadRequest where it is damaged or holds no tensors."""
+    try:
+        with safe_open(file, "pt") as opened:
+            empty = not list(opened.keys())
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadRequest(f"{file} is damaged or cut short.", "Get the file from its authors again.") from error
+    if empty:
+        raise BadRequest(f"{file} holds no tensors.", "Get the file from its authors again.")
+    return file
+
+
+def refuse_pickles(path: Path, remedy: str) -> None:
+    """Raises BadRequest where the weights in a folder are a pickle. Nothing of it is run."""
+    pickles = sorted(each.name for each in path.iterdir() if each.suffix in _PICKLES)
+    if pickles:
+        raise BadRequest(
+            f"{path} was refused: its weights are a pickle ({pickles[0]}), which could run anything. Nothing of it "
+            f"was run.",
+            remedy,
+        )
+
+
 def _asks_for_code(told: Any) -> bool:
     if isinstance(told, dict):
         return "auto_map" in told or any(_asks_for_code(value) for value in told.values())
@@ -184,21 +207,9 @@ def _asks_for_code(told: Any) -> bool:
 def _check_tensors(path: Path, kind: Kind) -> None:
     file = path / TENSORS
     if not file.is_file():
-        pickles = sorted(each.name for each in path.iterdir() if each.suffix in _PICKLES)
-        if pickles:
-            raise BadRequest(
-                f"{path} was refused: its weights are a pickle ({pickles[0]}), which could run anything. Nothing of it "
-                f"was run.",
-                f"{kind.by_hand()}.",
-            )
+        refuse_pickles(path, f"{kind.by_hand()}.")
         raise BadRequest(f"{path} has no {TENSORS}.", f"{kind.by_hand()}.")
-    try:
-        with safe_open(file, "pt") as opened:
-            empty = not list(opened.keys())
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BadRequest(f"{file} is damaged or cut short.", "Get the file from its authors again.") from error
-    if empty:
-        raise BadRequest(f"{file} holds no tensors.", "Get the file from its authors again.")
+    checked_tensors(file)
 
 
 def _card_licence(path: Path) -> str:
