@@ -16,7 +16,7 @@ from kairos.engines.inbetween.parts import unavailable
 from kairos.engines.inbetween.sampling import warning
 from kairos.engines.inbetween.session import InbetweenSession
 from kairos.engines.siren.fits import digest
-from kairos.engines.stored import DTYPES
+from kairos.engines.stored import DTYPES, named
 from kairos.errors import BadRequest, EngineError
 from kairos.events import Event, Listener
 from kairos.weights.pipelines import BY_HAND, CHANGES, LICENCE, SVD
@@ -151,13 +151,7 @@ class InbetweenEngine:
             raise EngineError(f"inbetween cannot run: it has no weights. {BY_HAND}.")
         if not name:
             return records[0]
-        for record in records:
-            if record.name == name:
-                return record
-        if Path(name).exists():
-            raise BadRequest(f"{name} is no name of weights.", f"Run kairos weights add {name} first.")
-        known = ", ".join(record.name for record in records)
-        raise BadRequest(f"inbetween has no weights {name!r}.", f"It has {known}.")
+        return named(self.card.id, name, records, folders=True)
 
     def _moving(self, options: Options) -> Engine:
         """The engine of the motion. Raises BadRequest where there is none of that name, or it gives none."""
