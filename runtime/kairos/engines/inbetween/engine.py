@@ -114,7 +114,7 @@ class InbetweenEngine:
 
         Raises:
             BadRequest: an option that cannot be, another precision, or a model that makes another number of pictures.
-            EngineError: the libraries or the weights are missing.
+            EngineError: the libraries or the weights are missing, or memory is too little.
         """
         settings = self.settle(shot, settings)
         record, found = self._record(settings), _changes(Options.of(settings.options))
@@ -142,6 +142,7 @@ class InbetweenEngine:
         )
         mover = Mover(moving, inner)
         generator = Generator(way, mover, listener)
+        generator.check(shot.size)
         return InbetweenSession(shot, moving.open(shot, inner, listener), mover, generator.span)
 
     def _record(self, settings: EngineSettings) -> Record:
