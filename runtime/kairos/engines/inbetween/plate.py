@@ -88,7 +88,8 @@ class Plate:
             self.clean, self.grain = _clean(first, second)
         self.canvas = canvas.laid((first.shape[1], first.shape[2]), settings.canvas, settings.fit)
         small = self.canvas.show(self.clean[0]), self.canvas.show(self.clean[1])
-        self.look = look.look_of(*self.clean, settings.curve)
+        # By the keys as they are: without their grain, display-referred ones may lie a little outside 0..1.
+        self.look = look.look_of(first, second, settings.curve)
         self._shown = self.look.show(small[0]), self.look.show(small[1])
 
     def shown(self) -> Tuple[Tensor, Tensor]:

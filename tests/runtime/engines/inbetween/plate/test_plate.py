@@ -160,6 +160,18 @@ def test_grain_apart_is_on_every_picture_and_not_pasted() -> None:
         assert abs(float((grain * one).mean() / (grain.std() * one.std()))) < 0.1
 
 
+def test_display_referred_keys_are_shown_as_they_are_with_grain_kept_apart_too() -> None:
+    """Both ends of the range are full: what is left without the grain runs over them here and there."""
+    keys = []
+    for seed in (1, 2):
+        noise = torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(seed))
+        keys.append((torch.linspace(-0.1, 1.1, 64) + 0.02 * noise).clamp(0, 1))
+    plain, apart = (Plate(*keys, PlateSettings(canvas=(64, 64), grain=grain)) for grain in (False, True))
+    assert min(float(key.min()) for key in apart.clean) < 0
+    assert apart.look == plain.look and not apart.look.log
+    assert (apart.shown()[0] - plain.shown()[0]).abs().mean() < 0.02
+
+
 def test_answers_do_not_hang_on_what_was_asked_before(answers: Placed, middle: Inbetween) -> None:
     again = answers.at(MIDDLE)
     assert middle.image is not None and again.image is not None
