@@ -46,6 +46,12 @@ class Moving:
         image = self._at(self._start + index * self._step)
         return Inbetween(time, -time * pan, (1 - time) * pan, none + 1 - time, none, none, none + 1, image=image)
 
+    def bare(self, index: int) -> Inbetween:
+        return self.at(index)
+
+    def finished(self, picture: Tensor, time: float) -> Tensor:
+        return picture
+
 
 @pytest.fixture(scope="module")
 def pan() -> Callable[[float], Tensor]:
