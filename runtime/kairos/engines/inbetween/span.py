@@ -34,7 +34,7 @@ class Pictures(Protocol):
         """The same without its grain, where that is kept apart."""
 
     def finished(self, picture: Tensor, time: float) -> Tensor:
-        """A picture (3, H, W) without grain that was made for a time of its own: with grain, where that is kept apart."""
+        """A picture (3, H, W) that was made without grain, for a time of its own: with it, where that is kept apart."""
 
 
 Deeper = Callable[[Tensor, Tensor], Pictures]

@@ -95,9 +95,7 @@ def trusted_whole(trust: Tensor, peak: Tensor) -> Tensor:
     return torch.from_numpy(plane)[None].to(trust.device)
 
 
-def _way(
-    spot: Spot, others: npt.NDArray[np.float64], guess: npt.NDArray[np.float32]
-) -> Optional[Tuple[float, float]]:
+def _way(spot: Spot, others: npt.NDArray[np.float64], guess: npt.NDArray[np.float32]) -> Optional[Tuple[float, float]]:
     """(x, y) pixels that a highlight has come; None where it is not sure which it is now.
 
     Args:

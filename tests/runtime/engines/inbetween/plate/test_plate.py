@@ -170,9 +170,7 @@ def grainy(level: float = 0.4, seed: int = 0) -> Placed:
     """
     wedge = level + 0.1 * (torch.arange(240) / 240).expand(3, 135, 240)
     noise = [0.01 * torch.randn(3, 135, 240, generator=torch.Generator().manual_seed(each)) for each in (101, 102)]
-    plate = Plate(
-        wedge + noise[0], wedge + noise[1] + 0.01, PlateSettings(canvas=(64, 128), grain=True, seed=seed)
-    )
+    plate = Plate(wedge + noise[0], wedge + noise[1] + 0.01, PlateSettings(canvas=(64, 128), grain=True, seed=seed))
     return plate.place([plate.shown()[0], plate.shown()[0], plate.shown()[1]], estimate_classic)
 
 
