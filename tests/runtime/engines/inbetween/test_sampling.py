@@ -229,7 +229,7 @@ def test_values_that_are_no_numbers_end_a_generation(
 ) -> None:
     """Half precision is blamed where it can be to blame, and nowhere else."""
     broken = replace(keys, embeds=(keys.embeds[0] * float("nan"), keys.embeds[1]))
-    with pytest.raises(EngineError, match="Step 1 of 4 .* no numbers") as caught:
+    with pytest.raises(EngineError, match=r"Step 1 of 4 .* no numbers") as caught:
         states(replace(tiny_parts, dtype=dtype), changes, recipe(), broken)
     assert said in str(caught.value) and ("half precision" in str(caught.value)) == (dtype == torch.float16)
 
