@@ -57,8 +57,7 @@ def encode(rgb: Tensor, exposure: float, alpha: Optional[Tensor] = None) -> Tens
     """
     linear = repair(rgb.float())
     if alpha is not None:
-        cover = torch.nan_to_num(alpha.float(), nan=0.0, posinf=1.0, neginf=0.0)
-        linear = torch.where((cover >= MIN_ALPHA) & (cover < 1), linear / cover.clamp(min=MIN_ALPHA), linear)
+        linear = linear / _cover(alpha)
     scaled = (linear.abs() / exposure).clamp_(max=torch.finfo(torch.float32).max * _TOE)
     curved = _KNEE * (1.0 + torch.log(scaled.clamp(min=_TOE) / _TOE))
     return torch.where(scaled <= _TOE, scaled * _SLOPE, curved).copysign_(linear)
@@ -77,6 +76,17 @@ def decode(proxy: Tensor, exposure: float) -> Tensor:
     size = proxy.float().abs()
     curved = _TOE * torch.exp(size.clamp(min=_KNEE) / _KNEE - 1.0)
     return (torch.where(size <= _KNEE, size / _SLOPE, curved) * exposure).copysign_(proxy.float())
+
+
+def premultiplied(rgb: Tensor, alpha: Tensor) -> Tensor:
+    """Colour (3, H, W) that :func:`encode` would divide by its alpha (1, H, W), multiplied by it again."""
+    return rgb * _cover(alpha)
+
+
+def _cover(alpha: Tensor) -> Tensor:
+    """(1, H, W) what colour is divided by: the alpha of soft edges, and 1 elsewhere."""
+    cover = torch.nan_to_num(alpha.float(), nan=0.0, posinf=1.0, neginf=0.0)
+    return torch.where((cover >= MIN_ALPHA) & (cover < 1), cover, 1.0)
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from torch import Tensor
 
 from kairos.frame import Frame, Part, Window
 from kairos.motion.compose import compose
-from kairos.motion.encode import Codec
+from kairos.motion.encode import Codec, premultiplied
 from kairos_nodes.channels import claimed_layers
 from kairos_nodes.layers import Policy
 
 from .aov import as_planes, mask_planes, neighbours, vector_planes
 from .parts import assembled, copied, joined, renamed
 from .paths import Paths
-from .plate import Plate, Source
+from .plate import Plate, Source, alpha_channels
 from .structure import Moment, Structure
 
 
@@ -139,6 +139,10 @@ class FrameMaker:
             codec = Codec(self._plate.exposure if first.raw.scene_linear else None)
             colour0, colour1 = (plane[rows] for plane in planes)
             moved[rows] = compose(colour0, colour1, inbetween, policy, filter=self._look.filter, codec=codec)
+            alpha = self._alpha_rows(view, first.raw) if first.raw.scene_linear and inbetween.image is not None else []
+            if alpha:
+                # What an engine paints is the colour that it saw: divided by alpha.
+                moved[rows] = premultiplied(moved[rows], moved[alpha[:1]])
         return moved
 
     def _colour_rows(self, view: str) -> List[int]:
@@ -147,6 +151,12 @@ class FrameMaker:
         beauty = layout.beauties[view]
         rows = {pair: row for row, pair in enumerate(layout.of(view, Policy.BLEND))}
         return [rows[beauty.part, channel] for channel in beauty.channels[:3] if (beauty.part, channel) in rows]
+
+    def _alpha_rows(self, view: str, frame: Frame) -> List[int]:
+        """The row of the beauty's alpha among the view's blended planes; none without alpha."""
+        beauty, pairs = self._plate.layout.beauties[view], self._plate.layout.of(view, Policy.BLEND)
+        wanted = [(beauty.part, channel) for channel in alpha_channels(frame, beauty)]
+        return [row for row, pair in enumerate(pairs) if pair in wanted]
 
     def _extra_parts(self, request: Request, model: Frame) -> List[Part]:
         """Vectors and masks, one part per view, over the beauty's data window."""

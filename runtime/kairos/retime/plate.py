@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Dict, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -70,11 +70,15 @@ def on_canvas(parts: Sequence[Part], wanted: Sequence[Tuple[int, int]], canvas: 
     return torch.from_numpy(planes)
 
 
+def alpha_channels(frame: Frame, layer: Layer) -> List[int]:
+    """Which channels of a layer's part are its alpha: one, or none."""
+    names = frame.parts[layer.part].channels
+    return [channel for channel in layer.channels if names[channel].rpartition(".")[2].lower() in ("a", "alpha")]
+
+
 def _beauty_planes(frame: Frame, layer: Layer, canvas: Window) -> Tuple[Tensor, Optional[Tensor]]:
     """The beauty's (3, H, W) colour and (1, H, W) alpha, or None without alpha, on the canvas."""
-    names = frame.parts[layer.part].channels
-    ends = [names[channel].rpartition(".")[2].lower() for channel in layer.channels]
-    alpha = [channel for channel, end in zip(layer.channels, ends) if end in ("a", "alpha")]
+    alpha = alpha_channels(frame, layer)
     colour = [channel for channel in layer.channels if channel not in alpha][:3] or list(layer.channels[:1])
     colour = (colour * 3)[:3] if len(colour) < 3 else colour
     planes = on_canvas(frame.parts, [(layer.part, channel) for channel in [*colour, *alpha[:1]]], canvas)

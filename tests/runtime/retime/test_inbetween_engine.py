@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any, List
+from typing import Any, Dict, List
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ from kairos.engines.inbetween.recipe import Recipe
 from kairos.errors import BadRequest, Cancelled, EngineError
 from kairos.events import Event
 from kairos.motion.encode import encode, measure_exposure
-from support.exr import read_exr
+from support.exr import Planes, read_exr, write_exr
 from support.generating import (
     BRIGHT,
     PLATE,
@@ -130,6 +130,33 @@ def test_highlights_and_layers_move_with_what_was_generated(tmp_path: Path, monk
         assert float(np.median(found["forward.u"])) == pytest.approx(SPEED[0] / 2, abs=0.5)
         assert float(np.median(found["forward.v"])) == pytest.approx(-SPEED[1] / 2, abs=0.5)
         assert float(np.median(found["backward.u"])) == pytest.approx(-SPEED[0] / 2, abs=0.5)
+
+
+def element(part: float) -> Dict[str, Planes]:
+    """A disc with a soft edge on nothing, premultiplied, at a part of the way between two keys."""
+    y, x = np.mgrid[:60, :100].astype(np.float32)
+    alpha = np.clip((24 - np.hypot(x - 35 - SPEED[0] * part, y - 28 - SPEED[1] * part)) / 12, 0, 1)
+    texture = 0.3 + 0.1 * np.sin((x - SPEED[0] * part) / 3) + 0.1 * np.cos((y - SPEED[1] * part) / 2.5)
+    colour = {name: (texture * alpha * share).astype(np.float32) for name, share in zip("RGB", (1, 0.8, 0.6))}
+    return {**colour, "A": alpha.astype(np.float32)}
+
+
+def test_the_soft_edge_of_an_element_comes_back_premultiplied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network sees colour divided by alpha, and so it paints: at the edge that would be a bright fringe."""
+    truths = [element(part) for part in _parts()]
+    for name, planes in (("a", truths[0]), ("b", truths[-1])):
+        write_exr(tmp_path / f"{name}.exr", planes)
+    stills = [torch.from_numpy(np.stack([planes[name] for name in "RGB"])) for planes in truths]
+    exposure = measure_exposure([stills[0], stills[-1]])
+    encoded = [encode(still, exposure, torch.from_numpy(each["A"])[None]) for still, each in zip(stills, truths)]
+    pictures = [Plate(encoded[0], still, PlateSettings(canvas=(64, 128))).shown()[1] for still in encoded]
+    monkeypatch.setattr(generation, "decoded", truth(lambda part: pictures[round(part * (FRAMES - 1))], FRAMES))
+    generated(job(tmp_path, FRAMES - 2))
+    found, wanted = read_exr(outputs(tmp_path)[1]), truths[1]
+    for low, high in ((0.05, 0.3), (0.3, 0.6), (0.6, 0.9)):
+        edge = (wanted["A"] > low) & (wanted["A"] < high)
+        for name in "RGBA":
+            assert float(found[name][edge].mean()) == pytest.approx(float(wanted[name][edge].mean()), rel=0.05)
 
 
 def _shrunk(mask: np.ndarray) -> np.ndarray:

@@ -133,7 +133,8 @@ def _frames(folder: Path, asked: Optional[int]) -> int:
 
 
 def _check_class(place: Path, told: Mapping[str, Any], wanted: str) -> None:
-    names = (told.get("_class_name"), *(told.get("architectures") or ()))
+    listed = told.get("architectures")
+    names = (told.get("_class_name"), *(listed if isinstance(listed, list) else ()))
     if wanted in names or place.name == "feature_extractor":
         return
     if any(names):

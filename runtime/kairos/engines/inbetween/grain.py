@@ -79,8 +79,12 @@ class Grain:
 def measured(first: Tensor, second: Tensor) -> Grain:
     """Measures the grain of two keys, (3, H, W) encoded each, where they show little else.
 
-    Where no part is flat, texture is taken for grain, up to the strength of the strongest.
+    Where no part is flat, texture is taken for grain, up to the strength of the strongest. Of keys that are narrower
+    than a block nothing is known: they have none.
     """
+    if min(first.shape[-2:]) < _BLOCK:
+        one = torch.ones(1, device=first.device)
+        return Grain(torch.zeros(3, _BLOCK, _BLOCK, device=first.device), one, one, torch.eye(3, device=first.device))
     terms = torch.cat([_terms(_blocks(key)) for key in (first, second)], 1)
     order = _order(terms.device)
     fine = (order >= _COARSE) & (order > 0)

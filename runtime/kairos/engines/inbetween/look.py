@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from kairos.errors import BadRequest
-from kairos.motion.encode import PERCENTILE, decode, encode, measure_exposure
+from kairos.motion.encode import decode, encode, measure_exposure
 
 CURVES = ("auto", "log", "display")
 
@@ -98,9 +98,9 @@ def look_of(first: Tensor, second: Tensor, curve: str = "auto") -> Look:
         if peak <= 1.0:
             return Look(False, 1.0, 1.0, float("inf"), 0.0)
         return _shouldered(False, 1.0, KNEE, peak)
-    light = measure_exposure([decode(key, 1.0) for key in (first, second)])
+    light = _exposure(first, second)
     gain = float(_light(torch.tensor(KNEE))) / light
-    return _shouldered(True, gain, float(encode(torch.full((3, 1, 1), light), 1.0)[0, 0, 0]), peak)
+    return _shouldered(True, gain, _encoded(light), peak)
 
 
 def check(curve: str) -> None:
@@ -124,12 +124,19 @@ def _is_log(first: Tensor, second: Tensor) -> bool:
     low, high = zip(*(_extremes(key) for key in (first, second)))
     if min(low) < 0 or max(high) > 1:
         return True
-    lit = torch.cat([key.amax(0).reshape(-1) for key in (first, second)])
-    lit = lit[lit > 0]
-    if lit.numel() == 0:
+    if max(high) <= 0:
         return False
-    place = min(lit.numel(), max(1, round(lit.numel() * PERCENTILE)))
-    return abs(float(lit.kthvalue(place).values) - _WHITE) < _NEAR
+    # Measured as the encoding measured it: what lies far under the middle does not count.
+    return abs(_encoded(_exposure(first, second)) - _WHITE) < _NEAR
+
+
+def _exposure(first: Tensor, second: Tensor) -> float:
+    """The exposure of two encoded keys, as light."""
+    return measure_exposure([decode(key, 1.0) for key in (first, second)])
+
+
+def _encoded(light: float) -> float:
+    return float(encode(torch.full((3, 1, 1), light), 1.0)[0, 0, 0])
 
 
 def _extremes(key: Tensor) -> Tuple[float, float]:

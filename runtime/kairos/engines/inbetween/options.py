@@ -133,9 +133,9 @@ class Options:
             detail=_switch(options, "detail", True),
             grain=_switch(options, "grain", False),
             motion=str(options.get("engine", "swift")),
-            chunk=0 if chunk == "auto" else int(_number(options, "chunk", 1, 100)),
+            chunk=0 if chunk == "auto" else _whole(options, "chunk", 1, 100),
             offload=None if offload == "auto" else offload == "yes",
-            preview=int(_number(options, "preview", 0, 1000)) if "preview" in options else 5,
+            preview=_whole(options, "preview", 0, 1000) if "preview" in options else 5,
             asked=tuple(name for name, told in given.items() if told),
             frames_asked="frames" in options,
         )
@@ -177,12 +177,7 @@ def _value(options: Mapping[str, Any], name: str) -> Any:
     """A recipe's value, of the type that it has to be."""
     if name in CHOICES:
         return _one_of(options, name, CHOICES[name])
-    number = _number(options, name, -math.inf, math.inf)
-    if name in _WHOLE:
-        if number != int(number):
-            raise BadRequest(f"inbetween: {name} {options[name]!r} cannot be.", "Use a whole number.")
-        return int(options[name]) if isinstance(options[name], (int, str)) else int(number)
-    return number
+    return (_whole if name in _WHOLE else _number)(options, name, -math.inf, math.inf)
 
 
 def _one_of(options: Mapping[str, Any], name: str, known: Tuple[str, ...]) -> str:
@@ -204,11 +199,22 @@ def _canvas(options: Mapping[str, Any]) -> Optional[Tuple[int, int]]:
     if told == "auto":
         return None
     match = _CANVAS.fullmatch(told)
-    if match is None or int(match[1]) % MULTIPLE or int(match[2]) % MULTIPLE:
+    if match is None or any(int(side) < MULTIPLE or int(side) % MULTIPLE for side in match.groups()):
         raise BadRequest(
             f"inbetween: canvas {told!r} cannot be.", f"Use WIDTHxHEIGHT in multiples of {MULTIPLE}, such as 1024x576."
         )
     return int(match[2]), int(match[1])
+
+
+def _whole(options: Mapping[str, Any], name: str, least: float, most: float) -> int:
+    """A number without a fraction, however it is written; a seed of 19 digits keeps all of them."""
+    number = _number(options, name, least, most)
+    if number != int(number):
+        raise BadRequest(f"inbetween: {name} {options[name]!r} cannot be.", "Use a whole number.")
+    try:
+        return int(str(options[name]))
+    except ValueError:
+        return int(number)
 
 
 def _number(options: Mapping[str, Any], name: str, least: float, most: float) -> float:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Callable, Dict, Mapping
 
 import torch
 
 from kairos.engines.inbetween.folder import Found
-from kairos.engines.inbetween.parts import Parts, library
+from kairos.engines.inbetween.parts import Parts, built, library
 
 META = torch.device("meta")
 
@@ -77,14 +77,18 @@ def outlined(told: Mapping[str, Mapping[str, Any]], dtype: torch.dtype) -> Parts
         dtype: of the networks.
 
     Raises:
+        BadRequest: a configuration describes nothing that can be built.
         EngineError: the libraries are missing.
     """
     diffusers, transformers = library("diffusers"), library("transformers")
-    encoder = transformers.CLIPVisionConfig.from_dict(dict(told["image_encoder"]))
+
+    def encoder(given: Dict[str, Any]) -> Any:
+        return transformers.CLIPVisionModelWithProjection(transformers.CLIPVisionConfig.from_dict(given))
+
     with torch.device(META):
-        unet = diffusers.UNetSpatioTemporalConditionModel.from_config(dict(told["unet"]))
-        vae = diffusers.AutoencoderKLTemporalDecoder.from_config(dict(told["vae"]))
-        clip = transformers.CLIPVisionModelWithProjection(encoder)
+        unet = _made(told, "unet", diffusers.UNetSpatioTemporalConditionModel.from_config)
+        vae = _made(told, "vae", diffusers.AutoencoderKLTemporalDecoder.from_config)
+        clip = _made(told, "image_encoder", encoder)
     for network in (unet, vae, clip):
         # Some tensors are made of numbers, and so on the host whatever the context says.
         network.to(META).to(dtype).requires_grad_(False).eval()
@@ -94,9 +98,13 @@ def outlined(told: Mapping[str, Mapping[str, Any]], dtype: torch.dtype) -> Parts
         clip,
         torch.zeros(3, 1, 1),
         torch.ones(3, 1, 1),
-        int(encoder.image_size),
-        diffusers.EulerDiscreteScheduler.from_config(dict(told["scheduler"])),
+        int(clip.config.image_size),
+        _made(told, "scheduler", diffusers.EulerDiscreteScheduler.from_config),
         int(told["unet"].get("num_frames", 25)),
         META,
         dtype,
     )
+
+
+def _made(told: Mapping[str, Mapping[str, Any]], part: str, make: Callable[[Dict[str, Any]], Any]) -> Any:
+    return built(f"The model's part {part}", make, told[part])

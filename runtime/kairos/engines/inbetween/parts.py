@@ -8,7 +8,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -120,7 +120,7 @@ def load_parts(
         mean,
         deviation,
         int(encoder.config.image_size),
-        diffusers.EulerDiscreteScheduler.from_config(dict(found.told("scheduler"))),
+        built(folder / "scheduler", diffusers.EulerDiscreteScheduler.from_config, found.told("scheduler")),
         found.frames,
         device,
         dtype,
@@ -130,12 +130,8 @@ def load_parts(
 
 def _network(kind: Any, found: Found, part: str, device: torch.device, dtype: torch.dtype) -> Any:
     """A network of diffusers, in evaluation mode. It is built without memory and takes the file's tensors over."""
-    try:
-        with torch.device("meta"):
-            network = kind.from_config(dict(found.told(part)))
-    # Whatever a damaged or foreign configuration makes the package stumble over: values of any kind reach it.
-    except Exception as error:
-        raise _damaged(found.folder / part, f"cannot be built: {_first_line(error)}") from error
+    with torch.device("meta"):
+        network = built(found.folder / part, kind.from_config, found.told(part))
     tensors: Dict[str, Tensor] = {}
     for file in found.tensors[part]:
         tensors.update(_read(file, device, dtype))
@@ -148,6 +144,15 @@ def _network(kind: Any, found: Found, part: str, device: torch.device, dtype: to
         raise _damaged(found.folder / part, f"has {len(odd)} tensors of another network ({', '.join(odd[:2])})")
     network.load_state_dict(tensors, strict=True, assign=True)
     return network.requires_grad_(False).eval()
+
+
+def built(place: object, make: Callable[[Dict[str, Any]], Any], told: Mapping[str, Any]) -> Any:
+    """What a configuration describes. Raises BadRequest, which names the place, where it describes nothing."""
+    try:
+        return make(dict(told))
+    # Whatever a damaged or foreign configuration makes a package stumble over: values of any kind reach it.
+    except Exception as error:
+        raise _damaged(place, f"cannot be built: {_first_line(error)}") from error
 
 
 def _read(file: Path, device: torch.device, dtype: torch.dtype) -> Dict[str, Tensor]:
@@ -199,7 +204,7 @@ def library(name: str) -> Any:
     return package
 
 
-def _damaged(place: Path, what: str) -> BadRequest:
+def _damaged(place: object, what: str) -> BadRequest:
     return BadRequest(f"{place} {what}.", f"Get it from its authors again ({MODEL}).")
 
 
@@ -208,4 +213,4 @@ def _first_line(error: BaseException) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-__all__ = ["EXTRA", "Found", "Parts", "find_parts", "library", "load_parts", "unavailable"]
+__all__ = ["EXTRA", "Found", "Parts", "built", "find_parts", "library", "load_parts", "unavailable"]

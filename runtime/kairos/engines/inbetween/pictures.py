@@ -29,7 +29,7 @@ def conditions(parts: Parts, recipe: Recipe, first: Tensor, second: Tensor) -> C
         first, second: (3, H, W), display-like, 0..1; sides are multiples of 64.
 
     Raises:
-        EngineError: half precision was not enough.
+        EngineError: the model's values are no numbers: half precision was not enough, as a rule.
     """
     shape = tuple(first.shape)
     if len(shape) != 3 or shape[0] != 3 or shape != tuple(second.shape) or any(side % MULTIPLE for side in shape[1:]):
@@ -41,7 +41,7 @@ def conditions(parts: Parts, recipe: Recipe, first: Tensor, second: Tensor) -> C
         with parts.working("image_encoder") as encoder:
             embeds = [_embedding(parts, encoder, key) for key in keys]
     for each in (*latents, *embeds):
-        _check(each, "told the network of a key")
+        _check(each, "The model told the network of a key in", parts.dtype)
     ids = torch.tensor([[recipe.fps - 1.0, float(recipe.bucket), recipe.noise]], device=parts.device)
     return Conditions((latents[0], latents[1]), (embeds[0], embeds[1]), ids)
 
@@ -61,7 +61,7 @@ def decoded(parts: Parts, latents: Tensor, chunk: int = 4) -> Iterator[Tensor]:
         (k, 3, H, W) float32 on the model's device, in about 0..1, not clamped; k <= chunk.
 
     Raises:
-        EngineError: half precision was not enough.
+        EngineError: the model's values are no numbers: half precision was not enough, as a rule.
     """
     if chunk < 1:
         raise ValueError(f"a slice holds a frame or more, not {chunk}")
@@ -145,13 +145,27 @@ def _decoded(parts: Parts, latents: Tensor) -> Tensor:
     with torch.no_grad(), parts.working("vae") as vae:
         scaled = latents.to(parts.device).float() / vae.config.scaling_factor
         pictures: Tensor = vae.decode(scaled.to(parts.dtype), num_frames=latents.shape[0]).sample.float()
-    _check(pictures, "painted")
+    _check(pictures, "The model painted in", parts.dtype)
     return (pictures + 1) / 2
 
 
-def _check(values: Tensor, did: str) -> None:
+def _check(values: Tensor, did: str, dtype: torch.dtype) -> None:
     if values.device.type != "meta" and not torch.isfinite(values).all():
-        raise EngineError(
-            f"The model {did} in values that are no numbers: half precision was not enough.",
-            "Use --precision bf16 or fp32.",
+        raise no_numbers(did, dtype)
+
+
+def no_numbers(did: str, dtype: torch.dtype) -> EngineError:
+    """The error for a network whose answer is no numbers; half precision ends at 65504, the others far beyond.
+
+    Args:
+        did: what ended so, the start of a sentence.
+        dtype: of the networks.
+    """
+    if dtype == torch.float16:
+        return EngineError(
+            f"{did} values that are no numbers: half precision was not enough.", "Use --precision bf16 or fp32."
         )
+    return EngineError(
+        f"{did} values that are no numbers, and not for want of precision.",
+        "Use weaker guidance (--generate high=3), or remove the weights and add them again.",
+    )

@@ -10,7 +10,9 @@ Everything here is torch and numpy: no network, no files. The order of work::
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import count
 from typing import Callable, Iterable, Iterator, List, Optional, Tuple
 
@@ -88,7 +90,8 @@ class Plate:
             self.clean, self.grain = _clean(first, second)
         self.canvas = canvas.laid((first.shape[1], first.shape[2]), settings.canvas, settings.fit)
         small = self.canvas.show(self.clean[0]), self.canvas.show(self.clean[1])
-        self.look = look.look_of(*self.clean, settings.curve)
+        # By the keys as they are: without their grain, display-referred ones may lie a little outside 0..1.
+        self.look = look.look_of(first, second, settings.curve)
         self._shown = self.look.show(small[0]), self.look.show(small[1])
 
     def shown(self) -> Tuple[Tensor, Tensor]:
@@ -160,18 +163,33 @@ class Placed:
         Raises:
             IndexError: no such picture.
         """
+        answer = self.bare(index)
+        if index in (0, len(self) - 1):
+            return replace(answer, image=self._plate.keys[0 if index == 0 else 1])
+        assert answer.image is not None
+        return replace(answer, image=self.finished(answer.image, self._time(index)))
+
+    def bare(self, index: int) -> Inbetween:
+        """As :meth:`at`, without grain where that is kept apart: at both ends, too."""
         if not 0 <= index < len(self):
             raise IndexError(f"picture {index} of {len(self)}")
         plate, time = self._plate, self._time(index)
         keys = moved(plate.clean, self._matches[index], plate.canvas, time)
         if index in (0, len(self) - 1):
-            return _answer(keys, plate.keys[0 if index == 0 else 1])
+            return _answer(keys, plate.clean[0 if index == 0 else 1])
         picture = ground(plate.look.encode(self.corrected(index)), keys, plate.canvas)
         if plate.settings.detail:
             picture = detailed(picture, keys, plate.look, plate.canvas.cell(CELL))
-        if plate.grain is not None:
-            picture = put_on(picture, plate.grain, plate.settings.seed * len(self) + index)
         return _answer(keys, picture)
+
+    def finished(self, picture: Tensor, time: float) -> Tensor:
+        """A picture (3, H, W), encoded and without grain, with grain of its own where that is kept apart."""
+        grain = self._plate.grain
+        if grain is None:
+            return picture
+        # By the key, too: what is generated between other keys of the shot has other grain at the same time.
+        told = f"{self._plate.settings.seed} {time!r} {self._content}"
+        return put_on(picture, grain, int.from_bytes(hashlib.sha256(told.encode()).digest()[:8], "little") >> 1)
 
     def corrected(self, index: int) -> Tensor:
         """A generated picture (3, h, w) shown, with its colours matched to the keys'."""
@@ -181,6 +199,11 @@ class Placed:
     def __iter__(self) -> Iterator[Inbetween]:
         """All of them in order."""
         return (self.at(index) for index in range(len(self)))
+
+    @cached_property
+    def _content(self) -> str:
+        """SHA-256 of the first key as the network is shown it."""
+        return hashlib.sha256(self._plate.shown()[0].cpu().numpy().tobytes()).hexdigest()
 
     def _time(self, index: int) -> float:
         return index / (len(self) - 1)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kairos.errors import KairosError
-from kairos.training.files import written_whole
+from kairos.weights.store import written_whole
 
 TILE = 256
 """Width of a picture on the sheet, pixels."""

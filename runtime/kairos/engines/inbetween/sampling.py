@@ -26,9 +26,9 @@ from kairos.engines.inbetween.equations import (
     schedule,
 )
 from kairos.engines.inbetween.parts import Parts
-from kairos.engines.inbetween.pictures import conditions, decoded
+from kairos.engines.inbetween.pictures import conditions, decoded, no_numbers
 from kairos.engines.inbetween.recipe import Conditions, Recipe, State
-from kairos.errors import BadRequest, EngineError
+from kairos.errors import BadRequest
 
 
 def check(parts: Parts, changes: Optional[Changes], recipe: Recipe) -> None:
@@ -77,7 +77,7 @@ def run(
 
     Raises:
         BadRequest: as for :func:`check`, or the differences do not fit.
-        EngineError: half precision was not enough.
+        EngineError: the network's values are no numbers: half precision was not enough, as a rule.
     """
     check(parts, changes, recipe)
     levels = schedule(parts.scheduler, recipe.steps)
@@ -100,11 +100,7 @@ def run(
                 clean = clean_estimate(latents, evaluation(latents, sigma, timestep), sigma)
                 latents = euler(latents, clean, sigma, following)
             if not torch.isfinite(latents).all():
-                raise EngineError(
-                    f"Step {step + 1} of {recipe.steps} ended in values that are no numbers: half precision was not "
-                    f"enough.",
-                    "Use --precision bf16 or fp32.",
-                )
+                raise no_numbers(f"Step {step + 1} of {recipe.steps} ended in", parts.dtype)
             yield State(step + 1, latents.cpu().clone(), clean.cpu().clone(), noise.state())
 
 

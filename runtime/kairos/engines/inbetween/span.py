@@ -30,6 +30,12 @@ class Pictures(Protocol):
     def at(self, index: int) -> Inbetween:
         """One of them, with its motion to both ends."""
 
+    def bare(self, index: int) -> Inbetween:
+        """The same without its grain, where that is kept apart."""
+
+    def finished(self, picture: Tensor, time: float) -> Tensor:
+        """A picture (3, H, W) that was made without grain, for a time of its own: with it, where that is kept apart."""
+
 
 Deeper = Callable[[Tensor, Tensor], Pictures]
 """Generates between two encoded pictures (3, H, W)."""
@@ -58,10 +64,12 @@ class Span:
         low = int(place)
         before, after = self._beside(low)
         local = self._local(low, before, after, place - low)
+        if self._deeper is None:
+            local = replace(local, image=self._pictures.finished(_image(local), time))
         return _through(time, local, before, after)
 
     def _local(self, low: int, before: Inbetween, after: Inbetween, part: float) -> Inbetween:
-        """What lies between two neighbouring pictures, with its motion to these."""
+        """What lies between two neighbouring pictures, with its motion to these; retimed it has no grain yet."""
         first, second = _image(before), _image(after)
         if self._deeper is not None:
             if self._inner is None or self._inner[0] != low:
@@ -73,9 +81,14 @@ class Span:
         return replace(answer, residual=None, image=shown)
 
     def _beside(self, low: int) -> Tuple[Inbetween, Inbetween]:
-        """The pictures before and after; kept, since many times may lie between two."""
+        """The pictures before and after; kept, since many times may lie between two.
+
+        What is generated between them has to look like both, grain and all. What is mixed of them has to be mixed
+        without: mixed grain is weaker, and would come and go from frame to frame.
+        """
         if self._kept is None or self._kept[0] != low:
-            self._kept = low, self._pictures.at(low), self._pictures.at(low + 1)
+            picture = self._pictures.bare if self._deeper is None else self._pictures.at
+            self._kept = low, picture(low), picture(low + 1)
         return self._kept[1:]
 
 

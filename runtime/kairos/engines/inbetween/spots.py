@@ -71,7 +71,7 @@ def moved_whole(flow: Tensor, first: Tensor, second: Tensor) -> Tensor:
     spots = _spots(first)
     if not spots:
         return flow
-    others = [other for other in _spots(second) if not other.cut]
+    others = np.array([(other.x, other.y, other.area) for other in _spots(second) if not other.cut]).reshape(-1, 3)
     found = np.ascontiguousarray(flow.permute(1, 2, 0).cpu().numpy())
     out = found.copy()
     for spot in spots:
@@ -95,15 +95,24 @@ def trusted_whole(trust: Tensor, peak: Tensor) -> Tensor:
     return torch.from_numpy(plane)[None].to(trust.device)
 
 
-def _way(spot: Spot, others: List[Spot], guess: npt.NDArray[np.float32]) -> Optional[Tuple[float, float]]:
-    """(x, y) pixels that a highlight has come; None where it is not sure which it is now."""
-    alike = [other for other in others if 1 / _ALIKE <= other.area / spot.area <= _ALIKE]
-    away = sorted((float(np.hypot(each.x - spot.x - guess[0], each.y - spot.y - guess[1])), each) for each in alike)
-    if not away or away[0][0] > _ASTRAY + _SIDE * spot.area**0.5:
+def _way(spot: Spot, others: npt.NDArray[np.float64], guess: npt.NDArray[np.float32]) -> Optional[Tuple[float, float]]:
+    """(x, y) pixels that a highlight has come; None where it is not sure which it is now.
+
+    Args:
+        spot: the highlight.
+        others: (n, 3) middle and area of those that it may be.
+        guess: (x, y) pixels by which it has come as the search has it.
+    """
+    size = others[:, 2] / spot.area
+    alike = others[(size >= 1 / _ALIKE) & (size <= _ALIKE), :2] - (spot.x, spot.y)
+    away = np.hypot(alike[:, 0] - guess[0], alike[:, 1] - guess[1])
+    nearest = np.argsort(away, kind="stable")[:2]
+    if not len(nearest) or away[nearest[0]] > _ASTRAY + _SIDE * spot.area**0.5:
         return None
-    if len(away) > 1 and away[1][0] < _CLEARLY * away[0][0] + 1:
+    if len(nearest) > 1 and away[nearest[1]] < _CLEARLY * away[nearest[0]] + 1:
         return None
-    return away[0][1].x - spot.x, away[0][1].y - spot.y
+    x, y = alike[nearest[0]].tolist()
+    return x, y
 
 
 def _spots(peak: Tensor) -> List[Spot]:

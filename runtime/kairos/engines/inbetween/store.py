@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Mapping, Optional
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from kairos.engines.inbetween.sampling import State
-from kairos.training.files import written_whole
+from kairos.weights.store import written_whole
 from kairos_nodes.cache import cache_root
 
 FOLDER = "generated"
@@ -92,14 +92,17 @@ class Place:
             "switches": json.dumps(dict(kept.switches), sort_keys=True),
             "seconds": f"{kept.seconds:.3f}",
         }
+        data = save({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, about)
+        # Two jobs may generate the same at once: each writes a file of its own until it is whole.
         with written_whole(self._folder / _STATE) as temporary:
-            save_file({name: each.detach().cpu().contiguous() for name, each in tensors.items()}, temporary, about)
+            temporary.write_bytes(data)
 
     def tidy(self) -> None:
         """Removes what was longest unused of all that is generated, where it takes too much; never this one."""
         found = []
-        with contextlib.suppress(OSError):
-            for folder in self._folder.parent.iterdir():
+        for folder in self._folder.parent.glob("*/"):
+            # Another job may remove it meanwhile.
+            with contextlib.suppress(OSError):
                 files = [path.stat() for path in folder.iterdir()]
                 used = max([folder.stat().st_mtime, *(each.st_mtime for each in files)])
                 found.append((used, sum(each.st_size for each in files), folder))

@@ -55,7 +55,10 @@ def test_every_option_of_a_recipe_has_a_meaning() -> None:
         ({"offload": "maybe"}, "no offload 'maybe'"),
         ({"maps": "disk"}, "no maps 'disk'"),
         ({"grain": "coarse"}, "grain 'coarse'.*0 or 1"),
+        ({"canvas": "64x00"}, "canvas '64x00'.*multiples of 64"),
         ({"chunk": 0}, "chunk 0 cannot be.*1 to 100"),
+        ({"chunk": "2.5"}, "chunk '2.5' cannot be.*whole"),
+        ({"preview": "0.5"}, "preview '0.5' cannot be.*whole"),
         ({"preview": -1}, "preview -1"),
     ],
 )
@@ -63,6 +66,12 @@ def test_options_that_cannot_be_are_refused_in_one_line(options: Dict[str, Any],
     with pytest.raises(BadRequest, match=said) as raised:
         Options.of(options)
     assert str(raised.value).startswith("inbetween") and "\n" not in str(raised.value)
+
+
+def test_whole_numbers_may_be_written_in_other_ways() -> None:
+    told = Options.of({"steps": "25.0", "seed": "1e3", "chunk": "4.0", "fps": 24.0})
+    assert (told.recipe.steps, told.recipe.seed, told.chunk, told.recipe.fps) == (25, 1000, 4, 24)
+    assert Options.of({"seed": "9223372036854775807"}).recipe.seed == 2**63 - 1
 
 
 def test_rotated_attention_needs_tuned_differences_and_auto_does_without() -> None:

@@ -6,7 +6,7 @@ import importlib.util
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Dict
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from kairos.engines.inbetween import parts as module
 from kairos.engines.inbetween.folder import find_parts
+from kairos.engines.inbetween.outline import outlined, told_of
 from kairos.engines.inbetween.parts import Parts, library, load_parts, unavailable
 from kairos.errors import BadRequest, EngineError, KairosError
 from support.tiny_svd import write_tiny_svd
@@ -186,6 +187,32 @@ def test_a_damaged_description_is_refused(folder: Path, file: str) -> None:
     with pytest.raises(BadRequest, match="cannot be read") as caught:
         load_parts(folder, CPU)
     one_line(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("unet/config.json", {"block_out_channels": "wide"}),
+        ("vae/config.json", {"down_block_types": 3}),
+        ("image_encoder/config.json", {"image_size": "large"}),
+        ("scheduler/scheduler_config.json", {"num_train_timesteps": "many"}),
+        ("scheduler/scheduler_config.json", {"beta_schedule": "of mine"}),
+    ],
+)
+def test_a_description_of_nothing_is_refused_before_and_while_it_is_loaded(
+    folder: Path, file: str, values: Dict[str, Any]
+) -> None:
+    edit(folder / file, **values)
+    for use in (lambda: load_parts(folder, CPU), lambda: outlined(told_of(find_parts(folder)), torch.float32)):
+        with pytest.raises(BadRequest, match=f"{file.split('/')[0]} cannot be built") as caught:
+            use()
+        one_line(caught.value)
+
+
+def test_a_part_that_says_oddly_what_it_is_is_refused(folder: Path) -> None:
+    edit(folder / "image_encoder" / "config.json", architectures=7)
+    with pytest.raises(BadRequest, match="image_encoder does not say what it holds"):
+        load_parts(folder, CPU)
 
 
 @pytest.mark.parametrize("part", ["unet", "vae", "image_encoder"])

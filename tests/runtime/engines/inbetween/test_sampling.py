@@ -220,11 +220,18 @@ def test_another_number_of_pictures_than_the_models_is_refused(tiny_parts: Parts
         check(tiny_parts, changes, Recipe())
 
 
-def test_values_that_are_no_numbers_end_a_generation(tiny_parts: Parts, changes: Changes, keys: Conditions) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "said"),
+    [(torch.float32, "weaker guidance"), (torch.bfloat16, "weaker guidance"), (torch.float16, "--precision bf16")],
+)
+def test_values_that_are_no_numbers_end_a_generation(
+    tiny_parts: Parts, changes: Changes, keys: Conditions, dtype: torch.dtype, said: str
+) -> None:
+    """Half precision is blamed where it can be to blame, and nowhere else."""
     broken = replace(keys, embeds=(keys.embeds[0] * float("nan"), keys.embeds[1]))
-    with pytest.raises(EngineError, match="Step 1 of 4") as caught:
-        states(tiny_parts, changes, recipe(), broken)
-    assert "--precision" in str(caught.value)
+    with pytest.raises(EngineError, match=r"Step 1 of 4 .* no numbers") as caught:
+        states(replace(tiny_parts, dtype=dtype), changes, recipe(), broken)
+    assert said in str(caught.value) and ("half precision" in str(caught.value)) == (dtype == torch.float16)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Callable, List, Tuple
+from typing import Callable, Iterator, List, Tuple
 
 import pytest
 import torch
@@ -45,6 +45,12 @@ class Moving:
         none = torch.zeros(1, *SIZE)
         image = self._at(self._start + index * self._step)
         return Inbetween(time, -time * pan, (1 - time) * pan, none + 1 - time, none, none, none + 1, image=image)
+
+    def bare(self, index: int) -> Inbetween:
+        return self.at(index)
+
+    def finished(self, picture: Tensor, time: float) -> Tensor:
+        return picture
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +114,33 @@ def test_keys_are_generated_between_neighbours_once_for_all_times_between_them(
         assert error(answer.flow_to_1, ((4 - moment) * SPEED[0], (4 - moment) * SPEED[1])) < 0.01
     # Finer still it is retimed, and not generated a third time.
     assert span.at(0.35).image is not None and len(asked) == 1
+
+
+class HidesOne:
+    """Stands in for a mover: what lies between two pictures is seen in one of them alone."""
+
+    def __init__(self, hides_first: bool) -> None:
+        self._hides_first = hides_first
+
+    def between(self, first: Tensor, second: Tensor) -> HidesOne:
+        return self
+
+    def at(self, pair: Pair, times: List[float]) -> Iterator[Inbetween]:
+        way = torch.tensor(SPEED)[:, None, None].expand(2, *SIZE)
+        one, none = torch.ones(1, *SIZE), torch.zeros(1, *SIZE)
+        hidden = (one, none) if self._hides_first else (none, one)
+        # Motion to the picture in which it is hidden is a guess, and a bad one.
+        there = [way * share + 3.0 * each for share, each in zip((-times[0], 1 - times[0]), hidden)]
+        yield Inbetween(times[0], there[0], there[1], one / 2, hidden[0], hidden[1], one)
+
+
+@pytest.mark.parametrize("hides_first", [True, False])
+def test_motion_goes_by_way_of_the_neighbour_that_shows_it(pan: Callable[[float], Tensor], hides_first: bool) -> None:
+    answer = Span(Moving(pan), HidesOne(hides_first)).at(0.4)  # type: ignore[arg-type]
+    moment = 0.4 * (COUNT - 1)
+    assert error(answer.flow_to_0, (-moment * SPEED[0], -moment * SPEED[1])) < 0.01
+    assert error(answer.flow_to_1, ((4 - moment) * SPEED[0], (4 - moment) * SPEED[1])) < 0.01
+    assert float(answer.occlusion_0[(slice(None), *INSIDE)].max()) == 0
 
 
 def test_a_source_that_shows_nothing_weighs_nothing() -> None:

@@ -57,6 +57,9 @@ def test_a_state_of_something_else_or_damaged_is_none(cache: Path) -> None:
 
 def test_what_was_longest_unused_goes_first_and_what_is_at_work_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     places = [Place(letter * 64) for letter in "abc"]
+    # What a desktop leaves lying about is nobody's generation.
+    places[0].sheet.parent.parent.mkdir(parents=True)
+    (places[0].sheet.parent.parent / ".DS_Store").write_bytes(b"")
     for age, place in enumerate(places):
         place.write(kept())
         for path in (place.sheet.parent, *place.sheet.parent.iterdir()):
@@ -71,6 +74,41 @@ def test_a_cache_that_cannot_be_written_is_told(cache: Path) -> None:
     cache.write_text("no folder")
     with pytest.raises(KairosError, match=r"cannot be written.*permissions"):
         Place("a" * 64).write(kept())
+
+
+def test_a_full_disk_is_told_and_the_state_before_is_kept() -> None:
+    resource = pytest.importorskip("resource")
+    place = Place("a" * 64)
+    place.write(kept(2))
+    # Run as an administrator, no folder is closed: a limit on files' sizes stands in for the full disk.
+    least = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, least[1]))
+    try:
+        with pytest.raises(KairosError, match=r"cannot be written: File too large.*disk"):
+            place.write(kept(3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, least)
+    found = place.read()
+    assert found is not None and found.state.step == 2
+    assert [path.name for path in place.sheet.parent.iterdir()] == ["state.safetensors"]
+
+
+def test_two_jobs_at_once_do_not_write_into_each_others_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second job of the same generation keeps a state while the first has written one that has no name yet."""
+    synced, other = os.fsync, []
+
+    def slow(handle: int) -> None:
+        synced(handle)
+        if not other:
+            other.append(Place("a" * 64))
+            other[0].write(kept(4))
+
+    monkeypatch.setattr(os, "fsync", slow)
+    place = Place("a" * 64)
+    place.write(kept(3))
+    found = place.read()
+    assert other and found is not None and found.state.step == 3
+    assert [path.name for path in place.sheet.parent.iterdir()] == ["state.safetensors"]
 
 
 def test_the_contact_sheet_shows_what_latents_look_like_by_the_keys_alone(tmp_path: Path) -> None:

@@ -58,6 +58,16 @@ def test_motion_comes_back_in_pixels_of_the_plate_and_goes_on_outside_a_crop() -
     assert (back[0] - 3.0 * scale).abs().max() < 1e-4 and (back[1] + scale).abs().max() < 1e-4
 
 
+def test_between_two_motions_there_is_no_third_at_whatever_scale_of_either_side() -> None:
+    canvas = laid((200, 100), (64, 128), "stretch")
+    flow = torch.tensor([4.0, 2.0])[:, None, None] * torch.where(torch.arange(128) < 64, 1.0, -1.0).expand(2, 64, 128)
+    back = canvas.back_flow(flow, torch.ones(1, 64, 128))
+    # In pixels of the plate: 100 of 128 across, 200 of 64 down.
+    wanted = torch.tensor([4.0 * 100 / 128, 2.0 * 200 / 64])[:, None, None]
+    assert torch.minimum((back - wanted).abs().amax(0), (back + wanted).abs().amax(0)).max() < 1e-4
+    assert bool((back[0, :, :50] > 0).all()) and bool((back[0, :, 50:] < 0).all())
+
+
 def test_outside_a_crop_trusted_motion_goes_on_and_not_what_is_not_trusted() -> None:
     canvas = laid((200, 200), (64, 128), "crop")
     flow, trust = torch.full((2, 64, 128), 2.0), torch.ones(1, 64, 128)

@@ -69,6 +69,14 @@ def test_a_plate_without_grain_stays_as_it_is_bit_for_bit() -> None:
     assert torch.equal(put_on(clean, found, 1), clean)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (7, 200), (64, 5)])
+def test_keys_narrower_than_what_grain_is_measured_in_have_none(size: tuple[int, int]) -> None:
+    keys = [torch.rand(3, *size, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)]
+    one, two, found = apart(*keys)
+    assert torch.equal(one, keys[0]) and torch.equal(two, keys[1])
+    assert torch.equal(put_on(one, found, 1), one)
+
+
 def test_edges_and_single_bright_pixels_stay() -> None:
     key = ground() + grain(1, 0.0)
     key[:, 40, 40] = 1.2

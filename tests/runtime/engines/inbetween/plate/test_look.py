@@ -68,6 +68,18 @@ def test_display_referred_keys_are_shown_as_they_are() -> None:
     assert torch.equal(look.show(key), key) and torch.equal(look.encode(key), key)
 
 
+@pytest.mark.parametrize("part", [0.1, 0.35, 0.45, 0.6], ids=lambda part: f"{part:.0%} faint")
+def test_a_log_plate_is_known_by_its_exposure_however_much_of_it_is_next_to_black(part: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    linear = 2.0 ** (1.5 * torch.randn(3, 100, 200, generator=generator) - 2).clamp(max=4)
+    # Light that spills, twelve stops down: the exposure is measured without it unless it is most of the picture.
+    faint = torch.rand(100, 200, generator=generator) < part
+    linear = torch.where(faint, 1e-4 * torch.rand(3, 100, 200, generator=generator), linear)
+    key = encode(linear, measure_exposure([linear]))
+    assert key.min() >= 0 and key.max() <= 1
+    assert look_of(key, key).log
+
+
 def test_the_curve_can_be_told() -> None:
     key = torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(0))
     assert look_of(key, key, "log").log and not look_of(key, key, "auto").log

@@ -12,9 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from kairos.engines import engine
+from kairos.engines.base import EngineSettings
 from kairos.engines.classic.motion import Found, Look, estimate_classic
 from kairos.engines.inbetween.correspond import estimates
+from kairos.engines.inbetween.motion import Mover
 from kairos.engines.inbetween.plate import Placed, Plate, PlateSettings
+from kairos.engines.inbetween.span import Span
 from kairos.errors import BadRequest, Cancelled
 from kairos.motion.inbetween import Inbetween
 from support.generated import HOLE, LAMP, Faults, Scene, generated, light_of, psnr
@@ -158,6 +162,53 @@ def test_grain_apart_is_on_every_picture_and_not_pasted() -> None:
     assert grain.std() == pytest.approx(0.01, rel=0.2)
     for one in noise:
         assert abs(float((grain * one).mean() / (grain.std() * one.std()))) < 0.1
+
+
+def grainy(level: float = 0.4, seed: int = 0) -> Placed:
+    """Three pictures of a wedge between two keys that are the same but for their grain, 0.01 strong, and a little
+    light.
+    """
+    wedge = level + 0.1 * (torch.arange(240) / 240).expand(3, 135, 240)
+    noise = [0.01 * torch.randn(3, 135, 240, generator=torch.Generator().manual_seed(each)) for each in (101, 102)]
+    plate = Plate(wedge + noise[0], wedge + noise[1] + 0.01, PlateSettings(canvas=(64, 128), grain=True, seed=seed))
+    return plate.place([plate.shown()[0], plate.shown()[0], plate.shown()[1]], estimate_classic)
+
+
+def fine(picture: Tensor) -> Tensor:
+    """What is finer than nine pixels, away from the borders."""
+    return (picture - torch.nn.functional.avg_pool2d(picture[None], 9, 1, 4)[0])[:, 8:-8, 8:-8]
+
+
+@pytest.mark.parametrize("time", [0.2, 0.5, 0.7, 0.75, 0.9])
+def test_grain_is_as_strong_at_times_between_generated_pictures(time: float) -> None:
+    """Grain that is mixed of two pictures' would be weaker by 0.7, and every second frame of a job would be softer."""
+    span = Span(grainy(), Mover(engine("classic"), EngineSettings()))
+    image = span.at(time).image
+    assert image is not None and float(fine(image).std()) == pytest.approx(0.0099, rel=0.06)
+
+
+def test_grain_is_another_for_every_time_and_between_other_keys() -> None:
+    first, second = grainy(), grainy(level=0.42, seed=2**63 - 1)
+    grains = [fine(image) for image in (first.at(1).image, second.at(1).image) if image is not None]
+    picture = first.bare(1).image
+    assert picture is not None
+    grains += [first.finished(picture, time) - picture for time in (0.25, 0.75)]
+    flat = torch.stack([(each[:, :100, :200] / each.std()).flatten() for each in grains])
+    alike = flat @ flat.T / flat.shape[1] - torch.eye(4)
+    assert alike.triu(1).abs().max() < 0.05
+    assert torch.equal(first.finished(picture, 0.25) - picture, grains[2])
+
+
+def test_display_referred_keys_are_shown_as_they_are_with_grain_kept_apart_too() -> None:
+    """Both ends of the range are full: what is left without the grain runs over them here and there."""
+    keys = []
+    for seed in (1, 2):
+        noise = torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(seed))
+        keys.append((torch.linspace(-0.1, 1.1, 64) + 0.02 * noise).clamp(0, 1))
+    plain, apart = (Plate(*keys, PlateSettings(canvas=(64, 64), grain=grain)) for grain in (False, True))
+    assert min(float(key.min()) for key in apart.clean) < 0
+    assert apart.look == plain.look and not apart.look.log
+    assert (apart.shown()[0] - plain.shown()[0]).abs().mean() < 0.02
 
 
 def test_answers_do_not_hang_on_what_was_asked_before(answers: Placed, middle: Inbetween) -> None:
