@@ -200,8 +200,9 @@ def _colours(parts: Parts, keys: Conditions, shown: Tuple[Tensor, Tensor]) -> Te
 
 
 def _content(picture: Tensor) -> str:
-    """SHA-256 of a picture's numbers."""
-    return hashlib.sha256(picture.detach().float().contiguous().cpu().numpy().tobytes()).hexdigest()
+    """SHA-256 of a picture's numbers and size."""
+    numbers = picture.detach().float().contiguous().cpu().numpy()
+    return hashlib.sha256(f"{numbers.shape}".encode() + numbers.tobytes()).hexdigest()
 
 
 def _planned(needs: Needs) -> Event:
