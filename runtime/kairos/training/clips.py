@@ -102,7 +102,7 @@ def prepared(
     encoder: Callable[[], Encoder],
     tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> List[Path]:
-    """Files of all clips of some shots, in their order; those that are missing are made.
+    """Files of all clips of some shots, each once, in their order; those that are missing are made.
 
     Args:
         sources: shots.
@@ -135,7 +135,8 @@ def prepared(
             if settings.stride > 1
             else "Give longer ones: a clip needs so many.",
         )
-    return made
+    # A shot may be named twice, by itself and in a folder.
+    return list(dict.fromkeys(made))
 
 
 def split(clips: Sequence[Path]) -> Tuple[List[Path], List[Path]]:

@@ -63,6 +63,13 @@ def test_clips_are_encoded_once(tmp_path: Path) -> None:
     assert (first.times, second.times) == (1, 2)
 
 
+def test_a_shot_that_is_named_twice_is_learned_from_once(tmp_path: Path) -> None:
+    source = MadeSource("first", panned("first", 8))
+    once = prepared([source], SETTINGS, tmp_path, "model", lambda: seen)
+    # Four clips would leave none to learn from, were the last held back wherever it stands.
+    assert prepared([source] * 4, SETTINGS, tmp_path, "model", lambda: seen) == once and len(once) == 1
+
+
 def test_other_settings_or_another_model_are_other_clips(tmp_path: Path) -> None:
     source = MadeSource("first", panned("first", 16))
     one = prepared([source], SETTINGS, tmp_path, "model", lambda: seen)
