@@ -106,15 +106,14 @@ def parse_canvas(text: Optional[str]) -> Tuple[int, int]:
 
 
 def _model(name: Optional[str]) -> Tuple[Path, str, str]:
-    """Folder, name and SHA-256 of the U-Net's weights. Raises BadRequest where there is no such model."""
-    from kairos.engines.files import file_hash
-    from kairos.engines.inbetween.folder import find_parts
-    from kairos.weights.pipelines import BY_HAND, SVD
+    """Folder, name and SHA-256 of a model. Raises BadRequest where there is no such one."""
+    from kairos.engines.siren.fits import digest
+    from kairos.weights.pipelines import BY_HAND, SVD, read_pipeline
     from kairos.weights.store import Store
 
     if name is not None and Path(name).is_dir():
-        files = find_parts(Path(name)).tensors["unet"]
-        return Path(name), Path(name).resolve().name, file_hash(files[0])
+        # All parts: clips are what the autoencoder and the image encoder make of shots.
+        return Path(name), Path(name).resolve().name, digest(dict(read_pipeline(Path(name)).files))
     store = Store()
     records = sorted(store.of(SVD), key=lambda record: (int(record.values.get("frames", 0)), record.name))
     for record in records:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import List
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 pytest.importorskip("diffusers")
 
@@ -15,6 +18,8 @@ from kairos.cli import main
 from kairos.cli.train_inbetween import parse_canvas
 from kairos.engines.inbetween.changes import load_changes
 from kairos.errors import BadRequest
+from kairos.training.clips import read_clip
+from kairos.weights.store import Store
 from support.moving import panned
 from support.tiny_svd import write_tiny_svd
 
@@ -52,6 +57,41 @@ def test_the_command_tunes_on_the_users_shots_and_goes_on(
     assert "inbetween: 2 steps, 2 samples" in capfd.readouterr().out
     changes = load_changes(out / "best.safetensors")
     assert len(changes.tensors) == 8 and changes.about["task"] == "inbetween"
+
+
+def test_clips_are_made_again_for_a_model_with_another_autoencoder(
+    model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    changed, out = shutil.copytree(model, tmp_path / "model"), tmp_path / "out"
+    shot = _write_sequence(tmp_path / "one", 14)
+    command = _command(out, changed, "--clips", str(shot), "--steps", "2")
+    assert main([*command, "--stop-at", "1"]) == 0
+    (before,) = (out / "clips").rglob("*.safetensors")
+    file = changed / "vae" / "diffusion_pytorch_model.safetensors"
+    save_file({name: 1.05 * tensor for name, tensor in load_file(file).items()}, file)
+    assert main([*command, "--resume-from", str(out)]) == 2
+    assert "was trained with 1 clips" in " ".join(capfd.readouterr().err.split())
+    (after,) = {*(out / "clips").rglob("*.safetensors")} - {before}
+    assert not torch.equal(read_clip(before).latents, read_clip(after).latents)
+
+
+def test_the_model_of_fewest_pictures_that_is_kept_is_tuned(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As the authors tuned the one of 14 pictures, and used what came of it on the one of 25."""
+    monkeypatch.setenv("KAIROS_WEIGHTS", str(tmp_path / "store"))
+    larger = write_tiny_svd(tmp_path / "larger", frames=16, seed=2)
+    for folder in (larger, model):
+        assert main(["weights", "add", str(folder), "--accept-licence"]) == 0
+    shot, out = _write_sequence(tmp_path / "one", 16), tmp_path / "out"
+    command = [each for each in _command(out, model) if each not in ("--model", str(model))]
+    assert main([*command, "--clips", str(shot), "--steps", "1"]) == 0
+    about = load_changes(out / "best.safetensors").about
+    assert (about["base"], about["base sha256"]) == ("svd", Store().get("svd").sha256)
+    (clip,) = (out / "clips").rglob("*.safetensors")
+    assert len(read_clip(clip).latents) == 14
+    assert main([*command, "--clips", str(shot), "--steps", "1", "--model", "other"]) == 2
+    assert "There is no model 'other'. There are svd, svd-xt" in " ".join(capfd.readouterr().err.split())
 
 
 @pytest.mark.parametrize(
