@@ -165,7 +165,7 @@ class TrainBar:
     """Progress of a training; off a terminal a line at every validation."""
 
     def __init__(self, title: str) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, markup=False)
         self._title = title
         self._task: Optional[TaskID] = None
         self._score: Optional[float] = None

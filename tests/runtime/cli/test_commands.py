@@ -12,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kairos.cli.report import Bar
 from kairos.errors import ImageError
+from kairos.events import Event
 from kairos.images import open_shot
 from kairos.inbetween import run_inbetween
 from kairos_nodes.jobs import InbetweenJob
@@ -52,6 +54,17 @@ def test_every_kind_of_file_goes_through_a_whole_job_or_is_refused_in_one_line(f
         assert (ours.channels, ours.window) == (theirs.channels, theirs.window)
         if source.scene_linear:
             assert np.array_equal(ours.planes, theirs.planes, equal_nan=True), "between a frame and itself is the frame"
+
+
+def test_paths_are_shown_as_they_are(capfd: pytest.CaptureFixture[str]) -> None:
+    """Square brackets are markup to the library that prints; in the names of shots they are letters."""
+    bar = Bar("inbetween")
+    told = {"done": 1, "total": 2, "rate": 1.0, "eta": 1.0, "stage": "generate", "step": 1, "steps": 2}
+    bar(Event("progress", {**told, "preview": "/cache/[bold]/[/x]/preview.png"}))
+    bar(Event("warning", {"message": "/plates/[red]a.exr is odd.", "remedy": ""}))
+    bar.close()
+    shown = capfd.readouterr().err
+    assert "/cache/[bold]/[/x]/preview.png" in shown and "/plates/[red]a.exr is odd." in shown
 
 
 READ = """
