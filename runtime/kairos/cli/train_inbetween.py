@@ -58,7 +58,7 @@ def inbetween_task(
         clips: movies, sequences, and folders of them.
         out: folder of the training.
         settings: of the training.
-        listener: told how many shots are encoded.
+        listener: told how many shots are encoded, and which give no clip.
         model: name of weights, or a folder; None takes the one of fewest pictures, as its authors did.
         batch: clips per step.
         stride: of so many frames one is taken.
@@ -91,7 +91,10 @@ def inbetween_task(
         data = {"done": done, "total": total, "rate": 0.0, "eta": None, "step": 0, "loss": None, "score": None}
         listener(Event("progress", {**data, "stage": CLIPS}))
 
-    files = prepared(sources, taken, out / CLIPS, sha256, partial(_encoder, folder, device), tell)
+    def warn(message: str) -> None:
+        listener(Event("warning", {"message": message, "remedy": ""}))
+
+    files = prepared(sources, taken, out / CLIPS, sha256, partial(_encoder, folder, device), tell, warn)
     recipe = Recipe(frames=found.frames)
     ids = (recipe.fps - 1.0, float(recipe.bucket), recipe.noise)
     return InbetweenTask(files, partial(_unet, folder, half), ids, (name, sha256), batch or BATCH)

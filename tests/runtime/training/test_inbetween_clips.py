@@ -85,6 +85,15 @@ def test_shots_that_are_too_short_are_refused(tmp_path: Path) -> None:
         prepared([source], SETTINGS, tmp_path, "model", lambda: seen)
 
 
+def test_a_shot_that_gives_no_clip_is_named(tmp_path: Path) -> None:
+    sources = [MadeSource("short", panned("short", 6)), MadeSource("long", panned("long", 7))]
+    for _ in range(2):
+        # A second time nothing is looked at any more, and it is said again.
+        told: List[str] = []
+        assert len(prepared(sources, SETTINGS, tmp_path, "model", lambda: seen, warn=told.append)) == 1
+        assert told == ["short is left out: it has no 7 frames without a cut."]
+
+
 def test_latents_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     source = MadeSource("first", panned("first", 8))
 
