@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import List
@@ -19,6 +20,7 @@ from kairos.cli.train_inbetween import parse_canvas
 from kairos.engines.inbetween.changes import load_changes
 from kairos.errors import BadRequest
 from kairos.training.clips import read_clip
+from kairos.training.inbetween import DEFAULTS
 from kairos.weights.store import Store
 from support.moving import panned
 from support.tiny_svd import write_tiny_svd
@@ -117,6 +119,14 @@ def test_what_cannot_be_is_refused(
 def test_other_trainings_take_no_clips(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "swift", "--out", str(tmp_path), "--steps", "1", "--clips", "shot.mov"]) == 2
     assert "--clips is for kairos train inbetween" in " ".join(capfd.readouterr().err.split())
+
+
+def test_the_help_tells_its_own_defaults(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--help"]) == 0
+    told = " ".join(capfd.readouterr().out.split())
+    for name in ("lr", "warm_up", "ema_decay", "validate_count"):
+        passage = told.partition(f"--{name.replace('_', '-')} ")[2].partition(" --")[0]
+        assert re.search(rf"inbetween {DEFAULTS[name]:.4g}\b|inbetween {DEFAULTS[name]:.4f}\b", passage), passage
 
 
 def test_a_canvas_is_read() -> None:
