@@ -127,15 +127,21 @@ def test_the_licence_is_what_the_models_card_says(published: Path, tmp_path: Pat
     assert "some-nc-community, by the model's card" in record.licence and record.non_commercial
 
 
-def test_differences_are_kept_as_a_file_and_taken_unasked(published: Path, tmp_path: Path, store: Store) -> None:
+def test_differences_are_kept_as_a_file_and_taken_unasked(
+    published: Path, tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["engines", "inbetween"]) == 0
+    assert "cannot run here: it has no weights. Download https://" in capsys.readouterr().out
     file = tmp_path / "tuned.safetensors"
     wanted = tiny_changes(published)
     save_file({name: tensor.half() for name, tensor in wanted.items()}, file)
     kept(published)
-    assert "no tuned differences" in " ".join(engine("inbetween").notes())  # type: ignore[attr-defined]
+    assert main(["engines", "inbetween"]) == 0
+    told = capsys.readouterr().out
+    assert "ready" in told and "no tuned differences and takes mode=trf" in told
     record = kept(file)
     assert record.architecture == "inbetween-changes" and f"{len(wanted)} tensors" in record.taken
-    assert not engine("inbetween").notes()  # type: ignore[attr-defined]
+    assert main(["engines", "inbetween"]) == 0 and "it has no tuned differences" not in capsys.readouterr().out
     found = load_changes(store.path(record.name)).tensors
     assert found.keys() == wanted.keys() and all(
         torch.equal(found[name], wanted[name].half().float()) for name in found
