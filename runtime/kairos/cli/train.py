@@ -136,6 +136,8 @@ def train(
                 colorspace=colorspace,
                 ocio=ocio,
             )
+        except KeyboardInterrupt:
+            raise Cancelled("Stopped before the first step.", "Encoded clips are kept: the same goes on.") from None
         finally:
             bar.close()
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import signal
 from pathlib import Path
 from typing import List
 
@@ -15,11 +16,11 @@ from safetensors.torch import load_file, save_file
 
 pytest.importorskip("diffusers")
 
-from kairos.cli import main
+from kairos.cli import main, train_inbetween
 from kairos.cli.train_inbetween import parse_canvas
 from kairos.engines.inbetween.changes import load_changes
-from kairos.errors import BadRequest
-from kairos.training.clips import read_clip
+from kairos.errors import BadRequest, Cancelled
+from kairos.training.clips import Clip, Encoder, read_clip
 from kairos.training.inbetween import DEFAULTS
 from kairos.weights.store import Store
 from support.moving import panned
@@ -119,6 +120,36 @@ def test_what_cannot_be_is_refused(
 def test_other_trainings_take_no_clips(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "swift", "--out", str(tmp_path), "--steps", "1", "--clips", "shot.mov"]) == 2
     assert "--clips is for kairos train inbetween" in " ".join(capfd.readouterr().err.split())
+
+
+def test_stopped_while_clips_are_encoded_it_says_what_is_kept(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shots, out = tmp_path / "shots", tmp_path / "out"
+    for name in ("one", "two"):
+        _write_sequence(shots / name, 14)
+    command = _command(out, model, "--clips", str(shots), "--steps", "1")
+    made, seen = train_inbetween._encoder, []
+
+    def interrupted(folder: Path, device: torch.device) -> Encoder:
+        encoder = made(folder, device)
+
+        def encode(pictures: torch.Tensor) -> Clip:
+            if seen:
+                # As Ctrl-C does, in the midst of the second shot.
+                signal.raise_signal(signal.SIGINT)
+            seen.append(len(pictures))
+            return encoder(pictures)
+
+        return encode
+
+    monkeypatch.setattr(train_inbetween, "_encoder", interrupted)
+    assert main(command) == Cancelled.exit_status
+    assert "Stopped before the first step. Encoded clips are kept" in " ".join(capfd.readouterr().err.split())
+    (kept,) = (out / "clips").rglob("*.safetensors")
+    written = kept.stat().st_mtime_ns
+    monkeypatch.undo()
+    assert main(command) == 0 and kept.stat().st_mtime_ns == written
 
 
 def test_the_help_tells_its_own_defaults(capfd: pytest.CaptureFixture[str]) -> None:
