@@ -41,7 +41,7 @@ class Bar:
     """A progress bar with rate and time left; warnings above it. Off a terminal: a line every tenth of the way."""
 
     def __init__(self, title: str) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, markup=False)
         self._title = title
         self._task: Optional[TaskID] = None
         self._told, self._stage, self._sheet = 0, "", ""

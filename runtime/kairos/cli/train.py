@@ -34,7 +34,9 @@ def train(
         typer.Option("--resume-from", help="Folder of a training to go on with, or .safetensors to start from."),
     ] = None,
     seed: Annotated[Optional[int], typer.Option("--seed", help="Of network and scenes. Default: 0.")] = None,
-    batch: Annotated[Optional[int], typer.Option("--batch", help="Scenes per step. Default: the task's own.")] = None,
+    batch: Annotated[
+        Optional[int], typer.Option("--batch", help="Scenes, or clips, per step. Default: the task's own.")
+    ] = None,
     part: Annotated[
         Optional[str],
         typer.Option("--part", help="Of the network, to train alone (swift: motion, meeting; hierarchical: hce_s …)."),
@@ -45,10 +47,12 @@ def train(
     ] = None,
     vgg: Annotated[Optional[Path], typer.Option("--vgg", help="Weights of VGG-19 (vgg19-dcbb9e9d.pth).")] = None,
     size: Annotated[Optional[int], typer.Option("--size", help="Side of the crop, pixels. Default: 256.")] = None,
-    lr: Annotated[Optional[float], typer.Option("--lr", help="Peak learning rate. Default: 0.0003.")] = None,
-    warm_up: Annotated[Optional[int], typer.Option("--warm-up", help="Steps. Default: 500.")] = None,
+    lr: Annotated[
+        Optional[float], typer.Option("--lr", help="Peak learning rate. Default: 0.0003; inbetween 0.0001, throughout.")
+    ] = None,
+    warm_up: Annotated[Optional[int], typer.Option("--warm-up", help="Steps. Default: 500; inbetween 0.")] = None,
     ema_decay: Annotated[
-        Optional[float], typer.Option("--ema-decay", help="Of the mean weights. Default: 0.999.")
+        Optional[float], typer.Option("--ema-decay", help="Of the mean weights. Default: 0.999; inbetween 0.")
     ] = None,
     clip: Annotated[Optional[float], typer.Option("--clip", help="Greatest gradient norm. Default: 1.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
@@ -56,11 +60,15 @@ def train(
     validate_every: Annotated[
         Optional[str], typer.Option("--validate-every", metavar="STEPS|MINUTESm", help="500 (steps) or 5m (minutes).")
     ] = None,
-    validate_count: Annotated[Optional[int], typer.Option("--validate-count", help="Scenes. Default: 64.")] = None,
+    validate_count: Annotated[
+        Optional[int], typer.Option("--validate-count", help="Scenes, or clips. Default: 64; inbetween 8.")
+    ] = None,
     save_minutes: Annotated[Optional[float], typer.Option("--save-minutes", help="Between saves. Default: 5.")] = None,
     threads: Annotated[Optional[int], typer.Option("--threads", help="CPU threads.")] = None,
     workers: Annotated[int, typer.Option("--workers", help="1 makes scenes ahead in a second process.")] = 0,
-    half_weights: Annotated[bool, typer.Option("--half-weights", help="Write weights in half precision.")] = False,
+    half_weights: Annotated[
+        bool, typer.Option("--half-weights", help="Write weights in half precision; inbetween always does.")
+    ] = False,
     stop_at: Annotated[Optional[int], typer.Option("--stop-at", help="Stop after this step, to resume later.")] = None,
     clips: Annotated[
         Optional[List[str]],
@@ -128,6 +136,8 @@ def train(
                 colorspace=colorspace,
                 ocio=ocio,
             )
+        except KeyboardInterrupt:
+            raise Cancelled("Stopped before the first step.", "Encoded clips are kept: the same goes on.") from None
         finally:
             bar.close()
     else:
@@ -165,7 +175,7 @@ class TrainBar:
     """Progress of a training; off a terminal a line at every validation."""
 
     def __init__(self, title: str) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, markup=False)
         self._title = title
         self._task: Optional[TaskID] = None
         self._score: Optional[float] = None

@@ -58,7 +58,7 @@ def inbetween_task(
         clips: movies, sequences, and folders of them.
         out: folder of the training.
         settings: of the training.
-        listener: told how many shots are encoded.
+        listener: told how many shots are encoded, and which give no clip.
         model: name of weights, or a folder; None takes the one of fewest pictures, as its authors did.
         batch: clips per step.
         stride: of so many frames one is taken.
@@ -91,7 +91,10 @@ def inbetween_task(
         data = {"done": done, "total": total, "rate": 0.0, "eta": None, "step": 0, "loss": None, "score": None}
         listener(Event("progress", {**data, "stage": CLIPS}))
 
-    files = prepared(sources, taken, out / CLIPS, sha256, partial(_encoder, folder, device), tell)
+    def warn(message: str) -> None:
+        listener(Event("warning", {"message": message, "remedy": ""}))
+
+    files = prepared(sources, taken, out / CLIPS, sha256, partial(_encoder, folder, device), tell, warn)
     recipe = Recipe(frames=found.frames)
     ids = (recipe.fps - 1.0, float(recipe.bucket), recipe.noise)
     return InbetweenTask(files, partial(_unet, folder, half), ids, (name, sha256), batch or BATCH)
@@ -106,15 +109,14 @@ def parse_canvas(text: Optional[str]) -> Tuple[int, int]:
 
 
 def _model(name: Optional[str]) -> Tuple[Path, str, str]:
-    """Folder, name and SHA-256 of the U-Net's weights. Raises BadRequest where there is no such model."""
-    from kairos.engines.files import file_hash
-    from kairos.engines.inbetween.folder import find_parts
-    from kairos.weights.pipelines import BY_HAND, SVD
+    """Folder, name and SHA-256 of a model. Raises BadRequest where there is no such one."""
+    from kairos.engines.siren.fits import digest
+    from kairos.weights.pipelines import BY_HAND, SVD, read_pipeline
     from kairos.weights.store import Store
 
     if name is not None and Path(name).is_dir():
-        files = find_parts(Path(name)).tensors["unet"]
-        return Path(name), Path(name).resolve().name, file_hash(files[0])
+        # All parts: clips are what the autoencoder and the image encoder make of shots.
+        return Path(name), Path(name).resolve().name, digest(dict(read_pipeline(Path(name)).files))
     store = Store()
     records = sorted(store.of(SVD), key=lambda record: (int(record.values.get("frames", 0)), record.name))
     for record in records:

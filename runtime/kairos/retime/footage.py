@@ -89,6 +89,17 @@ class KeyFrames:
                 f"{second.colorspace or 'of unknown colour'}.",
                 "Bring both key frames into one colour space and file type first.",
             )
+        one, other = first.header(0), second.header(0)
+        if one.display != other.display:
+            raise FrameError(
+                f"{first.spec} has the display window {one.display}, {second.spec} has {other.display}.",
+                "Reformat one of the key frames to the other's resolution first.",
+            )
+        if [part.channels for part in one.parts] != [part.channels for part in other.parts]:
+            raise FrameError(
+                f"{first.spec} and {second.spec} have different layers or channels.",
+                "Render the same layers for both key frames, or remove those that one of them lacks.",
+            )
 
     def __len__(self) -> int:
         return 2

@@ -228,6 +228,9 @@ class _Run:
         hashes = {engine.weights_hash(each) for each in settled.values()}
         settings.update(engine=engine.card.id.partition(":")[0], weights=sorted(hashes), exposure=plate.exposure)
         settings.update(scale=[each.scale for each in settled.values()])
+        if self._job.precision == "auto" and any(each.precision != "fp32" for each in settled.values()):
+            # On a GPU some engines take another arithmetic than elsewhere.
+            settings.update(precision=sorted({each.precision for each in settled.values()}))
         settings.update(version=__version__, colorspace=write.colorspace, source_colorspace=self._shot.colorspace)
         return settings_digest(settings)
 

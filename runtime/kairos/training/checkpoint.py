@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import platform
 import subprocess
@@ -47,8 +48,11 @@ _PARTS: Mapping[str, type] = {
 
 def save_state(path: Path, state: Mapping[str, Any]) -> None:
     """Writes ``state.pt``, whole or not at all. Raises KairosError."""
+    # Torch itself would say of a full disk that it came upon an unexpected position.
+    made = io.BytesIO()
+    torch.save(dict(state), made)
     with written_whole(path) as temporary:
-        torch.save(dict(state), temporary)
+        temporary.write_bytes(made.getbuffer())
 
 
 def load_state(path: Path) -> Dict[str, Any]:

@@ -101,8 +101,9 @@ def prepared(
     model: str,
     encoder: Callable[[], Encoder],
     tell: Callable[[int, int], None] = lambda done, total: None,
+    warn: Callable[[str], None] = lambda message: None,
 ) -> List[Path]:
-    """Files of all clips of some shots, in their order; those that are missing are made.
+    """Files of all clips of some shots, each once, in their order; those that are missing are made.
 
     Args:
         sources: shots.
@@ -111,6 +112,7 @@ def prepared(
         model: identity of the networks that encode.
         encoder: makes these ready; called where there is anything to encode.
         tell: hears how many shots are done, of how many; may raise Cancelled.
+        warn: hears of shots that give no clip.
 
     Raises:
         BadRequest: not one clip can be taken.
@@ -126,7 +128,10 @@ def prepared(
             if not encode:
                 encode.append(encoder())
             _write(kept, source, settings, encode[0])
-        made += [kept / name for name in _names(kept)]
+        names = _names(kept)
+        if not names:
+            warn(f"{source.name} is left out: it has no {settings.span} frames without a cut.")
+        made += [kept / name for name in names]
     tell(len(sources), len(sources))
     if not made:
         raise BadRequest(
@@ -135,7 +140,8 @@ def prepared(
             if settings.stride > 1
             else "Give longer ones: a clip needs so many.",
         )
-    return made
+    # A shot may be named twice, by itself and in a folder.
+    return list(dict.fromkeys(made))
 
 
 def split(clips: Sequence[Path]) -> Tuple[List[Path], List[Path]]:

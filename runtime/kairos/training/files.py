@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Iterator
 
+from safetensors import SafetensorError
+
 from kairos.errors import KairosError
 
 
@@ -27,15 +29,14 @@ def written_whole(path: Path) -> Iterator[Path]:
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise unwritable(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
-def unwritable(path: Path, error: OSError) -> KairosError:
+def unwritable(path: Path, error: Exception) -> KairosError:
     """The error for a file that could not be written."""
-    return KairosError(
-        f"{path} cannot be written: {error.strerror or error}.", "Check the folder's permissions and the disk."
-    )
+    said = getattr(error, "strerror", None) or error
+    return KairosError(f"{path} cannot be written: {said}.", "Check the folder's permissions and the disk.")

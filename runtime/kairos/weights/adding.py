@@ -25,6 +25,7 @@ from kairos.weights.pipelines import (
     differences,
     is_changes,
     is_pipeline,
+    is_unet,
     own_format,
     read_pipeline,
     unet_of,
@@ -90,6 +91,8 @@ def add(
             raise BadRequest(f"{path} is Stable Video Diffusion in one file; it is taken as a folder.", f"{BY_HAND}.")
         if is_changes(names):
             return _add_changes(container, store, accept, name, source)
+        if is_unet(names):
+            raise BadRequest(f"{path} is a whole U-Net; it is taken as a folder.", f"Add {path.parent} instead.")
         found = recognised(container, architectures)
         match = found.match
         architecture = match.architecture.licensed(match.values)
@@ -133,18 +136,18 @@ def _add_folder(path: Path, store: Store, accept: Accept, name: Optional[str], s
 def _add_pipeline(path: Path, store: Store, accept: Accept, name: Optional[str], source: str) -> Record:
     found = read_pipeline(path)
     _check_accepted(found.variant, MODEL, found.licence, accept)
-    digest = found.files[found.main]
+    digest = _joined(found.files.values())
     record = Record(
         name=name or _free_name(store, found.variant, path, digest),
         architecture=SVD,
-        values={"variant": found.variant, "frames": found.frames, "main": found.main, "files": dict(found.files)},
+        values={"variant": found.variant, "frames": found.frames, "files": dict(found.files)},
         licence=found.licence,
         non_commercial=found.non_commercial,
         accepted=_now(),
         source=source or path.resolve().name,
         source_sha256=digest,
         taken=f"a folder; {len(found.files)} files taken",
-        sha256=_joined(found.files.values()),
+        sha256=digest,
     )
     return store.put_folder(record, path)
 
@@ -161,11 +164,6 @@ def _add_tuned(
 
 def _add_changes(container: Container, store: Store, accept: Accept, name: Optional[str], source: str) -> Record:
     tensors = container.tensors(container.candidates[0])
-    broken = [each for each, tensor in tensors.items() if not bool(tensor.isfinite().all())]
-    if broken:
-        raise BadRequest(
-            f"{container.path} was refused: {broken[0]} holds values that are not numbers.", "Train them again."
-        )
     about = f"{container.kind}; {len(tensors)} tensors taken"
     return _put_changes(tensors, container.path, container.sha256, about, store, accept, name, source)
 
@@ -180,6 +178,9 @@ def _put_changes(
     name: Optional[str],
     source: str,
 ) -> Record:
+    broken = [each for each, tensor in tensors.items() if not bool(tensor.isfinite().all())]
+    if broken:
+        raise BadRequest(f"{path} was refused: {broken[0]} holds values that are not numbers.", "Train them again.")
     terms = f"code Apache-2.0; differences as the weights that they were tuned from: {LICENCE}"
     _check_accepted(CHANGES, DIFFERENCES, terms, accept)
     record = Record(

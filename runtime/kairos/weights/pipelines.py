@@ -9,7 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, Mapping, Optional, Tuple
+from typing import Dict, Iterable, Mapping, Optional, Tuple
+
+from safetensors import safe_open
+from torch import Tensor
 
 from kairos.engines.inbetween.changes import Changes, changes_of_files, tuned_keys
 from kairos.engines.inbetween.folder import find_parts
@@ -25,6 +28,11 @@ SVD, CHANGES = "inbetween", "inbetween-changes"
 """What records call the model and tuned differences."""
 
 UNET_CLASS = "UNetSpatioTemporalConditionModel"
+
+_UNTUNED = re.compile(r"(^|\.)temporal_transformer_blocks\.0\.attn1\.to_[qk]\.weight$")
+
+_ROUNDED = 0.01
+"""Part of its size by which a tensor differs at most where it was rounded: bfloat16 keeps eight bits."""
 
 _LICENCE_NAME = re.compile(r"^license(?:_name)?:\s*[\"']?([A-Za-z0-9.+-]{1,60})[\"']?\s*$", re.MULTILINE)
 
@@ -71,7 +79,6 @@ class Pipeline:
         variant: ``svd-xt`` or ``svd``, by the number of pictures.
         frames: that number.
         files: those that are needed, relative to the folder, each with its SHA-256.
-        main: the U-Net's weights among them.
         licence: the terms in one line.
         non_commercial: they forbid commercial use.
     """
@@ -79,7 +86,6 @@ class Pipeline:
     variant: str
     frames: int
     files: Mapping[str, str]
-    main: str
     licence: str
     non_commercial: bool
 
@@ -93,18 +99,17 @@ def read_pipeline(path: Path) -> Pipeline:
     """Recognises a folder and hashes its files. Raises BadRequest where it cannot be used."""
     found = find_parts(path, half=True)
     needed = set(found.files)
-    for files in found.tensors.values():
-        if len(files) > 1:
-            # What lies in several files is found by a list of them.
-            needed.update(files[0].parent.glob("*.safetensors.index*.json"))
     try:
+        for files in found.tensors.values():
+            # What lies in several files is found by a list of them, and not by that of another precision.
+            lists = files[0].parent.glob("*.safetensors.index*.json")
+            needed.update(each for each in lists if files[0].name in each.read_text(encoding="utf-8"))
         digests = {each.relative_to(path).as_posix(): file_sha256(each) for each in sorted(needed)}
-    except OSError as error:
-        raise BadRequest(f"{path} cannot be read: {error.strerror or error}.", "Check the folder.") from None
-    main = found.tensors["unet"][0].relative_to(path).as_posix()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadRequest(f"{path} cannot be read: {error}.", "Check the folder.") from None
     terms, non_commercial = _terms(path)
     variant = "svd-xt" if found.frames > 14 else "svd"
-    return Pipeline(variant, found.frames, digests, main, terms, non_commercial)
+    return Pipeline(variant, found.frames, digests, terms, non_commercial)
 
 
 def unet_of(path: Path) -> Optional[Path]:
@@ -124,7 +129,7 @@ def differences(folder: Path, store: Store, base: Optional[str] = None) -> Tuple
         base: its name there; else the only one that makes as many pictures.
 
     Raises:
-        BadRequest: there is no such base, the shapes differ, or nothing was tuned.
+        BadRequest: there is no such base, it was tuned from another, or nothing was tuned.
     """
     frames = read_json(folder, CONFIGURATION).get("num_frames")
     records = [each for each in store.of(SVD) if each.values.get("frames") == frames]
@@ -138,7 +143,13 @@ def differences(folder: Path, store: Store, base: Optional[str] = None) -> Tuple
             f"Say which base: {known}." if known else f"Add the {frames}-picture model that it was tuned from first.",
         )
     record = record or records[0]
-    changes = changes_of_files(unet_weights(folder), find_parts(store.folder(record.name)).tensors["unet"])
+    tuned, kept = unet_weights(folder), find_parts(store.folder(record.name)).tensors["unet"]
+    changes = changes_of_files(tuned, kept)
+    if _unlike(_untuned(tuned), _untuned(kept)):
+        raise BadRequest(
+            f"{folder} was not tuned from {record.name}: its queries and keys differ, which this tuning leaves alone.",
+            "Add the model that it was tuned from, and name it with --base.",
+        )
     if not any(bool(tensor.any()) for tensor in changes.tensors.values()):
         raise BadRequest(f"{folder} does not differ from {record.name}: nothing was tuned in it.", "Add another.")
     return changes, record
@@ -148,6 +159,11 @@ def is_changes(names: Iterable[str]) -> bool:
     """Whether tensors of these names are tuned differences."""
     known = list(names)
     return bool(known) and len(tuned_keys(known)) == len(known)
+
+
+def is_unet(names: Iterable[str]) -> bool:
+    """Whether tensors of these names are a whole U-Net, as hubs keep it in its folder."""
+    return bool(tuned_keys(names))
 
 
 def own_format(names: Iterable[str]) -> bool:
@@ -162,6 +178,23 @@ def unet_weights(folder: Path) -> Tuple[Path, ...]:
     if not files:
         raise BadRequest(f"{folder} has no weights in safetensors.", "Get the folder from its authors again.")
     return whole or tuple(files)
+
+
+def _untuned(files: Iterable[Path]) -> Dict[str, Tensor]:
+    """The matrices of temporal self-attention that tuning leaves alone, read from the files of a U-Net."""
+    tensors: Dict[str, Tensor] = {}
+    for file in files:
+        with safe_open(file, "pt") as opened:
+            names = [each for each in opened.keys() if _UNTUNED.search(each)]  # noqa: SIM118 (no mapping)
+            tensors.update({each: opened.get_tensor(each).float() for each in names})
+    return tensors
+
+
+def _unlike(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    """Whether tensors differ by more than their precisions do."""
+    return one.keys() != other.keys() or any(
+        float((tensor - other[name]).norm()) > _ROUNDED * float(tensor.norm()) for name, tensor in one.items()
+    )
 
 
 def _terms(path: Path) -> Tuple[str, bool]:

@@ -54,7 +54,7 @@ class Record:
         non_commercial: it forbids commercial use.
         accepted: when, UTC, ISO 8601.
         source: name of the file they came from, or its address.
-        source_sha256: of that file.
+        source_sha256: of that file; of a folder that of its ``model.safetensors``, or of all its files.
         taken: what of that file was taken, for people.
         sha256: of the stored safetensors; of a folder that of its ``model.safetensors``, or of all its files' where it
             has several parts.

@@ -12,11 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kairos.errors import ImageError
+from kairos.cli.report import Bar
+from kairos.errors import FrameError, ImageError
+from kairos.events import Event
 from kairos.images import open_shot
 from kairos.inbetween import run_inbetween
 from kairos_nodes.jobs import InbetweenJob
 from support import made
+from support.exr import write_exr
 from support.jobs import environment, kairos
 from support.shared import shared_data
 
@@ -52,6 +55,38 @@ def test_every_kind_of_file_goes_through_a_whole_job_or_is_refused_in_one_line(f
         assert (ours.channels, ours.window) == (theirs.channels, theirs.window)
         if source.scene_linear:
             assert np.array_equal(ours.planes, theirs.planes, equal_nan=True), "between a frame and itself is the frame"
+
+
+@pytest.mark.parametrize(
+    ("planes", "size", "said"),
+    [
+        ("R G B", (24, 40), r"a\.exr has the display window 48x32\+0\+0, .*b\.exr has 40x24\+0\+0"),
+        ("R G B Z", (32, 48), r"a\.exr and .*b\.exr have different layers or channels"),
+        ("R G", (32, 48), r"a\.exr and .*b\.exr have different layers or channels"),
+    ],
+)
+def test_key_frames_that_do_not_fit_are_called_by_their_names(
+    tmp_path: Path, planes: str, size: tuple[int, int], said: str
+) -> None:
+    """They come from two takes: neither has a frame number that the other's would follow."""
+    keys = []
+    for name, names, shape in (("a", "R G B", (32, 48)), ("b", planes, size)):
+        keys.append(write_exr(tmp_path / f"{name}.exr", {each: np.zeros(shape, np.float32) for each in names.split()}))
+    job = InbetweenJob(str(keys[0]), str(keys[1]), str(tmp_path / "out.%04d.exr"), 1, device="cpu")
+    with pytest.raises(FrameError, match=said) as refused:
+        run_inbetween(job, lambda event: None)
+    assert "key frame" in refused.value.remedy and "--range" not in refused.value.remedy
+
+
+def test_paths_are_shown_as_they_are(capfd: pytest.CaptureFixture[str]) -> None:
+    """Square brackets are markup to the library that prints; in the names of shots they are letters."""
+    bar = Bar("inbetween")
+    told = {"done": 1, "total": 2, "rate": 1.0, "eta": 1.0, "stage": "generate", "step": 1, "steps": 2}
+    bar(Event("progress", {**told, "preview": "/cache/[bold]/[/x]/preview.png"}))
+    bar(Event("warning", {"message": "/plates/[red]a.exr is odd.", "remedy": ""}))
+    bar.close()
+    shown = capfd.readouterr().err
+    assert "/cache/[bold]/[/x]/preview.png" in shown and "/plates/[red]a.exr is odd." in shown
 
 
 READ = """

@@ -21,6 +21,7 @@ from kairos.engines.inbetween.recipe import Recipe
 from kairos.errors import BadRequest, Cancelled, EngineError
 from kairos.events import Event
 from kairos.motion.encode import encode, measure_exposure
+from kairos.retime import settle
 from support.exr import Planes, read_exr, write_exr
 from support.generating import (
     BRIGHT,
@@ -273,6 +274,16 @@ def test_finished_frames_are_skipped_and_a_finished_generation_is_not_made_again
     generated(job(tmp_path, 1, f"{QUICK},colours=0", overwrite=True))
     with pytest.raises(AssertionError, match="generated again"):
         generated(job(tmp_path, 1, f"{QUICK},seed=5", overwrite=True))
+
+
+def test_a_job_is_not_gone_on_with_in_another_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU ``--precision auto`` is fp16, and another movement: a farm's frames must not be of both."""
+    generated(job(tmp_path, 1))
+    outputs(tmp_path)[1].unlink()
+    # bf16, since processors compute in it.
+    monkeypatch.setattr(settle, "_precision", lambda job, engine: "bf16")
+    with pytest.raises(BadRequest, match="made with other settings"):
+        generated(job(tmp_path, 1))
 
 
 def _never(*given: object) -> None:

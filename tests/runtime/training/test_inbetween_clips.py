@@ -63,6 +63,13 @@ def test_clips_are_encoded_once(tmp_path: Path) -> None:
     assert (first.times, second.times) == (1, 2)
 
 
+def test_a_shot_that_is_named_twice_is_learned_from_once(tmp_path: Path) -> None:
+    source = MadeSource("first", panned("first", 8))
+    once = prepared([source], SETTINGS, tmp_path, "model", lambda: seen)
+    # Four clips would leave none to learn from, were the last held back wherever it stands.
+    assert prepared([source] * 4, SETTINGS, tmp_path, "model", lambda: seen) == once and len(once) == 1
+
+
 def test_other_settings_or_another_model_are_other_clips(tmp_path: Path) -> None:
     source = MadeSource("first", panned("first", 16))
     one = prepared([source], SETTINGS, tmp_path, "model", lambda: seen)
@@ -76,6 +83,15 @@ def test_shots_that_are_too_short_are_refused(tmp_path: Path) -> None:
     source = MadeSource("short", panned("short", 6))
     with pytest.raises(BadRequest, match="None of 1 shots has 7 frames without a cut"):
         prepared([source], SETTINGS, tmp_path, "model", lambda: seen)
+
+
+def test_a_shot_that_gives_no_clip_is_named(tmp_path: Path) -> None:
+    sources = [MadeSource("short", panned("short", 6)), MadeSource("long", panned("long", 7))]
+    for _ in range(2):
+        # A second time nothing is looked at any more, and it is said again.
+        told: List[str] = []
+        assert len(prepared(sources, SETTINGS, tmp_path, "model", lambda: seen, warn=told.append)) == 1
+        assert told == ["short is left out: it has no 7 frames without a cut."]
 
 
 def test_latents_that_are_no_numbers_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +23,7 @@ from kairos.training.ema import Ema
 from kairos.training.log import Log, read_log
 from kairos.training.plot import draw_curve, ticks
 from kairos.training.schedule import FLOOR, rate
+from support.shared import ROOT
 from support.training import Sharpen, Textures
 
 SHORT = ["--size", "32", "--lr", "0.01", "--warm-up", "5", "--device", "cpu", "--threads", "1"]
@@ -138,6 +142,50 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     log.path.mkdir()
     with pytest.raises(KairosError, match=r"log\.jsonl cannot be written"):
         log.add("train", 1, 0.0, {})
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from kairos.engines.inbetween.recipe import State
+from kairos.engines.inbetween.store import Kept, Place
+from kairos.errors import KairosError
+from kairos.training.checkpoint import save_state
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+noise = torch.randn(1, 5, 4, 50, 50)
+state = State(1, noise, noise.clone(), torch.get_rng_state())
+for write in (
+    lambda: save_state(Path(sys.argv[1]), {"noise": noise}),
+    lambda: Place("a" * 64).write(Kept(state, {}, 1.0)),
+):
+    try:
+        write()
+    except KairosError as error:
+        print(error)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX file limits")
+def test_a_full_disk_is_told_whoever_writes(tmp_path: Path) -> None:
+    """A limit of 50 kB on every file stands for it: torch and safetensors report it by errors of their own."""
+    path = os.pathsep.join(str(ROOT / each) for each in ("runtime", "nodes"))
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "state.pt")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path, "KAIROS_CACHE": str(tmp_path / "cache")},
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.partition(" cannot be written: ")[0].rpartition("/")[2] for line in lines] == [
+        "state.pt",
+        "state.safetensors",
+    ]
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
 
 
 @pytest.mark.parametrize(

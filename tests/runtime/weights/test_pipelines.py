@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from kairos.cli import main
 from kairos.engines import engine
 from kairos.engines.inbetween.changes import load_changes
+from kairos.engines.inbetween.folder import find_parts
 from kairos.errors import BadRequest
 from kairos.weights.adding import add
 from kairos.weights.store import Record, Store
@@ -83,6 +84,40 @@ def test_of_two_precisions_the_smaller_is_kept(published: Path, tmp_path: Path, 
     assert len(taken) == 3 and all(".fp16." in file for file in taken)
 
 
+def test_of_weights_in_several_files_those_of_one_precision_and_their_list_are_kept(
+    published: Path, tmp_path: Path, store: Store
+) -> None:
+    folder = copied(published, tmp_path / "model")
+    (file,) = (folder / "unet").glob("*.safetensors")
+    tensors = load_file(file)
+    file.unlink()
+    for variant, halved in (("", False), (".fp16", True)):
+        listed = {}
+        for number in (0, 1):
+            name = f"diffusion_pytorch_model{variant}-{number + 1:05d}-of-00002.safetensors"
+            part = {key: each.half() if halved else each for key, each in list(tensors.items())[number::2]}
+            save_file(part, folder / "unet" / name)
+            listed.update(dict.fromkeys(part, name))
+        index = folder / "unet" / f"diffusion_pytorch_model.safetensors.index{variant}.json"
+        index.write_text(json.dumps({"metadata": {}, "weight_map": listed}))
+    record = kept(folder)
+    taken = sorted(file for file in record.files if file.startswith("unet/diffusion"))
+    assert len(taken) == 3 and all("fp16" in file for file in taken)
+    for half in (False, True):
+        assert len(find_parts(store.folder(record.name), half=half).tensors["unet"]) == 2
+
+
+def test_a_model_with_another_autoencoder_is_another_model(published: Path, tmp_path: Path, store: Store) -> None:
+    """Nothing that is kept is replaced unasked."""
+    kept(published)
+    folder = copied(published, tmp_path / "mine")
+    file = folder / "vae" / "diffusion_pytorch_model.safetensors"
+    save_file({name: 1.05 * tensor for name, tensor in load_file(file).items()}, file)
+    with pytest.raises(BadRequest, match="other weights 'svd' already"):
+        kept(folder, name="svd")
+    assert kept(folder).name == "mine" and kept(published).name == "svd" and len(store.records()) == 2
+
+
 def test_the_licence_is_what_the_models_card_says(published: Path, tmp_path: Path, store: Store) -> None:
     folder = copied(published, tmp_path / "model")
     assert "stable-video-diffusion-community" in kept(folder).licence and not store.records()[0].non_commercial
@@ -92,15 +127,21 @@ def test_the_licence_is_what_the_models_card_says(published: Path, tmp_path: Pat
     assert "some-nc-community, by the model's card" in record.licence and record.non_commercial
 
 
-def test_differences_are_kept_as_a_file_and_taken_unasked(published: Path, tmp_path: Path, store: Store) -> None:
+def test_differences_are_kept_as_a_file_and_taken_unasked(
+    published: Path, tmp_path: Path, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["engines", "inbetween"]) == 0
+    assert "cannot run here: it has no weights. Download https://" in capsys.readouterr().out
     file = tmp_path / "tuned.safetensors"
     wanted = tiny_changes(published)
     save_file({name: tensor.half() for name, tensor in wanted.items()}, file)
     kept(published)
-    assert "no tuned differences" in " ".join(engine("inbetween").notes())  # type: ignore[attr-defined]
+    assert main(["engines", "inbetween"]) == 0
+    told = capsys.readouterr().out
+    assert "ready" in told and "no tuned differences and takes mode=trf" in told
     record = kept(file)
     assert record.architecture == "inbetween-changes" and f"{len(wanted)} tensors" in record.taken
-    assert not engine("inbetween").notes()  # type: ignore[attr-defined]
+    assert main(["engines", "inbetween"]) == 0 and "it has no tuned differences" not in capsys.readouterr().out
     found = load_changes(store.path(record.name)).tensors
     assert found.keys() == wanted.keys() and all(
         torch.equal(found[name], wanted[name].half().float()) for name in found
@@ -125,6 +166,36 @@ def test_of_a_tuned_unet_the_differences_to_its_base_are_kept(published: Path, t
     assert all(float((found[name] - changes[name]).abs().max()) < 1e-3 for name in found)
     with pytest.raises(BadRequest, match="no model 'other'"):
         kept(tuned, base="other")
+
+
+def test_what_was_tuned_from_another_model_is_refused(published: Path, tmp_path: Path, store: Store) -> None:
+    """Differences to a model that it never came from would be noise of the size of the weights."""
+    kept(write_tiny_svd(tmp_path / "other", FRAMES, seed=3))
+    with pytest.raises(BadRequest, match=r"unet was not tuned from svd: its queries and keys differ.*--base"):
+        kept(published / "unet")
+    assert [record.name for record in store.records()] == ["svd"]
+
+
+def test_tuned_weights_may_have_been_rounded(published: Path, tmp_path: Path, store: Store) -> None:
+    tuned = copied(published / "unet", tmp_path / "unet")
+    (file,) = tuned.glob("*.safetensors")
+    changes, tensors = tiny_changes(published), load_file(file)
+    save_file({name: (each + changes.get(name, 0)).bfloat16() for name, each in tensors.items()}, file)
+    kept(published)
+    assert kept(tuned).architecture == "inbetween-changes"
+
+
+@pytest.mark.parametrize("value", [torch.nan, 1e6], ids=["no number", "more than half precision holds"])
+def test_a_tuned_unet_of_no_use_is_refused(published: Path, tmp_path: Path, store: Store, value: float) -> None:
+    tuned = copied(published / "unet", tmp_path / "unet")
+    (file,) = tuned.glob("*.safetensors")
+    tensors = load_file(file)
+    tensors[next(iter(tiny_changes(published)))].view(-1)[0] = value
+    save_file(tensors, file)
+    kept(published)
+    with pytest.raises(BadRequest, match="holds values that are not numbers"):
+        kept(tuned)
+    assert len(store.records()) == 1
 
 
 def spoiled(folder: Path, case: str) -> None:
@@ -165,9 +236,16 @@ def test_what_cannot_be_used_is_refused_in_one_line(
     ("tensors", "said"),
     [
         (lambda: {"model.diffusion_model.input_blocks.1.1.time_stack.0.norm.weight": torch.ones(2)}, "in one file"),
+        (
+            lambda: {
+                "conv_in.weight": torch.ones(2),
+                "x.temporal_transformer_blocks.0.attn1.to_v.weight": torch.ones(2, 2),
+            },
+            "whole U-Net; it is taken as a folder",
+        ),
         (lambda: {"x.temporal_transformer_blocks.0.attn1.to_v.weight": torch.full((2, 2), torch.nan)}, "not numbers"),
     ],
-    ids=["the authors' single file", "no numbers"],
+    ids=["the authors' single file", "a U-Net without its folder", "no numbers"],
 )
 def test_files_that_cannot_be_used_are_refused(
     tmp_path: Path, store: Store, tensors: Callable[[], Any], said: str
