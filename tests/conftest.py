@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import sys
-from typing import List
+from typing import Generator, List
 
 import pytest
 from hypothesis import settings
@@ -18,6 +19,23 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 # The same examples on every run, however slow the machine.
 settings.register_profile("suite", deadline=None, derandomize=True, database=None, max_examples=60)
 settings.load_profile("suite")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Half a million objects of modules and tests stay until the end: nothing looks for garbage among them again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_unconfigure() -> None:
+    """Libraries count at the very end what is left of them."""
+    gc.unfreeze()
 
 
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
