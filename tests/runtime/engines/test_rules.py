@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -16,7 +17,7 @@ from kairos.engines.adapters.engine import PublishedEngine
 from kairos.engines.adapters.session import NetworkSession, Way
 from kairos.engines.base import EngineSettings, Pair, Session
 from kairos.engines.hierarchical import engine as hierarchical
-from kairos.engines.inbetween import options
+from kairos.engines.inbetween import memory, options
 from kairos.engines.inbetween.recipe import Recipe
 from kairos.engines.siren import plan
 from kairos.errors import BadRequest, EngineError
@@ -51,6 +52,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setattr(plan, "STEPS", {"siren": 10, "grid": 10})
         patch.setattr(options, "PUBLISHED", Recipe(steps=1, repeats=0))
         patch.setattr(options, "CANVAS", (64, 128))
+        patch.setattr(memory, "measured_rate", lru_cache(memory.measured_rate))
         # Nor is the plug-in trained, but its answer is not nothing.
         patch.setattr(hierarchical, "SHIPPED", keep_hierarchy(root / "plugin", spread=0.02))
         yield root
