@@ -149,10 +149,16 @@ def moving_disc(
     return replace(write_clip(directory, "disc", frames, truth, **options), centre=centre)
 
 
-def highlight(directory: Path, width: float = 7.0, value: float = 5000.0, frames: int = 5) -> Clip:
+def highlight(
+    directory: Path,
+    width: float = 7.0,
+    value: float = 5000.0,
+    frames: int = 5,
+    size: Tuple[int, int] = (HEIGHT, WIDTH),
+) -> Clip:
     """A flat round highlight ``width`` pixels wide inside its soft edge, moving over a textured ground."""
     return moving_disc(
-        directory, velocity=(5.5, 2.25), frames=frames, radius=width / 2 + 1, value=value, start=(90.0, 60.0)
+        directory, (5.5, 2.25), frames, start=(90.0, 60.0), radius=width / 2 + 1, value=value, size=size
     )
 
 

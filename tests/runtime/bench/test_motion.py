@@ -264,7 +264,9 @@ def test_with_weights_there_are_two_rows_more(tmp_path: Path, _small: None) -> N
 
 
 @pytest.mark.slow
-def test_shared_out_among_processes_the_figures_are_the_same() -> None:
+def test_shared_out_among_processes_the_figures_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A scene at a time: each process measures one of the two.
+    monkeypatch.setattr("kairos.bench.motion._PORTION", 1)
     alone, shared = (motion(2, "", 128, 96, device="cpu", workers=workers) for workers in (1, 2))
     assert alone.chosen == shared.chosen and alone.walked == shared.walked
     for name, tally in alone.tallies.items():
