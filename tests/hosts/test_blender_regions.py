@@ -75,7 +75,8 @@ def test_blenders_cryptomatte_names_the_objects_and_a_retime_takes_them(
     # A source frame is the render itself, with regions or without.
     first = colour(Path(street["plate"].replace("####", "0005")))
     assert all(np.array_equal(colour(tmp_path / way / "out.0005.exr"), first) for way in ways)
-    refused = kairos_here(capfd, *command[:2], str(tmp_path / "none.%04d.exr"), *command[2:], "--regions", "crypto:=tram")
+    nothing = str(tmp_path / "none.%04d.exr")
+    refused = kairos_here(capfd, *command[:2], nothing, *command[2:], "--regions", "crypto:=tram")
     assert refused.returncode == 2 and "no object 'tram'" in refused.stderr
 
 
