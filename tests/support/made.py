@@ -157,9 +157,7 @@ def highlight(
     size: Tuple[int, int] = (HEIGHT, WIDTH),
 ) -> Clip:
     """A flat round highlight ``width`` pixels wide inside its soft edge, moving over a textured ground."""
-    return moving_disc(
-        directory, (5.5, 2.25), frames, start=(90.0, 60.0), radius=width / 2 + 1, value=value, size=size
-    )
+    return moving_disc(directory, (5.5, 2.25), frames, start=(90.0, 60.0), radius=width / 2 + 1, value=value, size=size)
 
 
 def wild_plate(seed: int = 3, size: Tuple[int, int] = (HEIGHT, WIDTH)) -> Planes:
