@@ -31,10 +31,15 @@ def small_banks(bench: ModuleType, scenes: str, patch: pytest.MonkeyPatch) -> No
         scenes: name of its function that keeps scenes, which may be another test's.
         patch: undoes it.
     """
-    patch.setattr(textures, "SIZE", SIZE)
-    for module, name in ((textures, "_procedural"), (bench, scenes)):
-        patch.setattr(module, name, lru_cache(maxsize=1)(getattr(module, name).__wrapped__))
+    small_bank(patch)
+    patch.setattr(bench, scenes, lru_cache(maxsize=1)(getattr(bench, scenes).__wrapped__))
     patch.setattr(bench, "ProcessPoolExecutor", SmallBanks)
+
+
+def small_bank(patch: pytest.MonkeyPatch) -> None:
+    """Makes banks small in this process alone."""
+    patch.setattr(textures, "SIZE", SIZE)
+    patch.setattr(textures, "_procedural", lru_cache(maxsize=2)(textures._procedural.__wrapped__))
 
 
 def _begin(initializer: Callable[..., object], initargs: Tuple[Any, ...]) -> None:
