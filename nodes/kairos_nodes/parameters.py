@@ -2,80 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Dict, Mapping, Tuple
+from functools import partial
+from typing import Mapping, Tuple
 
 from kairos_nodes.channels import PRESETS, parse_vectors_in
-from kairos_nodes.errors import BadRequest
-from kairos_nodes.layers import Policy
+from kairos_nodes.engine_options import parse_fit, parse_generate
+from kairos_nodes.layer_policy import parse_layer_policy
 from kairos_nodes.parameter import Parameter, Value
 from kairos_nodes.ranges import parse_frames
 from kairos_nodes.regions import parse_region_rules, parse_regions
 
-__all__ = [
-    "JOBS",
-    "PARAMETERS",
-    "Parameter",
-    "Value",
-    "parameters_of",
-    "parse_fit",
-    "parse_generate",
-    "parse_layer_policy",
-]
+__all__ = ["JOBS", "PARAMETERS", "Parameter", "Value", "parameters_of"]
 
 JOBS = ("retime", "vectors", "inbetween")
 _SEQUENCES = ("retime", "vectors")
 _EXR_COMPRESSIONS = ("zip", "zips", "piz", "rle", "pxr24", "b44", "b44a", "dwaa", "dwab", "none")
-
-
-def parse_layer_policy(text: str) -> Dict[str, Policy]:
-    """Policies by layer from ``LAYER=POLICY,LAYER=POLICY``.
-
-    Raises:
-        BadRequest: a piece that is no pair, an unknown policy, or a layer named twice.
-    """
-    policies: Dict[str, Policy] = {}
-    known = ", ".join(policy.value for policy in Policy)
-    for piece in filter(None, (piece.strip() for piece in text.split(","))):
-        layer, equals, policy = (word.strip() for word in piece.partition("="))
-        if not layer or not equals:
-            raise BadRequest(f"--layer-policy: {piece!r} is not LAYER=POLICY.", f"POLICY is one of {known}.")
-        if policy not in {one.value for one in Policy}:
-            raise BadRequest(f"--layer-policy: there is no policy {policy!r}.", f"Use one of {known}.")
-        if layer in policies:
-            raise BadRequest(f"--layer-policy: layer {layer!r} is named twice.", "Name each layer once.")
-        policies[layer] = Policy(policy)
-    return policies
-
-
-def parse_fit(text: str) -> Dict[str, str]:
-    """Options by name from ``--fit NAME=VALUE,NAME=VALUE``.
-
-    Raises:
-        BadRequest: a piece that is no pair, or an option named twice.
-    """
-    return _pairs(text, "--fit", "steps=500,omega=20")
-
-
-def parse_generate(text: str) -> Dict[str, str]:
-    """Options by name from ``--generate NAME=VALUE,NAME=VALUE``. Raises BadRequest as :func:`parse_fit` does."""
-    return _pairs(text, "--generate", "steps=25,seed=3")
-
-
-def _pairs(text: str, flag: str, example: str) -> Dict[str, str]:
-    options: Dict[str, str] = {}
-    for piece in filter(None, (piece.strip() for piece in text.split(","))):
-        name, _, value = (word.strip() for word in piece.partition("="))
-        if not name or not value:
-            raise BadRequest(f"{flag}: {piece!r} is not NAME=VALUE.", f"Write it like {example}.")
-        if name in options:
-            raise BadRequest(f"{flag}: {name!r} is named twice.", "Name each option once.")
-        options[name] = value
-    return options
-
-
-def _parse_cuts(text: str) -> object:
-    return parse_frames(text, "--cuts")
-
 
 _TABLE = (
     Parameter(
@@ -489,7 +430,7 @@ _TABLE = (
         accepts=r"-?\d[-\dx, ]*",
         form="FRAMES",
         jobs=_SEQUENCES,
-        parse=_parse_cuts,
+        parse=partial(parse_frames, what="--cuts"),
     ),
     Parameter(
         "repeats",

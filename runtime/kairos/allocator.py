@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, List, Optional
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -3, -4, -8
 """Names of settings in glibc's malloc.h."""
@@ -18,6 +18,9 @@ _MOST = (1 << 31) - 1
 
 _PIECE, _PIECES = 1 << 16, 1 << 16
 """Bytes from which a piece is the system's own, and how many of them there may be: glibc's own number."""
+
+_GAP = 1 << 25
+"""Bytes of the largest pieces with which gaps are filled."""
 
 _kept = False
 """Whether this process keeps its memory."""
@@ -52,11 +55,35 @@ def lean_memory() -> Iterator[None]:
     give_back()
     library.mallopt(_MMAP_THRESHOLD, _PIECE)
     library.mallopt(_MMAP_MAX, _PIECES)
+    gaps = _filled_gaps(library)
     try:
         yield
     finally:
+        for piece in gaps:
+            library.free(ctypes.c_void_p(piece))
         if _kept:
             keep_memory()
+
+
+def _filled_gaps(library: Any) -> List[int]:
+    """Takes the gaps that earlier work left in the heap, and answers with the pieces, to be freed.
+
+    glibc looks into gaps before it asks the system, and gives back nothing that was in one. A piece that nobody writes
+    to takes no memory but a page.
+    """
+    library.malloc.restype = library.sbrk.restype = ctypes.c_void_p
+    library.malloc.argtypes, library.sbrk.argtypes = [ctypes.c_size_t], [ctypes.c_ssize_t]
+    taken: List[int] = []
+    size = _GAP
+    while size >= _PIECE:
+        piece = library.malloc(size)
+        # The system's own pieces lie above the heap.
+        if piece is not None and piece < library.sbrk(0):
+            taken.append(piece)
+            continue
+        library.free(ctypes.c_void_p(piece))
+        size //= 2
+    return taken
 
 
 def give_back() -> None:

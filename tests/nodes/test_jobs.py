@@ -10,8 +10,9 @@ import pytest
 
 from kairos_nodes.errors import BadRequest
 from kairos_nodes.jobs import JOB_CLASSES, SETTLED, VERSION, InbetweenJob, Job, RetimeJob, VectorsJob, job_from_json
+from kairos_nodes.layer_policy import parse_layer_policy
 from kairos_nodes.layers import Policy
-from kairos_nodes.parameters import JOBS, PARAMETERS, parameters_of, parse_layer_policy
+from kairos_nodes.parameters import JOBS, PARAMETERS, parameters_of
 
 SAMPLES = (
     RetimeJob("in.%04d.exr", "out.%04d.exr", speed="1/3", frames="1-4,9", shutter=180.0, tta=True, exposure=0.18),

@@ -9,22 +9,20 @@ import torch
 from torch import Tensor
 
 from kairos.engines.base import ShotView
-from kairos.training.windows import TwoFrames
+from kairos.engines.plain_shot import PlainFrames
 from support.parity import drawn
 
 
-class Made(TwoFrames):
+class Made(PlainFrames):
     """A shot of given frames (3, H, W); see :class:`kairos.engines.base.ShotView`. It counts who looks."""
 
     def __init__(self, frames: Sequence[Tensor]) -> None:
-        super().__init__((frames[0], frames[-1]))
-        self._all = list(frames)
-        self.count = len(frames)
+        super().__init__(frames)
         self.looks = 0
 
     def proxy(self, position: int) -> Tensor:
         self.looks += 1
-        return self._all[position]
+        return super().proxy(position)
 
 
 class MadeSource:

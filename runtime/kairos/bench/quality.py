@@ -17,17 +17,17 @@ from kairos.bench.clips import CLIPS, WITHOUT, split
 from kairos.bench.metrics import Image, Score, mean, score
 from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
+from kairos.engines.plain_shot import PlainShot
 from kairos.errors import BadRequest
 from kairos.motion.compose import compose
 from kairos.motion.encode import Codec
-from kairos.motion.region_choice import RegionRule
 from kairos_nodes.layers import Policy
 
 BLEND, FFMPEG = "blend", "ffmpeg mci"
 TIME = 0.5
 
 
-class EncodedShot:
+class EncodedShot(PlainShot):
     """A shot view over 8-bit frames in memory, seen as encoded (see :class:`kairos.engines.base.ShotView`)."""
 
     def __init__(self, frames: Sequence[Image], device: Optional[torch.device] = None) -> None:
@@ -40,26 +40,6 @@ class EncodedShot:
         """(3, H, W) in 0..1."""
         planes = np.ascontiguousarray(self._frames[position].transpose(2, 0, 1)).astype(np.float32) / 255.0
         return torch.from_numpy(planes).to(self.device)
-
-    def matte(self, position: int) -> Optional[Tensor]:
-        """None: the bench has no mattes."""
-        return None
-
-    def given_motion(self, source: int, target: int) -> Optional[Tensor]:
-        """None: the bench gives no motion."""
-        return None
-
-    def regions(self, position: int) -> Optional[Tensor]:
-        """None: the bench has no regions."""
-        return None
-
-    def regions_found(self) -> bool:
-        """There are none."""
-        return False
-
-    def region_rules(self) -> Mapping[int, RegionRule]:
-        """None, for the same reason."""
-        return {}
 
 
 def rebuild(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, List, Mapping
+from typing import Any, List, Mapping, Sequence
 
 import torch
 
@@ -45,10 +45,25 @@ def record_of(id: str, name: str = "") -> Record:
         if not records:
             raise EngineError(f"{id} cannot run: {none_yet(id)}")
         return records[0]
+    return named(id, name, records)
+
+
+def named(id: str, name: str, records: Sequence[Record], folders: bool = False) -> Record:
+    """Of an engine's weights those of that name.
+
+    Args:
+        id: of the engine, for the message.
+        name: that is wanted.
+        records: of all its weights.
+        folders: its weights come as folders too, so that a folder's path is recognised as one given for a name.
+
+    Raises:
+        BadRequest: there are none of that name; it tells which there are, or to add what lies at that path.
+    """
     for record in records:
         if record.name == name:
             return record
-    if Path(name).is_file():
+    if Path(name).is_file() or (folders and Path(name).exists()):
         raise BadRequest(f"{name} is no name of weights.", f"Run kairos weights add {name} first.")
     known = ", ".join(record.name for record in records)
     raise BadRequest(f"{id} has no weights {name!r}.", f"It has {known}." if known else "Run kairos weights add FILE.")

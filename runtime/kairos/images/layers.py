@@ -8,8 +8,8 @@ from typing import Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
 
 from kairos.errors import BadRequest
 from kairos.frame import Attribute
+from kairos_nodes.layer_policy import parse_layer_policy
 from kairos_nodes.layers import Policy
-from kairos_nodes.parameters import parse_layer_policy
 
 from .header import Headed
 from .views import AnyPart, place, views_of_file, without_view

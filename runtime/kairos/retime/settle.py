@@ -12,8 +12,8 @@ import torch
 from kairos.engines import engines
 from kairos.engines.base import Engine, EngineSettings
 from kairos.errors import BadRequest, EngineError
+from kairos_nodes.engine_options import parse_fit, parse_generate
 from kairos_nodes.jobs import RetimeJob
-from kairos_nodes.parameters import parse_fit, parse_generate
 from kairos_nodes.ranges import parse_frames
 from kairos_nodes.rational import exact, parse_rate
 from kairos_nodes.regions import parse_regions

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kairos.engines.base import Pair, ShotView
+from kairos.engines.plain_shot import PlainFrames
 from kairos.engines.swift.ensemble import TURNS
 from kairos.engines.swift.layers import MULTIPLE
 from kairos.engines.swift.meeting import Told, decided
@@ -38,7 +39,7 @@ from kairos.training.losses import laplacian
 from kairos.training.scenes import Scenes
 from kairos.training.schedule import Clock, rate
 from kairos.training.triplets import usable
-from kairos.training.windows import Example, TwoFrames, picture_of, window
+from kairos.training.windows import Example, picture_of, window
 from kairos_nodes.layers import Policy
 
 HALF_WAY = 0.5
@@ -324,7 +325,7 @@ class _Run:
             self.tell("look", number, self._settings.scenes)
             scene = supply.batch(number, 1)
             frames = scene.frames[0, 0], scene.frames[0, 2]
-            told = _session(TwoFrames(frames), self._network).told(Pair(0, 1), float(scene.time[0]))
+            told = _session(PlainFrames(frames), self._network).told(Pair(0, 1), float(scene.time[0]))
             hidden = (1 - torch.cat([scene.visible_t0[0], scene.visible_t1[0]])).clamp(0, 1)
             made.append(window(told, frames, scene.frames[0, 1], hidden, (0, 0), _SCENE_SIZE))
         return made

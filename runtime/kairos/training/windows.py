@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Mapping, NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,6 @@ from kairos.engines.classic.midway import Moment
 from kairos.engines.swift.meeting import Told
 from kairos.engines.swift.network import Meeting
 from kairos.motion.inbetween import Inbetween
-from kairos.motion.region_choice import RegionRule
 
 _MARGIN = 16
 """Pixels around what a window's motion fetches."""
@@ -104,36 +103,3 @@ def _cubic(source: Tensor, corner: Tuple[int, int], flow: Tensor) -> Tensor:
     y = (torch.arange(rows, device=flow.device) + corner[1])[:, None] + flow[1]
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)[None]
     return F.grid_sample(source[None], grid, "bicubic", "border", align_corners=False)[0]
-
-
-class TwoFrames:
-    """A shot of two frames (3, H, W); see :class:`kairos.engines.base.ShotView`."""
-
-    def __init__(self, frames: Tuple[Tensor, Tensor]) -> None:
-        self._frames = frames
-        self.size = (int(frames[0].shape[1]), int(frames[0].shape[2]))
-        self.count, self.device = len(frames), frames[0].device
-
-    def proxy(self, position: int) -> Tensor:
-        """One of the frames."""
-        return self._frames[position]
-
-    def matte(self, position: int) -> Optional[Tensor]:
-        """None."""
-        return None
-
-    def given_motion(self, source: int, target: int) -> Optional[Tensor]:
-        """None."""
-        return None
-
-    def regions(self, position: int) -> Optional[Tensor]:
-        """None."""
-        return None
-
-    def regions_found(self) -> bool:
-        """There are none."""
-        return False
-
-    def region_rules(self) -> Mapping[int, RegionRule]:
-        """None given."""
-        return {}

@@ -5,11 +5,12 @@ What a folder asks to run (a pickle of weights, code of its own) is refused: onl
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 from safetensors import SafetensorError, safe_open
 
@@ -175,6 +176,36 @@ def read_json(path: Path, name: str) -> Dict[str, Any]:
     return told
 
 
+@contextlib.contextmanager
+def open_tensors(file: Path, device: str = "cpu") -> Iterator[Any]:
+    """A safetensors file, its tensors not read yet. Raises BadRequest where it is damaged, then or as they are read."""
+    try:
+        with safe_open(file, "pt", device=device) as opened:
+            yield opened
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadRequest(f"{file} is damaged or cut short.", "Get the file from its authors again.") from error
+
+
+def checked_tensors(file: Path) -> Path:
+    """The same safetensors file. Its head alone is read. Raises BadRequest where it is damaged or holds no tensors."""
+    with open_tensors(file) as opened:
+        empty = not list(opened.keys())
+    if empty:
+        raise BadRequest(f"{file} holds no tensors.", "Get the file from its authors again.")
+    return file
+
+
+def refuse_pickles(path: Path, remedy: str) -> None:
+    """Raises BadRequest where the weights in a folder are a pickle. Nothing of it is run."""
+    pickles = sorted(each.name for each in path.iterdir() if each.suffix in _PICKLES)
+    if pickles:
+        raise BadRequest(
+            f"{path} was refused: its weights are a pickle ({pickles[0]}), which could run anything. Nothing of it "
+            f"was run.",
+            remedy,
+        )
+
+
 def _asks_for_code(told: Any) -> bool:
     if isinstance(told, dict):
         return "auto_map" in told or any(_asks_for_code(value) for value in told.values())
@@ -184,32 +215,25 @@ def _asks_for_code(told: Any) -> bool:
 def _check_tensors(path: Path, kind: Kind) -> None:
     file = path / TENSORS
     if not file.is_file():
-        pickles = sorted(each.name for each in path.iterdir() if each.suffix in _PICKLES)
-        if pickles:
-            raise BadRequest(
-                f"{path} was refused: its weights are a pickle ({pickles[0]}), which could run anything. Nothing of it "
-                f"was run.",
-                f"{kind.by_hand()}.",
-            )
+        refuse_pickles(path, f"{kind.by_hand()}.")
         raise BadRequest(f"{path} has no {TENSORS}.", f"{kind.by_hand()}.")
-    try:
-        with safe_open(file, "pt") as opened:
-            empty = not list(opened.keys())
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BadRequest(f"{file} is damaged or cut short.", "Get the file from its authors again.") from error
-    if empty:
-        raise BadRequest(f"{file} holds no tensors.", "Get the file from its authors again.")
+    checked_tensors(file)
 
 
-def _card_licence(path: Path) -> str:
-    """What the head of the folder's own card says; empty where it says nothing."""
+def card_head(path: Path) -> str:
+    """What stands in the head of a folder's own card, between its two rules; empty where there is none."""
     try:
         with (path / CARD).open(encoding="utf-8", errors="replace") as file:
             head = file.read(_MOST_CARD)
     except OSError:
         return ""
     parts = head.split("---", 2)
-    found = _LICENCE.search(parts[1]) if head.startswith("---") and len(parts) == 3 else None
+    return parts[1] if head.startswith("---") and len(parts) == 3 else ""
+
+
+def _card_licence(path: Path) -> str:
+    """The terms that the folder's own card names; empty where it names none."""
+    found = _LICENCE.search(card_head(path))
     if found is None:
         return ""
     return "Apache-2.0" if found[1].lower() == "apache-2.0" else found[1]

@@ -15,7 +15,7 @@ from kairos.engines.inbetween.changes import Changes, changes_of_files, tuned_ke
 from kairos.engines.inbetween.folder import find_parts
 from kairos.errors import BadRequest
 from kairos.weights.containers import file_sha256
-from kairos.weights.folders import CARD, CONFIGURATION, read_json
+from kairos.weights.folders import CONFIGURATION, card_head, read_json
 from kairos.weights.store import Record, Store
 
 INDEX = "model_index.json"
@@ -166,12 +166,7 @@ def unet_weights(folder: Path) -> Tuple[Path, ...]:
 
 def _terms(path: Path) -> Tuple[str, bool]:
     """The terms of a model by its own card, in one line, and whether they forbid commercial use."""
-    try:
-        head = (path / CARD).read_text(encoding="utf-8", errors="replace")[: 1 << 14]
-    except OSError:
-        head = ""
-    parts = head.split("---", 2)
-    named = _LICENCE_NAME.findall(parts[1]) if head.startswith("---") and len(parts) == 3 else []
+    named = _LICENCE_NAME.findall(card_head(path))
     own = next((name for name in reversed(named) if name.lower() != "other"), "")
     weights = f"{own}, by the model's card" if own else LICENCE
     non_commercial = re.search(r"(^|-)(nc|noncommercial|non-commercial)(-|$)", own.lower()) is not None

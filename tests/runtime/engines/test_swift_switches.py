@@ -16,6 +16,7 @@ from torch import Tensor
 from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
 from kairos.engines.classic.motion import Found, Look
+from kairos.engines.plain_shot import PlainShot
 from kairos.engines.swift.ensemble import TURNS, Turn
 from kairos.engines.swift.estimator import SwiftEstimator
 from kairos.engines.swift.loading import load_network
@@ -24,7 +25,6 @@ from kairos.engines.swift.scale import FULL, HALF, automatic_scale, sampled
 from kairos.engines.swift.session import SwiftSession
 from kairos.errors import BadRequest
 from kairos.motion.compose import compose
-from kairos.motion.region_choice import RegionRule
 from kairos_nodes.layers import Policy
 from support import made
 from support.exr import read_exr, rgb_of
@@ -133,7 +133,7 @@ def test_a_still_plate_comes_back_bit_by_bit(wild: Path, scale: float, tta: bool
 # Size.
 
 
-class Unlooked:
+class Unlooked(PlainShot):
     """A shot nobody looks at."""
 
     count, device = 10, CPU
@@ -143,21 +143,6 @@ class Unlooked:
 
     def proxy(self, position: int) -> Tensor:
         raise AssertionError("the size alone decides")
-
-    def matte(self, position: int) -> Tensor | None:
-        return None
-
-    def given_motion(self, source: int, target: int) -> Tensor | None:
-        return None
-
-    def regions(self, position: int) -> Tensor | None:
-        return None
-
-    def regions_found(self) -> bool:
-        return False
-
-    def region_rules(self) -> dict[int, RegionRule]:
-        return {}
 
 
 def test_four_k_is_searched_at_half_size_by_its_size_alone() -> None:

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kairos.errors import BadRequest
+from kairos.weights.folders import open_tensors
 
 LAYER = re.compile(r"^(?:.+\.)?temporal_transformer_blocks\.0\.attn1$")
 """Names of the layers of temporal self-attention."""
@@ -144,11 +145,8 @@ def _layer(key: str) -> str:
 def _tuned_tensors(files: Sequence[Path]) -> Dict[str, Tensor]:
     tensors: Dict[str, Tensor] = {}
     for file in files:
-        try:
-            with safe_open(file, "pt") as opened:
-                tensors.update({key: opened.get_tensor(key) for key in tuned_keys(opened.keys())})
-        except (SafetensorError, OSError, ValueError) as error:
-            raise BadRequest(f"{file} is damaged or cut short.", "Get the file from its authors again.") from error
+        with open_tensors(file) as opened:
+            tensors.update({key: opened.get_tensor(key) for key in tuned_keys(opened.keys())})
     return tensors
 
 

@@ -69,9 +69,15 @@ class Counter:
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """What is computed here is counted."""
-        with _Fused(self._ledger), _Watch(self._ledger, self._workspace):
+        """What is computed here is counted, whatever mode is on outside: in inference mode whole layers are one call,
+        whose products and workspace nobody would see.
+        """
+        with torch.inference_mode(False), _Fused(self._ledger), _Watch(self._ledger, self._workspace):
             yield
+
+    def borrow(self, size: int) -> None:
+        """Counts bytes on the device that are given back at once: what is known to be taken, and is not done again."""
+        self._ledger.borrow(size)
 
     def count(self) -> Count:
         """Until now."""

@@ -16,7 +16,7 @@ from kairos.engines.inbetween.parts import unavailable
 from kairos.engines.inbetween.sampling import warning
 from kairos.engines.inbetween.session import InbetweenSession
 from kairos.engines.siren.fits import digest
-from kairos.engines.stored import DTYPES
+from kairos.engines.stored import DTYPES, named
 from kairos.errors import BadRequest, EngineError
 from kairos.events import Event, Listener
 from kairos.weights.pipelines import BY_HAND, CHANGES, LICENCE, SVD
@@ -114,7 +114,7 @@ class InbetweenEngine:
 
         Raises:
             BadRequest: an option that cannot be, another precision, or a model that makes another number of pictures.
-            EngineError: the libraries or the weights are missing.
+            EngineError: the libraries or the weights are missing, or memory is too little.
         """
         settings = self.settle(shot, settings)
         record, found = self._record(settings), _changes(Options.of(settings.options))
@@ -142,6 +142,7 @@ class InbetweenEngine:
         )
         mover = Mover(moving, inner)
         generator = Generator(way, mover, listener)
+        generator.check(shot.size)
         return InbetweenSession(shot, moving.open(shot, inner, listener), mover, generator.span)
 
     def _record(self, settings: EngineSettings) -> Record:
@@ -151,13 +152,7 @@ class InbetweenEngine:
             raise EngineError(f"inbetween cannot run: it has no weights. {BY_HAND}.")
         if not name:
             return records[0]
-        for record in records:
-            if record.name == name:
-                return record
-        if Path(name).exists():
-            raise BadRequest(f"{name} is no name of weights.", f"Run kairos weights add {name} first.")
-        known = ", ".join(record.name for record in records)
-        raise BadRequest(f"inbetween has no weights {name!r}.", f"It has {known}.")
+        return named(self.card.id, name, records, folders=True)
 
     def _moving(self, options: Options) -> Engine:
         """The engine of the motion. Raises BadRequest where there is none of that name, or it gives none."""

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from safetensors import SafetensorError, safe_open
-
 from kairos.errors import BadRequest
-from kairos.weights.folders import read_json
+from kairos.weights.folders import checked_tensors, read_json, refuse_pickles
 
 MODEL = "stabilityai/stable-video-diffusion-img2vid-xt"
 """Where hubs publish the model of 25 pictures."""
@@ -32,7 +30,6 @@ _TENSORS: Mapping[str, str] = {
     "vae": "diffusion_pytorch_model",
     "image_encoder": "model",
 }
-_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _BY_HAND = f"Give the folder of the whole model, as hubs publish it ({MODEL})."
 
 
@@ -157,17 +154,11 @@ def _weights(place: Path, stem: str, half: bool) -> Tuple[Path, ...]:
     for variant in order:
         whole = place / f"{stem}{variant}.safetensors"
         if whole.is_file():
-            return (_checked(whole),)
+            return (checked_tensors(whole),)
         index = place / f"{stem}.safetensors.index{variant}.json"
         if index.is_file():
             return _shards(index)
-    pickles = sorted(each.name for each in place.iterdir() if each.suffix in _PICKLES)
-    if pickles:
-        raise BadRequest(
-            f"{place} was refused: its weights are a pickle ({pickles[0]}), which could run anything. Nothing of it "
-            f"was run.",
-            "Give a folder whose weights are safetensors.",
-        )
+    refuse_pickles(place, "Give a folder whose weights are safetensors.")
     raise BadRequest(f"{place} has no {stem}.safetensors.", _BY_HAND)
 
 
@@ -180,15 +171,4 @@ def _shards(index: Path) -> Tuple[Path, ...]:
     missing = [file.name for file in files if not file.is_file()]
     if missing or not files:
         raise BadRequest(f"{index.parent} lacks {missing[0] if missing else 'its weights'}.", _BY_HAND)
-    return tuple(_checked(file) for file in files)
-
-
-def _checked(file: Path) -> Path:
-    try:
-        with safe_open(file, "pt") as opened:
-            empty = not list(opened.keys())
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BadRequest(f"{file} is damaged or cut short.", "Get the file from its authors again.") from error
-    if empty:
-        raise BadRequest(f"{file} holds no tensors.", "Get the file from its authors again.")
-    return file
+    return tuple(checked_tensors(file) for file in files)

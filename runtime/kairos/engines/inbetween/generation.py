@@ -7,7 +7,7 @@ import hashlib
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from kairos.engines.inbetween.memory import REMEDY, Needs, Switches, needs_of
 from kairos.engines.inbetween.motion import Mover
 from kairos.engines.inbetween.options import Options
 from kairos.engines.inbetween.parts import Parts, load_parts
+from kairos.engines.inbetween.placing import Placing, placing_of
 from kairos.engines.inbetween.plate import Placed, Plate, PlateSettings
 from kairos.engines.inbetween.preview import colours_of, picture_of, sheet, write_sheet
 from kairos.engines.inbetween.sampling import Conditions, State, conditions, decoded, run
@@ -64,6 +65,14 @@ class Generator:
 
     def __init__(self, way: Way, mover: Mover, listener: Listener) -> None:
         self._way, self._mover, self._listener = way, mover, listener
+        self._placing: Dict[Tuple[int, int], Placing] = {}
+
+    def check(self, size: Tuple[int, int]) -> None:
+        """Raises EngineError, before anything is done, where memory is too little for plates of a height and width."""
+        needs = self._needs(size, None)
+        if needs.lacking:
+            self._listener(_planned(needs))
+            raise EngineError(needs.lacking, REMEDY)
 
     def span(self, first: Tensor, second: Tensor) -> Span:
         """All that lies between two keys (3, H, W). Errors as :meth:`pictures`."""
@@ -78,34 +87,40 @@ class Generator:
             EngineError: memory is too short, or the libraries are missing.
             KairosError: the model cannot be read, or the cache cannot be written.
         """
-        way, options = self._way, self._way.options
-        canvas = options.canvas_of((int(first.shape[-2]), int(first.shape[-1])))
-        plate = Plate(first, second, _plate_settings(options, canvas))
+        way, size = self._way, (int(first.shape[-2]), int(first.shape[-1]))
+        plate = Plate(first, second, _plate_settings(way.options, size))
         shown = plate.shown()
         place = Place(
             digest({"how": way.identity, "precision": way.precision, "keys": [_content(each) for each in shown]})
         )
         kept = place.read()
-        switches = self._switches(canvas, kept)
+        switches = self._switches(size, kept)
         generated = self._generated(shown, place, kept, switches)
         told = _Progress(self._listener, "match")
         return plate.place(generated, self._mover, told)
 
-    def _switches(self, canvas: Tuple[int, int], kept: Optional[Kept]) -> Switches:
+    def _switches(self, size: Tuple[int, int], kept: Optional[Kept]) -> Switches:
         """How memory is saved, told with what is needed and what is free. Raises EngineError where it is too little."""
-        way = self._way
-        needs = needs_of(
-            way.folder,
-            way.options,
-            canvas,
-            DTYPES[way.precision],
-            way.device,
-            None if kept is None else kept.switches,
-        )
+        needs = self._needs(size, kept)
         self._listener(_planned(needs))
         if needs.lacking:
             raise EngineError(needs.lacking, REMEDY)
         return needs.switches
+
+    def _needs(self, size: Tuple[int, int], kept: Optional[Kept]) -> Needs:
+        """What pictures on a plate of a height and width need."""
+        way, settings = self._way, _plate_settings(self._way.options, size)
+        if size not in self._placing:
+            self._placing[size] = placing_of(size, settings, way.options.recipe.frames, self._mover, way.device)
+        return needs_of(
+            way.folder,
+            way.options,
+            settings.canvas,
+            DTYPES[way.precision],
+            way.device,
+            self._placing[size],
+            None if kept is None else kept.switches,
+        )
 
     def _generated(
         self, shown: Tuple[Tensor, Tensor], place: Place, kept: Optional[Kept], switches: Switches
@@ -166,9 +181,9 @@ class Generator:
         return state
 
 
-def _plate_settings(options: Options, canvas: Tuple[int, int]) -> PlateSettings:
+def _plate_settings(options: Options, size: Tuple[int, int]) -> PlateSettings:
     return PlateSettings(
-        canvas=canvas,
+        canvas=options.canvas_of(size),
         fit=options.aspect,
         colours=options.colours,
         detail=options.detail,

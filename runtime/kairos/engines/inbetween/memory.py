@@ -15,7 +15,8 @@ import torch
 from kairos.engines.inbetween.folder import find_parts
 from kairos.engines.inbetween.options import Options
 from kairos.engines.inbetween.outline import told_of
-from kairos.engines.inbetween.plan import Plan, Planner, Switches, gib, measured_rate
+from kairos.engines.inbetween.placing import Placing
+from kairos.engines.inbetween.plan import Plan, Planner, Stage, Switches, gib, measured_rate
 
 __all__ = ["Needs", "Switches", "free_memory", "needs_of"]
 
@@ -85,6 +86,7 @@ def needs_of(
     canvas: Tuple[int, int],
     dtype: torch.dtype,
     device: torch.device,
+    placing: Placing,
     before: Optional[Mapping[str, str]] = None,
 ) -> Needs:
     """What a generation needs, by the quickest switches that fit.
@@ -95,12 +97,14 @@ def needs_of(
         canvas: height and width, pixels.
         dtype: of the networks.
         device: that computes.
+        placing: what follows, on the plate.
         before: the switches of an earlier run that is gone on with: shared where they fit, so that its bits are.
 
     Raises:
         BadRequest: the folder is damaged.
     """
-    planner = Planner(told_of(find_parts(folder)), options.recipe, canvas, dtype, device.type != "cuda")
+    later = Stage("match", placing.match), Stage("show", placing.show)
+    planner = Planner(told_of(find_parts(folder)), options.recipe, canvas, dtype, device.type != "cuda", later)
     free, rate = free_memory(device), measured_rate(device, dtype)
     asked: Dict[str, Any] = {name: _asked(options, name) for name in options.asked}
     for fixed in ([{**_read(before), **asked}] if before else []) + [asked]:

@@ -2,63 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Optional, Tuple
-
-import torch
 from torch import Tensor
 
 from kairos.engines.base import Engine, EngineSettings, Pair, Session
 from kairos.engines.classic.motion import Found, Look
+from kairos.engines.plain_shot import PlainFrames
 from kairos.errors import BadRequest
 from kairos.events import Event
-from kairos.motion.region_choice import RegionRule
-
-
-class TwoFrames:
-    """Two pictures (3, H, W) as a shot of their own. See :class:`kairos.engines.base.ShotView`."""
-
-    def __init__(self, first: Tensor, second: Tensor) -> None:
-        self._frames = (first, second)
-
-    @property
-    def size(self) -> Tuple[int, int]:
-        """Height and width, pixels."""
-        height, width = self._frames[0].shape[-2:]
-        return int(height), int(width)
-
-    @property
-    def count(self) -> int:
-        """Two."""
-        return 2
-
-    @property
-    def device(self) -> torch.device:
-        """Where the pictures live."""
-        return self._frames[0].device
-
-    def proxy(self, position: int) -> Tensor:
-        """The picture."""
-        return self._frames[position]
-
-    def matte(self, position: int) -> Optional[Tensor]:
-        """None."""
-        return None
-
-    def given_motion(self, source: int, target: int) -> Optional[Tensor]:
-        """None: the plate's own motion is between its own frames."""
-        return None
-
-    def regions(self, position: int) -> Optional[Tensor]:
-        """None."""
-        return None
-
-    def regions_found(self) -> bool:
-        """No."""
-        return False
-
-    def region_rules(self) -> Mapping[int, RegionRule]:
-        """None."""
-        return {}
 
 
 class Mover:
@@ -81,7 +31,7 @@ class Mover:
 
     def between(self, first: Tensor, second: Tensor) -> Session:
         """A session between two pictures (3, H, W), which are the positions 0 and 1."""
-        return self.engine.open(TwoFrames(first, second), self.settings, _nobody)
+        return self.engine.open(PlainFrames((first, second)), self.settings, _nobody)
 
     def __call__(self, first: Look, second: Look) -> Found:
         """The motion both ways."""

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from kairos.engines.inbetween.folder import MODEL, PARTS, Found, find_parts
 from kairos.errors import BadRequest, EngineError
+from kairos.weights.folders import open_tensors
 
 EXTRA = "inbetween"
 """The optional part of Kairos that the model needs."""
@@ -151,11 +151,8 @@ def _network(kind: Any, found: Found, part: str, device: torch.device, dtype: to
 
 
 def _read(file: Path, device: torch.device, dtype: torch.dtype) -> Dict[str, Tensor]:
-    try:
-        with safe_open(file, "pt", device=str(device)) as opened:
-            return {key: opened.get_tensor(key).to(dtype) for key in opened.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BadRequest(f"{file} is damaged or cut short.", "Get the file from its authors again.") from error
+    with open_tensors(file, str(device)) as opened:
+        return {key: opened.get_tensor(key).to(dtype) for key in opened.keys()}  # noqa: SIM118 (no mapping)
 
 
 def _image_encoder(found: Found, device: torch.device, dtype: torch.dtype) -> Any:

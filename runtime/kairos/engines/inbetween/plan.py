@@ -1,7 +1,8 @@
 """What a generation takes of this machine, before anything is loaded: memory by switches, and time.
 
 The plan is no formula: the generation itself is run once on tensors without values, by the very functions that run it
-afterwards, and what is alive at once is counted (:mod:`kairos.engines.inbetween.counting`).
+afterwards, and what is alive at once is counted (:mod:`kairos.engines.inbetween.counting`). What follows, on the plate,
+is counted on a small one (:mod:`kairos.engines.inbetween.placing`).
 """
 
 from __future__ import annotations
@@ -26,19 +27,26 @@ MIB, GIB = 1 << 20, 1 << 30
 SPARE_PART, SPARE = 0.08, 512 * MIB
 """What is left free for what is not counted: gaps of the allocator, and workspace of the libraries."""
 
-LIBRARIES = 80 * MIB
-"""What a process takes on the host beside all tensors, whatever the pictures' size: measured, 60 to 90 MiB on Linux
-with the tiny model, and not explained; libraries at their first use are a guess.
-"""
-
 CHUNKS = (8, 4, 2, 1)
 """Pictures that are decoded together, the quickest first."""
 
 _STAGES = {"keys": ("vae", "image_encoder"), "generate": ("unet",), "decode": ("vae",)}
 """What a generation consists of, and the networks that work there."""
 
-TITLES = {"keys": "reading the keys", "generate": "generating", "decode": "decoding"}
+TITLES = {
+    "keys": "reading the keys",
+    "generate": "generating",
+    "decode": "decoding",
+    "match": "matching with the keys",
+    "show": "placing on the plate",
+}
 """Stages in words."""
+
+PROGRAM = 24 * MIB
+"""What a process takes on the host beside all tensors, whatever their size: pages of the libraries' code and of the
+model's files that are read now (about 11 MiB), the networks' and the libraries' Python objects (8 to 12), and the
+preview's picture (5). Counted by kinds of memory in Linux's smaps, with the tiny model.
+"""
 
 
 @dataclass(frozen=True)
@@ -89,14 +97,14 @@ class Stage:
         own: most bytes alive at once on the device, the working networks included.
         waiting: bytes of the other networks, which are there too where they do not wait on the host.
         host: most bytes alive at once of what it moves to the host.
-        multiply_adds: of all of it.
+        multiply_adds: of all of it; 0 of what the engine of the motion does.
     """
 
     name: str
     own: int
-    waiting: int
-    host: int
-    multiply_adds: int
+    waiting: int = 0
+    host: int = 0
+    multiply_adds: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,6 @@ class Plan:
         stages: in order.
         weights: bytes of all networks.
         unified: the device computes in the host's own memory.
-        libraries: bytes there that are nobody's tensors.
     """
 
     switches: Switches
@@ -122,12 +129,11 @@ class Plan:
     stages: Tuple[Stage, ...]
     weights: int
     unified: bool = False
-    libraries: int = 0
 
     def at(self, stage: Stage) -> int:
         """Bytes that a stage has alive on the device."""
         waiting = stage.waiting if self.unified or not self.switches.offload else 0
-        return stage.own + waiting + (stage.host + self.libraries if self.unified else 0)
+        return stage.own + waiting + (stage.host + PROGRAM if self.unified else 0)
 
     @property
     def peak(self) -> int:
@@ -183,6 +189,7 @@ class Planner:
         canvas: height and width, multiples of 64, pixels.
         dtype: of the networks.
         unified: the device computes in the host's own memory.
+        later: stages that follow when the model is let go of.
     """
 
     def __init__(
@@ -192,10 +199,12 @@ class Planner:
         canvas: Tuple[int, int],
         dtype: torch.dtype,
         unified: bool = False,
+        later: Sequence[Stage] = (),
     ) -> None:
         text = json.dumps(told, sort_keys=True)
         self._parts = _outlined(text, dtype)
         self._recipe, self._canvas, self._dtype, self._unified = recipe, canvas, dtype, unified
+        self._later = tuple(later)
         threads = torch.get_num_threads() if unified else 0
         self._workspace = on_processor(threads) if unified else on_card
         self._known = _counts(text, dtype, canvas, (recipe.frames, recipe.mode, recipe.layers), threads)
@@ -224,10 +233,9 @@ class Planner:
             self._canvas,
             recipe.frames,
             recipe.evaluations(),
-            tuple(stages),
+            (*stages, *self._later),
             sum(self._sizes.values()),
             self._unified,
-            LIBRARIES if self._unified else 0,
         )
 
     def chosen(self, free: int, fixed: Optional[Mapping[str, Any]] = None) -> Tuple[Plan, bool]:
@@ -245,7 +253,7 @@ class Planner:
                     return plan, True
                 if best is None or plan.peak < best.peak:
                     best = plan
-                if plan.at(plan.stages[-1]) < plan.peak:
+                if any(plan.at(each) < plan.peak for each in plan.stages if each.name == "decode"):
                     # Decoding is not what takes most: fewer at once help nobody.
                     break
         assert best is not None
@@ -258,7 +266,9 @@ class Planner:
 @lru_cache(maxsize=2)
 def _outlined(text: str, dtype: torch.dtype) -> Parts:
     """The networks of a model that JSON describes, without values."""
-    return outlined(json.loads(text), dtype)
+    # Kept for any mode: what is made in inference mode can be changed nowhere else.
+    with torch.inference_mode(False):
+        return outlined(json.loads(text), dtype)
 
 
 @lru_cache(maxsize=8)
@@ -283,7 +293,7 @@ def rehearsed(
         workspace: of convolutions.
     """
     counter = Counter(META, tensors_of(*(getattr(parts, each) for each in _STAGES[name])), workspace)
-    with torch.no_grad(), counter.counting():
+    with counter.counting(), torch.no_grad():
         for _ in _rehearsal(parts, recipe, canvas, name, chunk):
             pass
     return counter.count()

@@ -16,12 +16,13 @@ import torch.nn.functional as F
 
 pytest.importorskip("diffusers")
 
+from kairos.engines.inbetween import plan as plan_module
 from kairos.engines.inbetween.changes import Changes
 from kairos.engines.inbetween.counting import Count, Counter, on_processor, tensors_of
 from kairos.engines.inbetween.folder import find_parts
 from kairos.engines.inbetween.outline import META, PUBLISHED, outlined, told_of
 from kairos.engines.inbetween.parts import load_parts
-from kairos.engines.inbetween.plan import GIB, LADDER, MIB, Plan, Planner, Stage, Switches, measured_rate
+from kairos.engines.inbetween.plan import GIB, LADDER, MIB, PROGRAM, Plan, Planner, Stage, Switches, measured_rate
 from kairos.engines.inbetween.recipe import Recipe
 from kairos.engines.inbetween.sampling import conditions, run
 from support.shared import ROOT
@@ -140,6 +141,14 @@ def test_what_is_counted_without_values_is_alive_with_them(folder: Path) -> None
     assert planned.multiply_adds == count.multiply_adds
 
 
+def test_a_plan_is_the_same_in_inference_mode(folder: Path) -> None:
+    """As jobs make it: whole layers are one call there."""
+    plain = planner(folder, torch.float16).plan(Switches(split=True))
+    plan_module._counts.cache_clear()
+    with torch.inference_mode():
+        assert planner(folder, torch.float16).plan(Switches(split=True)) == plain
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the high-water mark is read from /proc")
 def test_the_process_takes_what_was_planned(folder: Path) -> None:
@@ -213,7 +222,7 @@ def test_a_plan_says_what_it_takes_and_where() -> None:
     assert made.peak == 8 * GIB and made.host == 4 * GIB + MIB
     assert replace(made, switches=Switches()).peak == 9 * GIB and replace(made, switches=Switches()).host == MIB
     # In one memory, what waits is there whatever it is called.
-    assert replace(made, unified=True).peak == 9 * GIB + MIB and replace(made, unified=True).host == 0
+    assert replace(made, unified=True).peak == 9 * GIB + MIB + PROGRAM and replace(made, unified=True).host == 0
     assert made.needed == int(8 * GIB * 1.08) + 512 * MIB
     assert made.seconds(10**13) == pytest.approx(100.1)
     assert made.text(free=12 * GIB, rate=1e13) == (
