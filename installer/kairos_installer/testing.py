@@ -15,6 +15,7 @@ from kairos_installer.machine import clean_environment
 from kairos_installer.runtime import Runtime
 
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
+_SLOWEST = ("--durations=15",)
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -40,7 +41,7 @@ def checks(workers: int, pytest_arguments: Sequence[str]) -> List[Tuple[str, Lis
         # File by file: what the tests of one share is made once. In the order of tests/conftest.py.
         (
             "pytest",
-            ["-m", "pytest", *color, "-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"],
+            ["-m", "pytest", *color, "-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder", *_SLOWEST],
         ),
     ]
 

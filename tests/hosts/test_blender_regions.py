@@ -17,7 +17,7 @@ from kairos_installer.lock import locked
 from kairos_nodes.cache import CACHE_VARIABLE
 from support.blender import Blender, blender_python
 from support.exr import read_exr
-from support.jobs import kairos
+from support.jobs import kairos, kairos_here
 
 SIZE = (320, 180)
 FRAMES = (5, 6, 7, 8, 9)
@@ -54,7 +54,9 @@ def colour(path: Path) -> Any:
 
 
 @pytest.mark.slow
-def test_blenders_cryptomatte_names_the_objects_and_a_retime_takes_them(street: Dict[str, Any], tmp_path: Path) -> None:
+def test_blenders_cryptomatte_names_the_objects_and_a_retime_takes_them(
+    street: Dict[str, Any], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     with open_shot(street["plate"]) as shot:
         header, folder = shot.header(0), shot.path(0).parent
         (name,) = cryptomattes(header)
@@ -62,7 +64,9 @@ def test_blenders_cryptomatte_names_the_objects_and_a_retime_takes_them(street: 
     command = ["retime", street["plate"], "--speed", "0.5", "--range", "5-7", "--engine", "swift", "--device", "cpu"]
     ways = {"plain": [], "all": ["--regions", "crypto:"], "some": ["--regions", "crypto:=b*;?ar"]}
     for way, regions in ways.items():
-        done = kairos(*command[:2], str(tmp_path / way / "out.%04d.exr"), *command[2:], *regions)
+        arguments = [*command[:2], str(tmp_path / way / "out.%04d.exr"), *command[2:], *regions]
+        # As an artist runs it, once; the others in this process.
+        done = kairos(*arguments) if way == "some" else kairos_here(capfd, *arguments)
         assert done.returncode == 0, done.stderr
         written = sorted(each.name for each in (tmp_path / way).glob("*.exr"))
         assert written == [f"out.{number:04d}.exr" for number in range(5, 10)]
@@ -71,7 +75,8 @@ def test_blenders_cryptomatte_names_the_objects_and_a_retime_takes_them(street: 
     # A source frame is the render itself, with regions or without.
     first = colour(Path(street["plate"].replace("####", "0005")))
     assert all(np.array_equal(colour(tmp_path / way / "out.0005.exr"), first) for way in ways)
-    refused = kairos(*command[:2], str(tmp_path / "none.%04d.exr"), *command[2:], "--regions", "crypto:=tram")
+    nothing = str(tmp_path / "none.%04d.exr")
+    refused = kairos_here(capfd, *command[:2], nothing, *command[2:], "--regions", "crypto:=tram")
     assert refused.returncode == 2 and "no object 'tram'" in refused.stderr
 
 

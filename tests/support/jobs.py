@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, List
 
+import pytest
+
+from kairos.cli.app import run
 from kairos.events import Event
 from kairos.retime import Outcome, run_retime
 from kairos_nodes.jobs import RetimeJob
 from support.made import FIRST, Clip
 from support.process import ROOT, command, environment, kairos
 
-__all__ = ["ROOT", "Ran", "command", "environment", "frame_at", "kairos", "retime"]
+__all__ = ["ROOT", "Ran", "command", "environment", "frame_at", "kairos", "kairos_here", "retime"]
 
 
 @dataclass
@@ -42,6 +46,14 @@ def retime(clip: Clip, directory: Path, **settings: Any) -> Ran:
     events: List[Event] = []
     job = RetimeJob(input=clip.pattern, output=pattern, **{"device": "cpu", **settings})
     return Ran(run_retime(job, events.append), events, pattern)
+
+
+def kairos_here(captured: pytest.CaptureFixture[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line in this process: it says and answers what one of its own would, which takes seconds to start."""
+    captured.readouterr()
+    status = run(list(arguments))
+    said = captured.readouterr()
+    return subprocess.CompletedProcess(arguments, status, said.out, said.err)
 
 
 def frame_at(k: int) -> int:

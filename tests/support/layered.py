@@ -21,13 +21,13 @@ _CARD_NORMAL = (0.6, 0.0, 0.8)
 _RADIUS = 30.0
 
 
-def layered(directory: Path, frames: int = 4) -> Clip:
+def layered(directory: Path, frames: int = 4, size: Tuple[int, int] = (HEIGHT, WIDTH)) -> Clip:
     """A ball that passes in front of a card, over a still ground.
 
     Channels: RGBA (premultiplied, half; the ground's alpha is 0.25), float ``Z`` (one of DEPTHS, one sample a pixel),
     ``N.X/Y/Z`` (half, unit length) and ``CryptoObject00``/``01`` with their manifest.
     """
-    x, y = grid(HEIGHT, WIDTH)
+    x, y = grid(*size)
     skins = {name: Texture(20 + index, 0.4, 0.1) for index, name in enumerate(NAMES)}
     ball = straight((80.0, 70.0), (9.0, 2.5))
     card = straight((150.0, 85.0), (-5.0, 1.0))
@@ -35,10 +35,10 @@ def layered(directory: Path, frames: int = 4) -> Clip:
     def truth(time: float) -> Dict[str, Planes]:
         here, there = ball(time), card(time)
         covers = {"ball": disc(x, y, here, _RADIUS), "card": box(x, y, there, 70.0, 56.0)}
-        below = np.concatenate([skins["ground"].at(x, y) * 0.25, np.full((1, HEIGHT, WIDTH), 0.25, np.float32)])
+        below = np.concatenate([skins["ground"].at(x, y) * 0.25, np.full((1, *size), 0.25, np.float32)])
         for name, place in (("card", there), ("ball", here)):
             skin = skins[name].at(x - place[0], y - place[1])
-            solid = np.concatenate([skin, np.ones((1, HEIGHT, WIDTH), np.float32)])
+            solid = np.concatenate([skin, np.ones((1, *size), np.float32)])
             below = below * (1 - covers[name]) + solid * covers[name]
         planes = {**colour(below[:3]), "A": below[3]}
 

@@ -122,6 +122,7 @@ def moving_disc(
     value: float = 8.0,
     ground: str = "texture",
     follow: bool = False,
+    size: Tuple[int, int] = (HEIGHT, WIDTH),
     **options: Any,
 ) -> Clip:
     """A disc far brighter than the ground (which stays under 1): its place is ``centroid(plane, 1.0)``.
@@ -131,14 +132,15 @@ def moving_disc(
         value: of the disc, scene-linear, flat.
         ground: ``texture`` or ``flat`` (0.2).
         follow: the ground moves along, as in a pan.
+        size: height and width.
     """
-    texture, (x, y) = Texture(2, 0.35, 0.08), grid(HEIGHT, WIDTH)
+    texture, (x, y) = Texture(2, 0.35, 0.08), grid(*size)
     last = frames - 1
-    centre = straight(start or ((WIDTH - velocity[0] * last) / 2, (HEIGHT - velocity[1] * last) / 2), velocity)
+    centre = straight(start or ((size[1] - velocity[0] * last) / 2, (size[0] - velocity[1] * last) / 2), velocity)
     moves = velocity if follow else (0.0, 0.0)
 
     def truth(time: float) -> Dict[str, Planes]:
-        below = np.full((3, HEIGHT, WIDTH), 0.2, np.float32)
+        below = np.full((3, *size), 0.2, np.float32)
         if ground == "texture":
             below = texture.at(x - moves[0] * time, y - moves[1] * time)
         cover = disc(x, y, centre(time), radius)
@@ -147,11 +149,15 @@ def moving_disc(
     return replace(write_clip(directory, "disc", frames, truth, **options), centre=centre)
 
 
-def highlight(directory: Path, width: float = 7.0, value: float = 5000.0, frames: int = 5) -> Clip:
+def highlight(
+    directory: Path,
+    width: float = 7.0,
+    value: float = 5000.0,
+    frames: int = 5,
+    size: Tuple[int, int] = (HEIGHT, WIDTH),
+) -> Clip:
     """A flat round highlight ``width`` pixels wide inside its soft edge, moving over a textured ground."""
-    return moving_disc(
-        directory, velocity=(5.5, 2.25), frames=frames, radius=width / 2 + 1, value=value, start=(90.0, 60.0)
-    )
+    return moving_disc(directory, (5.5, 2.25), frames, start=(90.0, 60.0), radius=width / 2 + 1, value=value, size=size)
 
 
 def wild_plate(seed: int = 3, size: Tuple[int, int] = (HEIGHT, WIDTH)) -> Planes:
@@ -218,9 +224,9 @@ def nan_plate(directory: Path, value: float = float("nan"), frames: int = 4) -> 
     return replace(clip, motion=lambda a, b: constant(3.0 * (b - a), 1.5 * (b - a), HEIGHT, WIDTH))
 
 
-def two_scenes(directory: Path, frames: int = 8, cut: int = 4) -> Clip:
+def two_scenes(directory: Path, frames: int = 8, cut: int = 4, size: Tuple[int, int] = (HEIGHT, WIDTH)) -> Clip:
     """A cut before position ``cut``. The first scene has no blue and the second no red: a trace of either shows."""
-    one, two, (x, y) = Texture(8), Texture(9), grid(HEIGHT, WIDTH)
+    one, two, (x, y) = Texture(8), Texture(9), grid(*size)
 
     def truth(time: float) -> Dict[str, Planes]:
         first = time < cut

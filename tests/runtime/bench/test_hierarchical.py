@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Tuple
+from typing import Iterator, Tuple
 
 import numpy as np
 import pytest
@@ -20,13 +20,21 @@ from kairos.training import rows as training
 from kairos.training.hierarchical import MASKS
 from kairos.training.rows import load_rows, train_rows
 from kairos.training.scenes import Scenes
+from support.banks import small_bank
 
 SEED = 5
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small_textures() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        small_bank(patch)
+        yield
+
+
 @pytest.fixture()
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Another test's textures, and points of the curves after fewer steps.
+    # Scenes of one seed, and points of the curves after fewer steps.
     supply = Scenes(SEED, 96, 128, switches=bench.SWITCHES)
     monkeypatch.setattr(bench, "_supply", lambda width, height: supply)
     monkeypatch.setattr(bench, "LARGE", 8.0)

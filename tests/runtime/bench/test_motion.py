@@ -7,7 +7,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, List, Tuple
+from typing import Any, Iterator, List, Tuple
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
 
+from kairos.bench import motion as bench
 from kairos.bench import motion_clips, motion_cost
 from kairos.bench.clip_paths import clip_trajectories
 from kairos.bench.clips import Clip
@@ -44,6 +45,7 @@ from kairos.engines import engine
 from kairos.errors import BadRequest, EngineError
 from kairos.training.gimm import TIMES
 from kairos.training.scenes import Paths, Scenes, Switches
+from support.banks import small_banks
 from support.implicit import silent
 
 HEIGHT, WIDTH = 64, 96
@@ -225,6 +227,13 @@ def test_pixels_are_told_apart_by_how_far_the_path_bends() -> None:
     assert velocity.tolist() == [0, 0, 0, 0] and ways.tolist() == pytest.approx([0.1, 0.5, 2.0, 5.0])
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _small_textures() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        small_banks(bench, "plain_scenes", patch)
+        yield
+
+
 @pytest.fixture
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     # Small scenes move less.
@@ -264,7 +273,9 @@ def test_with_weights_there_are_two_rows_more(tmp_path: Path, _small: None) -> N
 
 
 @pytest.mark.slow
-def test_shared_out_among_processes_the_figures_are_the_same() -> None:
+def test_shared_out_among_processes_the_figures_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A scene at a time: each process measures one of the two.
+    monkeypatch.setattr(bench, "_PORTION", 1)
     alone, shared = (motion(2, "", 128, 96, device="cpu", workers=workers) for workers in (1, 2))
     assert alone.chosen == shared.chosen and alone.walked == shared.walked
     for name, tally in alone.tallies.items():

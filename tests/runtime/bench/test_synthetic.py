@@ -10,6 +10,7 @@ from typing import Tuple
 import pytest
 import torch
 
+from kairos.bench import synthetic as bench
 from kairos.bench.synthetic import BLEND, TRUTH, Report, Tally, add_motion, add_picture, render, synthetic, true_answer
 from kairos.cli import main
 from kairos.errors import BadRequest
@@ -17,6 +18,7 @@ from kairos.motion.compose import compose
 from kairos.motion.inbetween import Inbetween
 from kairos.training.scenes import SceneBatch
 from kairos_nodes.layers import Policy
+from support.banks import small_banks
 
 HEIGHT, WIDTH = 32, 48
 
@@ -147,7 +149,8 @@ def test_tallies_of_several_lots_add_up() -> None:
 
 @pytest.mark.slow
 def test_shared_out_among_processes_the_figures_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kairos.bench.synthetic._PORTION", 2)
+    small_banks(bench, "_scenes", monkeypatch)
+    monkeypatch.setattr(bench, "_PORTION", 2)
     alone, shared = (synthetic(["classic"], 3, 96, 64, "cpu", workers=workers) for workers in (1, 2))
     assert alone.count == shared.count == 3
     assert alone.tallies["classic"].psnr == pytest.approx(shared.tallies["classic"].psnr, abs=1e-9)

@@ -20,7 +20,7 @@ from kairos.inbetween import run_inbetween
 from kairos_nodes.jobs import InbetweenJob
 from support import made
 from support.exr import write_exr
-from support.jobs import environment, kairos
+from support.jobs import environment, kairos, kairos_here
 from support.shared import shared_data
 
 REFUSED = {"openexr-images_Chromaticities_Rec709_YC", "openexr-images_v2_LowResLeftView_Trunks"}
@@ -156,33 +156,40 @@ def test_json_lines_tell_the_whole_story(tmp_path: Path) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
 )
 def test_bad_requests_end_with_one_line_that_names_the_trouble(
-    arguments: list[str], status: int, words: str, tmp_path: Path
+    arguments: list[str], status: int, words: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    clip = made.pan(tmp_path / "plate", frames=2)
+    clip = made.pan(tmp_path / "plate", frames=2, size=(48, 64))
     places = {"plate": clip.pattern, "out": str(tmp_path / "out.%04d.exr")}
-    done = kairos(*(argument.format(**places) for argument in arguments))
+    done = kairos_here(capfd, *(argument.format(**places) for argument in arguments))
     assert done.returncode == status, (done.returncode, done.stderr)
     assert words in done.stderr and len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert not list(tmp_path.glob("out.*"))
 
 
-def test_info_shows_layers_windows_rate_and_range(tmp_path: Path) -> None:
+def test_a_process_ends_with_the_status_and_the_line_of_its_command(capfd: pytest.CaptureFixture[str]) -> None:
+    arguments = ["retime", "in.%04d.exr", "out.%04d.exr", "--speed", "fast"]
+    done, here = kairos(*arguments), kairos_here(capfd, *arguments)
+    assert done.returncode == here.returncode == 2
+    assert (done.stdout, done.stderr) == (here.stdout, here.stderr) and not done.stdout
+
+
+def test_info_shows_layers_windows_rate_and_range(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     clip = made.timecoded(tmp_path)
-    found = json.loads(kairos("info", clip.pattern, "--json").stdout)
+    found = json.loads(kairos_here(capfd, "info", clip.pattern, "--json").stdout)
     text = json.dumps(found)
     assert "24000/1001" in text and "01:00:00:22" in text and "1001" in text
 
 
-def test_the_manifest_and_the_reference_match_the_definitions() -> None:
-    done = kairos("manifest", "--check")
+def test_the_manifest_and_the_reference_match_the_definitions(capfd: pytest.CaptureFixture[str]) -> None:
+    done = kairos_here(capfd, "manifest", "--check")
     assert done.returncode == 0, done.stderr
 
 
-def test_engines_says_what_can_run_here() -> None:
-    rows = json.loads(kairos("engines", "--json").stdout)
+def test_engines_says_what_can_run_here(capfd: pytest.CaptureFixture[str]) -> None:
+    rows = json.loads(kairos_here(capfd, "engines", "--json").stdout)
     assert [row["why_not"] for row in rows if row["id"] == "classic"] == [""]
 
 
-def test_doctor_runs_everywhere() -> None:
-    done = kairos("doctor")
+def test_doctor_runs_everywhere(capfd: pytest.CaptureFixture[str]) -> None:
+    done = kairos_here(capfd, "doctor")
     assert done.returncode == 0 and "engine" in done.stdout

@@ -116,7 +116,6 @@ def test_one_engine_in_full_has_the_figures_of_all_its_weights(here: Path, capsy
     assert "gives motion: yes" in text and "arXiv 2205.14620" in text
 
 
-@pytest.mark.slow
 def test_as_json_every_field_is_there(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     known("ifrnet-s", 1.5)
     rows: Dict[str, Any] = {row["id"]: row for row in json.loads(printed(capsys, "--json"))}
@@ -127,6 +126,7 @@ def test_as_json_every_field_is_there(here: Path, capsys: pytest.CaptureFixture[
     assert rows["film"]["measured"] == [] and "kairos weights fetch film" in rows["film"]["why_not"]
 
 
+@pytest.mark.slow
 def test_measuring_keeps_the_figures_of_those_that_can_run(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ from kairos_nodes.jobs import RetimeJob, VectorsJob
 from kairos_nodes.layers import Policy
 from support import made
 from support.exr import read_exr, rgb_of
-from support.jobs import kairos, retime
+from support.jobs import kairos_here, retime
 from support.parity import fixture, loaded, raft_file, raft_weights, same
 from support.scenes import MemoryShot, grid, pan, plate, texture
 from support.untrained import keep_untrained
@@ -300,9 +300,12 @@ def test_what_is_no_estimator_is_refused_by_the_table(flow: str) -> None:
         RetimeJob("in.%04d.exr", "out.%04d.exr", speed="1/2", flow=flow).validate()
 
 
-def test_vectors_of_raft_are_written_from_the_command_line(store: Path, tmp_path: Path) -> None:
+def test_vectors_of_raft_are_written_from_the_command_line(
+    store: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     clip = made.pan(tmp_path / "plate", frames=3, size=(64, 80))
-    ran = kairos("vectors", clip.pattern, str(tmp_path / "raft.%04d.exr"), "--engine", "classic", "--flow", "raft")
+    out = str(tmp_path / "raft.%04d.exr")
+    ran = kairos_here(capfd, "vectors", clip.pattern, out, "--engine", "classic", "--flow", "raft")
     assert ran.returncode == 0, ran.stderr
     run_vectors(VectorsJob(clip.pattern, str(tmp_path / "own.%04d.exr"), engine="classic"), lambda event: None)
     channels = ("forward.u", "forward.v", "backward.u", "backward.v")

@@ -34,7 +34,6 @@ def test_what_is_seen_of_a_frame_serves_both_of_its_pairs() -> None:
     assert network.prepare(first, second, 0.5).one is not shared[0].one
 
 
-@pytest.mark.slow
 def test_half_precision_stays_near_and_its_flows_are_float32() -> None:
     network, frames = _network(), _frames(128, 160)
     answers = []
@@ -47,13 +46,16 @@ def test_half_precision_stays_near_and_its_flows_are_float32() -> None:
     assert (half.flow_to_0 - exact.flow_to_0).abs().mean() < 0.2
 
 
+@pytest.mark.slow
 def test_onnx_agrees_at_a_size_that_was_not_recorded(tmp_path: Path) -> None:
     pytest.importorskip("onnx", reason="the exporter of torch needs the package onnx")
     onnxruntime = pytest.importorskip("onnxruntime")
     network = _network()
     to_onnx(network, tmp_path / "network.onnx")
     assert not any(part.training for part in network.modules())
-    session = onnxruntime.InferenceSession(tmp_path / "network.onnx", providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx", options, ["CPUExecutionProvider"])
     frames, time = _frames(134, 170).reshape(1, 6, 134, 170), torch.full((1, 1, 1, 1), 0.3)
     told = session.run(None, dict(zip(INPUTS, (frames.numpy(), time.numpy()))))
     for found, wanted in zip(told, Between(network)(frames, time)):

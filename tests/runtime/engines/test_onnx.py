@@ -68,7 +68,9 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @lru_cache(maxsize=1)
 def session_of(file: Path) -> Any:
-    return opened(file, onnxruntime.SessionOptions(), ["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return opened(file, options, ["CPUExecutionProvider"])
 
 
 def scene(height: int, width: int, count: int = 2) -> List[Tensor]:

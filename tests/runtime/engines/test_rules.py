@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -16,7 +17,7 @@ from kairos.engines.adapters.engine import PublishedEngine
 from kairos.engines.adapters.session import NetworkSession, Way
 from kairos.engines.base import EngineSettings, Pair, Session
 from kairos.engines.hierarchical import engine as hierarchical
-from kairos.engines.inbetween import options
+from kairos.engines.inbetween import memory, options
 from kairos.engines.inbetween.recipe import Recipe
 from kairos.engines.siren import plan
 from kairos.errors import BadRequest, EngineError
@@ -51,6 +52,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Any:
         patch.setattr(plan, "STEPS", {"siren": 10, "grid": 10})
         patch.setattr(options, "PUBLISHED", Recipe(steps=1, repeats=0))
         patch.setattr(options, "CANVAS", (64, 128))
+        patch.setattr(memory, "measured_rate", lru_cache(memory.measured_rate))
         # Nor is the plug-in trained, but its answer is not nothing.
         patch.setattr(hierarchical, "SHIPPED", keep_hierarchy(root / "plugin", spread=0.02))
         yield root
@@ -147,7 +149,7 @@ def decibels(first: Tensor, second: Tensor) -> float:
 )
 def test_tiles_leave_no_trace(id: str, trained: str, weights: Path, record_property: Any) -> None:
     # Darker to the left: what a tile shows is not what the frame shows. The recipe's weights find motion of 5 to 15
-    # pixels, the untrained ones of up to 3.
+    # pixels; the untrained ones, of variants that no recipe is of, up to 3.
     height, width, tile = (130, 150, 64) if id == "film" else (200, 420, 128)
     if trained == "recipe":
         keep_recipe(weights, id, RECIPES[id], name=f"{id}-recipe")
@@ -192,7 +194,7 @@ def test_in_tiles_no_convolution_answers_for_the_whole_frame_at_once(id: str) ->
 
 @pytest.mark.parametrize("id", ALL, indirect=True)
 def test_a_whole_job_keeps_every_layers_rules_and_goes_on_where_it_was(id: str, tmp_path: Path) -> None:
-    clip = layered(tmp_path / "plate", frames=2)
+    clip = layered(tmp_path / "plate", frames=2, size=(120, 192))
     ran = retime(clip, tmp_path / "out", between=1, engine=id, vectors="nuke", masks=True)
     middle, sources = read_exr(ran.file(frame_at(1))), [read_exr(file) for file in clip.files]
     ids = [name for name in middle if name.startswith("CryptoObject") and name[-1].lower() in "rb"]

@@ -49,7 +49,7 @@ class Hungry(ClassicEngine):
 
 @pytest.fixture
 def clip(tmp_path: Path) -> made.Clip:
-    return made.two_scenes(tmp_path / "plate", frames=4, cut=4)
+    return made.pan(tmp_path / "plate", velocity=(4.0, 0.0), frames=4, size=(64, 96))
 
 
 def use(engine: Hungry, monkeypatch: pytest.MonkeyPatch) -> Hungry:

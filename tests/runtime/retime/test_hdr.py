@@ -38,7 +38,7 @@ def test_pixels_that_a_moving_object_never_nears_are_bit_identical(engine: str, 
 
 @pytest.mark.parametrize(("width", "engine"), [(7.0, "classic"), (12.0, "classic"), (7.0, "swift"), (12.0, "swift")])
 def test_a_flat_moving_highlight_keeps_peak_and_energy(width: float, engine: str, tmp_path: Path) -> None:
-    clip = made.highlight(tmp_path / "plate", width=width, value=5000.0)
+    clip = made.highlight(tmp_path / "plate", width=width, value=5000.0, size=(112, 160))
     ran = retime(clip, tmp_path / "out", between=3, engine=engine)
     source = read_exr(clip.files[1])["G"].astype(np.float64)
     energy = source[source > 1].sum()

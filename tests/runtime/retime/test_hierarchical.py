@@ -21,7 +21,7 @@ from kairos_nodes.cache import CACHE_VARIABLE
 from kairos_nodes.jobs import RetimeJob, VectorsJob
 from support import made
 from support.exr import read_exr
-from support.jobs import Ran, kairos, retime
+from support.jobs import Ran, kairos_here, retime
 from support.made import Clip
 from support.untrained import keep_hierarchy
 
@@ -136,6 +136,7 @@ def test_missing_weights_stop_the_job_in_one_line(clip: Clip, tmp_path: Path, mo
     assert "\n" not in str(refused.value)
 
 
-def test_regions_none_is_nothing_to_look_at(clip: Clip, tmp_path: Path) -> None:
-    ran = kairos("regions", clip.pattern, "--regions", "none", "--out", str(tmp_path / "ids.####.exr"))
+def test_regions_none_is_nothing_to_look_at(clip: Clip, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    out = str(tmp_path / "ids.####.exr")
+    ran = kairos_here(capfd, "regions", clip.pattern, "--regions", "none", "--out", out)
     assert ran.returncode == 2 and "names no objects" in ran.stderr

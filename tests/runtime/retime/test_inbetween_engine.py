@@ -6,6 +6,7 @@ import json
 import re
 import signal
 import subprocess
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -42,6 +43,8 @@ from support.process import command, environment, kairos
 FRAMES = 3
 """Of the smaller of the tiny models."""
 
+RATE = lru_cache(memory.measured_rate)
+
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -51,7 +54,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stored: Path) -> Path:
-    """A cache of the test's own, and the model of the module."""
+    """A cache of the test's own, and the model of the module. How quick the machine is, is measured once."""
+    monkeypatch.setattr(memory, "measured_rate", RATE)
     monkeypatch.setenv("KAIROS_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("KAIROS_WEIGHTS", str(stored))
     return tmp_path / "cache"

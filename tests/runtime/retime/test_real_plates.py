@@ -36,8 +36,8 @@ def parts_of(path: Path) -> Parts:
 def beachball(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plate = shared_data() / "beachball" / "multipart.%04d.exr"
     output = tmp_path_factory.mktemp("beachball") / "bb.%04d.exr"
-    job = RetimeJob(str(plate), str(output), between=3, frames="1,3,5", vectors="nuke", masks=True, device="cpu")
-    assert run_retime(job, lambda event: None).exit_status == 0
+    settings = {"between": 3, "range": "1-2", "frames": "1,3,5", "vectors": "nuke", "masks": True, "device": "cpu"}
+    assert run_retime(RetimeJob(str(plate), str(output), **settings), lambda event: None).exit_status == 0
     return output
 
 

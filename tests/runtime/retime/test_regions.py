@@ -26,7 +26,7 @@ from kairos_nodes.cache import CACHE_VARIABLE
 from kairos_nodes.jobs import RetimeJob
 from support import made
 from support.exr import Planes, read_exr, write_exr
-from support.jobs import kairos, retime
+from support.jobs import kairos, kairos_here, retime
 from support.layered import layered
 
 Labels = NDArray[np.int16]
@@ -283,7 +283,9 @@ def test_frames_are_made_anew_when_their_regions_change(tmp_path: Path) -> None:
         retime(clip, tmp_path / "out", **job)
 
 
-def test_regions_written_are_read_again_bit_for_bit_with_their_names(tmp_path: Path) -> None:
+def test_regions_written_are_read_again_bit_for_bit_with_their_names(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     clip = layered(tmp_path, frames=2)
     first = Opened(clip.pattern, "crypto:CryptoObject=card;ball")
     out = tmp_path / "ids" / "ids.####.exr"
@@ -296,7 +298,7 @@ def test_regions_written_are_read_again_bit_for_bit_with_their_names(tmp_path: P
     assert again.rules == {2: RegionRule(order=1)}
     written = read_exr(tmp_path / "ids" / f"ids.{made.FIRST}.exr")
     assert np.array_equal(written["regions.id"], first[0])
-    refused = kairos("regions", clip.pattern, "--regions", "crypto:", "--out", str(out))
+    refused = kairos_here(capfd, "regions", clip.pattern, "--regions", "crypto:", "--out", str(out))
     assert refused.returncode != 0 and "--overwrite" in refused.stderr
 
 

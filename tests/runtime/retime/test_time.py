@@ -24,6 +24,9 @@ EASED = """# eases in, holds, runs on
 TOLERANCE = 0.1
 """Pixels: the acceptance line of the foundation."""
 
+SIZE = (96, 144)
+"""Height and width of clips whose time is looked at: room for a disc that goes 48 pixels."""
+
 
 def eased_times() -> list[float]:
     return [float(time) - made.FIRST for time in TimeMap.from_text(EASED, 1001, 1009)]
@@ -46,7 +49,7 @@ CASES: Dict[str, Any] = {
 @pytest.mark.parametrize("name", CASES)
 def test_the_object_is_where_its_time_says(name: str, tmp_path: Path) -> None:
     settings, times = CASES[name]
-    clip = made.moving_disc(tmp_path / "plate", velocity=(6.0, 2.0), frames=9)
+    clip = made.moving_disc(tmp_path / "plate", velocity=(6.0, 2.0), frames=9, size=SIZE)
     if "frame_map" in settings:
         (tmp_path / "map.txt").write_text(EASED)
         settings = {"frame_map": str(tmp_path / "map.txt")}
@@ -82,7 +85,7 @@ def test_no_shutter_leaves_source_frames_alone(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"between": 3}, {"speed": "-1/4"}, {"between": 1, "shutter": 360.0}], ids=str)
 def test_no_pixel_of_the_other_scene_on_either_side_of_a_cut(settings: Dict[str, Any], tmp_path: Path) -> None:
-    clip = made.two_scenes(tmp_path / "plate", frames=6, cut=3)
+    clip = made.two_scenes(tmp_path / "plate", frames=6, cut=3, size=SIZE)
     ran = retime(clip, tmp_path / "out", **settings)
     for file in ran.files():
         planes = read_exr(file)
@@ -110,7 +113,7 @@ def test_chunks_render_the_frames_of_the_whole_job(tmp_path: Path) -> None:
 
 
 def test_a_repeat_inside_a_movement_is_gone_over(tmp_path: Path) -> None:
-    clip = made.moving_disc(tmp_path / "plate", velocity=(6.0, 2.0), frames=6)
+    clip = made.moving_disc(tmp_path / "plate", velocity=(6.0, 2.0), frames=6, size=SIZE)
     clip.files[3].write_bytes(clip.files[2].read_bytes())
     smooth = retime(clip, tmp_path / "smooth", between=1)
     kept = retime(clip, tmp_path / "kept", between=1, repeats="keep")

@@ -62,7 +62,8 @@ def test_vectors_of_each_preset_carry_a_real_frame_onto_its_neighbours(
     preset: str, clip: made.Clip, tmp_path: Path
 ) -> None:
     pattern = str(tmp_path / "v.%04d.exr")
-    run_vectors(VectorsJob(input=clip.pattern, output=pattern, vectors=preset, device="cpu"), lambda event: None)
+    job = VectorsJob(clip.pattern, pattern, vectors=preset, frames=str(frame_at(1)), device="cpu")
+    run_vectors(job, lambda event: None)
     here = read_exr(Path(pattern % frame_at(1)))
     inside = (slice(None), slice(20, -20), slice(20, -20))
     for flow, other, expected in ((to_next(preset, here), 2, PAN), (to_previous(preset, here), 0, (-PAN[0], -PAN[1]))):
@@ -87,7 +88,7 @@ def test_retimed_vectors_span_the_new_frame_spacing(clip: made.Clip, tmp_path: P
 def test_vectors_over_other_spacings_are_composed_and_reversed(
     speed: str, factor: float, clip: made.Clip, tmp_path: Path
 ) -> None:
-    ran = retime(clip, tmp_path, speed=speed, vectors="nuke")
+    ran = retime(clip, tmp_path, speed=speed, vectors="nuke", frames=str(frame_at(0)))
     planes = read_exr(ran.file(frame_at(0)))
     # Far from where the content leaves the frame.
     middle = (slice(40, -40), slice(40, -40))
@@ -105,7 +106,8 @@ def test_the_ends_of_a_sequence_have_no_vectors_and_are_occluded(clip: made.Clip
 
 def test_vectors_to_a_cut_are_zero_and_occluded(tmp_path: Path) -> None:
     clip = made.two_scenes(tmp_path / "plate", frames=6, cut=3)
-    ran = retime(clip, tmp_path / "out", speed="1", vectors="nuke", masks=True)
+    cut = f"{frame_at(2)}-{frame_at(3)}"
+    ran = retime(clip, tmp_path / "out", speed="1", vectors="nuke", masks=True, frames=cut)
     before, after = (read_exr(ran.file(frame_at(k))) for k in (2, 3))
     assert not before["forward.u"].any() and (before["occlusion.forward"] == 1).all()
     assert not after["backward.u"].any() and (after["occlusion.backward"] == 1).all()
@@ -113,7 +115,7 @@ def test_vectors_to_a_cut_are_zero_and_occluded(tmp_path: Path) -> None:
 
 
 def test_masks_are_float_in_0_to_1_and_blend_follows_time(clip: made.Clip, tmp_path: Path) -> None:
-    ran = retime(clip, tmp_path, between=3, masks=True)
+    ran = retime(clip, tmp_path, between=3, masks=True, frames=f"{frame_at(1)}-{frame_at(3)}")
     for k in range(1, 4):
         planes = read_exr(ran.file(frame_at(k)))
         for name in ("occlusion.forward", "occlusion.backward", "confidence.a", "blend.a"):
@@ -122,7 +124,8 @@ def test_masks_are_float_in_0_to_1_and_blend_follows_time(clip: made.Clip, tmp_p
 
 
 def test_a_single_part_plate_stays_a_single_part_with_the_blender_preset(clip: made.Clip, tmp_path: Path) -> None:
-    ran = retime(clip, tmp_path, between=1, vectors="blender", masks=True, compression="dwaa:45")
+    more = {"masks": True, "compression": "dwaa:45", "frames": str(frame_at(1))}
+    ran = retime(clip, tmp_path, between=1, vectors="blender", **more)
     planes = read_exr(ran.file(frame_at(1)))
     assert {"R", "Vector.X", "Vector.W", "OcclusionForward.V", "Confidence.V"} <= planes.keys()
 
@@ -130,7 +133,8 @@ def test_a_single_part_plate_stays_a_single_part_with_the_blender_preset(clip: m
 def test_with_the_blender_preset_the_part_has_no_name(tmp_path: Path) -> None:
     # Blender 4.5 and 5.0 take a named part for a layer of that name: with "ViewLayer.Combined", which 5.0 itself
     # writes, the channel ViewLayer.Combined.R becomes the layer ViewLayer.Combined.ViewLayer, and no node shows it.
-    clip = made.pan(tmp_path / "plate", PAN, frames=3, attributes={"oiio:subimagename": "ViewLayer.Combined"})
+    named = {"oiio:subimagename": "ViewLayer.Combined"}
+    clip = made.pan(tmp_path / "plate", PAN, frames=2, size=(48, 64), attributes=named)
     names = []
     for preset in ("nuke", "blender"):
         ran = retime(clip, tmp_path / preset, between=1, vectors=preset)

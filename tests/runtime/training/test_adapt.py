@@ -37,7 +37,7 @@ from kairos.training.checkpoint import load_weights
 from kairos.training.triplets import LEAST_FRAMES, usable
 from kairos.training.windows import picture_of, window
 from support import made
-from support.jobs import kairos, retime
+from support.jobs import kairos_here, retime
 from support.scenes import grid, texture
 
 CPU = torch.device("cpu")
@@ -290,9 +290,11 @@ def test_it_writes_over_nothing_but_its_own(tmp_path: Path, off: Path) -> None:
     assert other.read_bytes() == b"precious"
 
 
-def test_the_command_refuses_what_cannot_be_in_one_line(tmp_path: Path, off: Path) -> None:
+def test_the_command_refuses_what_cannot_be_in_one_line(
+    tmp_path: Path, off: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     clip = clip_of(tmp_path / "plate", frames=4)
-    done = kairos("adapt", clip.pattern, "--device", "cpu", "--weights", str(off))
+    done = kairos_here(capfd, "adapt", clip.pattern, "--device", "cpu", "--weights", str(off))
     assert done.returncode == 2 and "4 frames" in done.stderr, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     with pytest.raises(BadRequest, match="--engine classic"):

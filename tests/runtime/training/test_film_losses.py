@@ -26,6 +26,8 @@ from kairos.training.trainer import train
 from kairos.weights.containers import file_sha256
 from support.training import deaf
 
+pytestmark = pytest.mark.usefixtures("small_textures")
+
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34)
 """Places of VGG-19's convolutions in torchvision's ``features``: a ReLU behind each, a pool behind each block."""
 

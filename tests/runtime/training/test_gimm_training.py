@@ -11,6 +11,8 @@ from kairos.training.scenes import Scenes, Switches
 from kairos.training.tasks import task as task_of
 from support.implicit import silent
 
+pytestmark = pytest.mark.usefixtures("small_textures")
+
 CPU = torch.device("cpu")
 
 SEED = 5

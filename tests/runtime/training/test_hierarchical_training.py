@@ -16,6 +16,8 @@ from kairos.training.hierarchical import MASKS, HierarchicalTask, fast, harmed, 
 from kairos.training.scenes import Scenes
 from kairos.training.tasks import task as task_of
 
+pytestmark = pytest.mark.usefixtures("small_textures")
+
 CPU = torch.device("cpu")
 SEED = 5
 

@@ -18,6 +18,8 @@ from kairos.training.tasks import task as task_of
 from kairos.training.trainer import train
 from support.training import deaf
 
+pytestmark = pytest.mark.usefixtures("small_textures")
+
 SETTINGS = TrainSettings(
     steps=72, seed=5, size=96, lr=2e-3, warm_up=5, ema_decay=0.9, log_every=9, validate_first=False,
     validate_steps=72, validate_count=1, device="cpu", threads=1,
