@@ -149,7 +149,7 @@ def decibels(first: Tensor, second: Tensor) -> float:
 )
 def test_tiles_leave_no_trace(id: str, trained: str, weights: Path, record_property: Any) -> None:
     # Darker to the left: what a tile shows is not what the frame shows. The recipe's weights find motion of 5 to 15
-    # pixels; the untrained ones, of variants that no recipe is of, up to 3.
+    # pixels, the untrained ones of up to 3.
     height, width, tile = (130, 150, 64) if id == "film" else (200, 420, 128)
     if trained == "recipe":
         keep_recipe(weights, id, RECIPES[id], name=f"{id}-recipe")

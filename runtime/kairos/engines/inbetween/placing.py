@@ -107,7 +107,7 @@ class _Estimate:
     def __call__(self, first: Look, second: Look) -> Found:
         """The motion both ways."""
         self.told.borrow(self._taken)
-        return Found(*(each.clone() if isinstance(each, Tensor) else each for each in self._found))
+        return self._found._replace(there=self._found.there.clone(), back=self._found.back.clone())
 
 
 def _scaled(size: float, larger: float) -> int:
