@@ -6,8 +6,9 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Iterator, List, Set
+from typing import Dict, Iterable, Iterator, List, Set
 
 import pytest
 
@@ -67,7 +68,16 @@ def _tracked() -> List[Path]:
 
 def _imports(path: Path, package: str) -> Iterator[str]:
     """Full names of what a module imports, relative ones resolved against its package."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    return _names(ast.walk(ast.parse(path.read_text(encoding="utf-8"))), package)
+
+
+def _imports_at_once(path: Path, package: str) -> Iterator[str]:
+    """Those of the imports that run when the module does."""
+    return _names(ast.parse(path.read_text(encoding="utf-8")).body, package)
+
+
+def _names(nodes: Iterable[ast.AST], package: str) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -94,6 +104,20 @@ def test_a_runtime_module_imports_from_its_own_floor_and_below(path: Path) -> No
         parts = name.split(".")
         if parts[0] == "kairos" and len(parts) > 1 and parts[1] in FLOORS:
             assert FLOORS[parts[1]] <= FLOORS[own], f"{path.name} is on floor {FLOORS[own]} and imports {name}"
+
+
+def test_no_module_is_needed_before_it_is_there() -> None:
+    """Any module may be the first that is imported: a package runs before what lies in it."""
+    known = {".".join(path.relative_to(ROOT / "runtime").with_suffix("").parts): path for path in RUNTIME}
+    known = {name.removesuffix(".__init__"): path for name, path in known.items()}
+    needs: Dict[str, Set[str]] = {}
+    for name, path in known.items():
+        wanted = {each for each in _imports_at_once(path, _package(path, ROOT / "runtime")) if each in known}
+        for each in list(wanted):
+            parts = each.split(".")
+            wanted.update(".".join(parts[:end]) for end in range(1, len(parts)))
+        needs[name] = {each for each in wanted if each != name and not name.startswith(f"{each}.")}
+    TopologicalSorter(needs).prepare()
 
 
 @pytest.mark.parametrize("folder", sorted(BARE))

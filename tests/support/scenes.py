@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair, Session
+from kairos.engines.registry import engine
 from kairos.motion.encode import encode, measure_exposure
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.region_choice import RegionRule

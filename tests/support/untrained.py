@@ -8,12 +8,12 @@ from typing import Any, Dict, Mapping
 import torch
 
 from kairos.bench.untrained import keep, keep_tensors
-from kairos.engines import engines
 from kairos.engines.adapters.engine import PublishedEngine
 from kairos.engines.architecture import shapes_of
 from kairos.engines.architectures import ARCHITECTURES
 from kairos.engines.hierarchical.loading import save_hierarchy
 from kairos.engines.hierarchical.plugged_swift import SwiftHierarchy
+from kairos.engines.registry import engines
 from kairos.weights.store import Record, Store
 from support.parity import recipe_weights
 

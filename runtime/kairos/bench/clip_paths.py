@@ -14,8 +14,8 @@ from kairos.bench.metrics import Image
 from kairos.bench.motion_clips import APART, IMPLICIT, OPTION
 from kairos.bench.quality import EncodedShot
 from kairos.bench.trajectories import SEEN, STRAIGHT, SWIFT, SWIFT_GIMM, Trajectories, followed, moved, points_of
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair, Session
+from kairos.engines.registry import engine
 from kairos.motion.occlusion import consistency
 from kairos.motion.warp import backward_warp
 from kairos.training.searched import swift_flows

@@ -18,8 +18,8 @@ from kairos.allocator import keep_memory
 from kairos.bench.arrays import ArrayShot
 from kairos.bench.speed_report import Ceiling, EngineSpeed
 from kairos.bench.texture import Texture, grid
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
+from kairos.engines.registry import engine
 from kairos.errors import BadRequest
 from kairos.frame import Planes
 from kairos.motion.compose import compose

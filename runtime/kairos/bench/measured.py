@@ -17,8 +17,8 @@ import torch
 from kairos import __version__
 from kairos.bench.engine_speed import choose_device, device_name, measure_engine_alone, rough_seconds_alone
 from kairos.bench.speed_report import EngineSpeed
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings
+from kairos.engines.registry import engine
 from kairos.errors import KairosError
 from kairos.weights.store import written_whole
 

@@ -11,8 +11,8 @@ import numpy as np
 from kairos.bench.clips import CLIPS
 from kairos.bench.metrics import Image, psnr
 from kairos.bench.quality import rebuild
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings
+from kairos.engines.registry import engine
 from kairos.errors import BadRequest, KairosError
 
 NAMES = ("judo", "dog-run", "tennis-pan", "car-turn 40-56", "car-turn 62-78")

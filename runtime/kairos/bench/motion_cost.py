@@ -15,8 +15,8 @@ from kairos.bench.clips import CLIPS
 from kairos.bench.metrics import Image
 from kairos.bench.motion_clips import APART, IMPLICIT, OPTION, split_apart
 from kairos.bench.quality import EncodedShot
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair, Session
+from kairos.engines.registry import engine
 
 TIMES = tuple(number / 10 for number in range(1, 10))
 """The first of a pair pays for all that its in-betweens share, and is not counted."""

@@ -15,9 +15,9 @@ from torch import Tensor
 from kairos.bench.baselines import baselines
 from kairos.bench.clips import CLIPS, WITHOUT, split
 from kairos.bench.metrics import Image, Score, mean, score
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
 from kairos.engines.plain_shot import PlainShot
+from kairos.engines.registry import engine
 from kairos.errors import BadRequest
 from kairos.motion.compose import compose
 from kairos.motion.encode import Codec

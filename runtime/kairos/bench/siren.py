@@ -22,8 +22,8 @@ from kairos.bench.clips import CLIPS, split
 from kairos.bench.engine_speed import choose_device
 from kairos.bench.metrics import Image, psnr, ssim
 from kairos.bench.quality import BLEND, EncodedShot, blend, rebuild
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair, Session
+from kairos.engines.registry import engine
 from kairos.engines.siren.clip import base_of, look_at
 from kairos.engines.siren.fit import Fitted, fit
 from kairos.engines.siren.plan import Plan

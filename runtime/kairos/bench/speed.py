@@ -16,8 +16,8 @@ from kairos.bench.engine_speed import (
 from kairos.bench.network_speed import OFFICIAL, measure_network
 from kairos.bench.speed_report import EngineSpeed, JobSpeed, NetworkSpeed, Report, network_line, render
 from kairos.bench.untrained import only_untrained
-from kairos.engines import engines as known_engines
 from kairos.engines.architectures import variant
+from kairos.engines.registry import engines as known_engines
 from kairos.errors import BadRequest
 from kairos.events import Listener
 from kairos.weights.store import Store

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from kairos.bench.arrays import ArrayShot
 from kairos.bench.engine_speed import choose_device
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
+from kairos.engines.registry import engine
 from kairos.errors import BadRequest
 from kairos.motion.compose import compose
 from kairos.motion.encode import Codec

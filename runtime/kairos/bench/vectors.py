@@ -16,8 +16,8 @@ from kairos.bench.clips import read_flo, read_rgb
 from kairos.bench.texture import Grid, Texture, grid
 from kairos.demo.measure import counted_pixels
 from kairos.demo.scene import DemoScene
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
+from kairos.engines.registry import engine
 from kairos.errors import BadRequest
 from kairos.frame import Planes
 from kairos.motion.encode import encode, measure_exposure

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from kairos.bench.measured import LIMIT, SIZE, Cache, Subject, key_of, measure
 from kairos.bench.speed_report import GIB
-from kairos.engines import engine
 from kairos.engines.adapters.engine import PublishedEngine
+from kairos.engines.registry import engine
 from kairos.errors import KairosError
 
 _WIDTH = 140

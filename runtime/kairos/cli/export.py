@@ -61,9 +61,9 @@ def found(name: str, weights: Optional[str]) -> Tuple[nn.Module, Dict[str, str]]
         EngineError: there are no weights yet.
         KairosError: the weights are damaged.
     """
-    from kairos.engines import engine
     from kairos.engines.adapters.engine import PublishedEngine
     from kairos.engines.architectures import ARCHITECTURES
+    from kairos.engines.registry import engine
     from kairos.weights.catalogue import first_place
     from kairos.weights.store import Store
 
@@ -101,8 +101,8 @@ def found(name: str, weights: Optional[str]) -> Tuple[nn.Module, Dict[str, str]]
 
 def exportable() -> Tuple[str, ...]:
     """What has a network that can be written to a file."""
-    from kairos.engines import engines
     from kairos.engines.adapters.engine import PublishedEngine
+    from kairos.engines.registry import engines
 
     return ("swift", *(each.card.id for each in engines() if isinstance(each, PublishedEngine)), "raft")
 
@@ -110,7 +110,7 @@ def exportable() -> Tuple[str, ...]:
 def _swift(weights: Optional[str]) -> Tuple[nn.Module, Dict[str, str]]:
     import torch
 
-    from kairos.engines import engine
+    from kairos.engines.registry import engine
     from kairos.engines.swift.graph import SwiftGraph
     from kairos.engines.swift.loading import SHIPPED, load_network
 

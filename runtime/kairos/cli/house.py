@@ -56,9 +56,9 @@ def info(
 
 def engine_rows(name: Optional[str] = None) -> List[Dict[str, Any]]:
     """Every engine's card, or that of one, and why it cannot run here (``why_not``, empty where it can)."""
-    from kairos.engines import engine as named
-    from kairos.engines import engines as known
     from kairos.engines.base import Notes
+    from kairos.engines.registry import engine as named
+    from kairos.engines.registry import engines as known
     from kairos.weights.store import Store
 
     records = Store().records()

@@ -161,7 +161,7 @@ def _told(record: Record) -> None:
 
 def _use(record: Record) -> str:
     """The flags that make a job use these weights; empty where no job can."""
-    from kairos.engines import engines
+    from kairos.engines.registry import engines
 
     if any(engine.card.id == record.architecture for engine in engines()):
         return f"--engine {record.architecture} --weights {record.name}"

@@ -1,5 +1,1 @@
-"""Engines: one folder per model, one explicit list of them."""
-
-from kairos.engines.registry import best_available, engine, engines
-
-__all__ = ["best_available", "engine", "engines"]
+"""Engines: one folder per model; :mod:`kairos.engines.registry` is the one explicit list of them."""

@@ -8,7 +8,7 @@ from typing import Tuple
 from kairos.engines.adapters.engine import published
 from kairos.engines.architectures import ARCHITECTURES
 from kairos.engines.base import Engine
-from kairos.engines.classic import ClassicEngine
+from kairos.engines.classic.engine import ClassicEngine
 from kairos.engines.hierarchical.engine import HierarchicalEngine
 from kairos.engines.inbetween.engine import InbetweenEngine
 from kairos.engines.onnx import PREFIX, OnnxEngine

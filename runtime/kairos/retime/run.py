@@ -15,8 +15,8 @@ import torch
 from kairos import __version__
 from kairos.allocator import give_back, is_out_of_memory
 from kairos.color import ColorConfig
-from kairos.engines import engine as engine_named
 from kairos.engines.base import Engine, EngineSettings
+from kairos.engines.registry import engine as engine_named
 from kairos.errors import Cancelled, EngineError, KairosError
 from kairos.events import Event, Listener
 from kairos.images import open_shot, output_colorspace

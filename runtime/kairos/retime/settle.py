@@ -9,8 +9,8 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 
-from kairos.engines import engines
 from kairos.engines.base import Engine, EngineSettings
+from kairos.engines.registry import engines
 from kairos.errors import BadRequest, EngineError
 from kairos_nodes.engine_options import parse_fit, parse_generate
 from kairos_nodes.jobs import RetimeJob

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from kairos.color import ColorConfig
-from kairos.engines import engines
+from kairos.engines.registry import engines
 from kairos.errors import BadRequest
 from kairos.events import Event
 from kairos.inbetween import run_inbetween

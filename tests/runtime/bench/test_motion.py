@@ -41,7 +41,7 @@ from kairos.bench.motion_methods import (
 from kairos.bench.motion_report import NO_WEIGHTS, render
 from kairos.bench.trajectories import SEEN, STEPS, STRAIGHT, SWIFT, SWIFT_GIMM, draw, followed, trajectories
 from kairos.cli import main
-from kairos.engines import engine
+from kairos.engines.registry import engine
 from kairos.errors import BadRequest, EngineError
 from kairos.training.gimm import TIMES
 from kairos.training.scenes import Paths, Scenes, Switches

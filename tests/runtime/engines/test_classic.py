@@ -13,9 +13,9 @@ from torch import Tensor
 from kairos.bench.clips import read_flo, read_rgb
 from kairos.bench.metrics import endpoint_error
 from kairos.bench.quality import EncodedShot
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
 from kairos.engines.classic.path import half_acceleration
+from kairos.engines.registry import engine
 from kairos.motion.compose import compose
 from kairos.motion.inbetween import Inbetween
 from kairos_nodes.layers import Policy

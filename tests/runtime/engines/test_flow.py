@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
 from kairos.engines.classic.flow import FlowEstimator
 from kairos.engines.classic.motion import Look
@@ -18,6 +17,7 @@ from kairos.engines.classic.session import ClassicSession
 from kairos.engines.raft.architecture import ARCHITECTURE
 from kairos.engines.raft.motion import ROUNDS, RaftMotion, flow_hash
 from kairos.engines.raft.network import RAFT
+from kairos.engines.registry import engine
 from kairos.engines.swift.ensemble import TURNS
 from kairos.engines.swift.estimator import SwiftEstimator
 from kairos.engines.swift.loading import SHIPPED, load_network

@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
 from kairos.engines.gimm import option
 from kairos.engines.gimm.anchored import Anchored
 from kairos.engines.gimm.loading import load_network
 from kairos.engines.gimm.motion import GimmMotion
 from kairos.engines.gimm.option import gimm_motion, motion_hash
+from kairos.engines.registry import engine
 from kairos.errors import BadRequest, EngineError
 from kairos.weights.store import Store
 from kairos_nodes.jobs import InbetweenJob, RetimeJob

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from kairos.cli.app import run
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
 from kairos.engines.export import to_onnx, to_torchscript, whole
 from kairos.engines.onnx.file import described, opened
 from kairos.engines.published import Found, Padding
+from kairos.engines.registry import engine
 from kairos.engines.swift.graph import SwiftGraph
 from kairos.engines.swift.loading import SHIPPED, load_network
 from kairos.errors import BadRequest, EngineError

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kairos.engines import best_available, engine, engines
-from kairos.engines.registry import MEASURED
+from kairos.engines.registry import MEASURED, best_available, engine, engines
 from kairos.errors import BadRequest, EngineError
 
 

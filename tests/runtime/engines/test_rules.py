@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from kairos.engines import engine, engines
 from kairos.engines.adapters.engine import PublishedEngine
 from kairos.engines.adapters.session import NetworkSession, Way
 from kairos.engines.base import EngineSettings, Pair, Session
 from kairos.engines.hierarchical import engine as hierarchical
 from kairos.engines.inbetween import memory, options
 from kairos.engines.inbetween.recipe import Recipe
+from kairos.engines.registry import engine, engines
 from kairos.engines.siren import plan
 from kairos.errors import BadRequest, EngineError
 from kairos.motion.compose import compose

@@ -10,8 +10,8 @@ from typing import Any, List
 import pytest
 import torch
 
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair, Session
+from kairos.engines.registry import engine
 from kairos.engines.siren import engine as siren_engine
 from kairos.engines.siren import fits as siren_fits
 from kairos.engines.siren import plan as siren_plan

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
+from kairos.engines.registry import engine
 from kairos.motion.encode import decode
 from support.exr import read_exr
 from support.scenes import MemoryShot

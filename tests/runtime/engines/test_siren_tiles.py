@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair, Session
+from kairos.engines.registry import engine
 from kairos.engines.siren import fit as siren_fit
 from kairos.engines.siren import fits as siren_fits
 from kairos.engines.siren.clip import look_at

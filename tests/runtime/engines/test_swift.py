@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair, Session
+from kairos.engines.registry import engine
 from kairos.engines.swift.layers import MULTIPLE
 from kairos.engines.swift.loading import SHIPPED, load_network
 from kairos.engines.swift.motion import Encoder, Motion, correlate, levels_of, mixed, warp

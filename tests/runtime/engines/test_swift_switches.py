@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
 from kairos.engines.classic.motion import Found, Look
 from kairos.engines.plain_shot import PlainShot
+from kairos.engines.registry import engine
 from kairos.engines.swift.ensemble import TURNS, Turn
 from kairos.engines.swift.estimator import SwiftEstimator
 from kairos.engines.swift.loading import load_network

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kairos.engines.base import EngineCard, EngineSettings, Pair, Session, ShotView
-from kairos.engines.classic import ClassicEngine
+from kairos.engines.classic.engine import ClassicEngine
 from kairos.engines.classic.session import ClassicSession
 from kairos.errors import EngineError
 from kairos.events import Listener

@@ -10,9 +10,9 @@ import pytest
 
 from kairos.bench.untrained import keep
 from kairos.cli import export
-from kairos.engines import engine
 from kairos.engines.hierarchical import engine as module
 from kairos.engines.hierarchical.architecture import plugged_values
+from kairos.engines.registry import engine
 from kairos.errors import BadRequest, EngineError
 from kairos.retime.settle import settle_engine, settle_regions
 from kairos.vectors import as_retime

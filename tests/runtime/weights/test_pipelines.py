@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from kairos.cli import main
-from kairos.engines import engine
 from kairos.engines.inbetween.changes import load_changes
 from kairos.engines.inbetween.folder import find_parts
+from kairos.engines.registry import engine
 from kairos.errors import BadRequest
 from kairos.weights.adding import add
 from kairos.weights.store import Record, Store

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
 from kairos.engines.hierarchical import engine as module
 from kairos.engines.hierarchical.cells import both_at_cells
 from kairos.engines.hierarchical.on_swift import OnSwift
 from kairos.engines.hierarchical.plugged_swift import SwiftHierarchy
+from kairos.engines.registry import engine
 from kairos.engines.swift.ensemble import TURNS
 from kairos.engines.swift.loading import SHIPPED as SWIFT
 from kairos.engines.swift.motion import Features

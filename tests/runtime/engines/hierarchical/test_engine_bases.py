@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from kairos.bench.untrained import keep_tensors
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair
 from kairos.engines.hierarchical import stored
 from kairos.engines.hierarchical.architecture import build, plugged_values
 from kairos.engines.hierarchical.cells import both_at_cells
 from kairos.engines.hierarchical.checkpoint import Origin, save
 from kairos.engines.hierarchical.plugged import Plugged
+from kairos.engines.registry import engine
 from kairos.engines.rife.architecture import VARIANTS as RIFE
 from kairos.errors import BadRequest, EngineError, KairosError
 from kairos.motion.inbetween import Inbetween

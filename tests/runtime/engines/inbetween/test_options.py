@@ -8,9 +8,9 @@ from typing import Any, Dict
 import pytest
 import torch
 
-from kairos.engines import engine, engines
 from kairos.engines.inbetween.options import MEANINGS, Options
 from kairos.engines.inbetween.recipe import Recipe
+from kairos.engines.registry import engine, engines
 from kairos.errors import BadRequest
 from kairos.retime import settle
 from kairos.retime.settle import settle_engine

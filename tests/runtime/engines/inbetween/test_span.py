@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings, Pair, TellsMotion
 from kairos.engines.inbetween.motion import Mover
 from kairos.engines.inbetween.session import InbetweenSession
 from kairos.engines.inbetween.span import Span, weight_of_first
+from kairos.engines.registry import engine
 from kairos.errors import BadRequest
 from kairos.motion.inbetween import Inbetween
 from support.scenes import MemoryShot

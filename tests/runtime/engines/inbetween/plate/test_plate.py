@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from kairos.engines import engine
 from kairos.engines.base import EngineSettings
 from kairos.engines.classic.motion import Found, Look, estimate_classic
 from kairos.engines.inbetween.correspond import estimates
 from kairos.engines.inbetween.motion import Mover
 from kairos.engines.inbetween.plate import Placed, Plate, PlateSettings
 from kairos.engines.inbetween.span import Span
+from kairos.engines.registry import engine
 from kairos.errors import BadRequest, Cancelled
 from kairos.motion.inbetween import Inbetween
 from support.generated import HOLE, LAMP, Faults, Scene, generated, light_of, psnr
