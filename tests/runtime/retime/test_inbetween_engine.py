@@ -17,12 +17,16 @@ from torch import Tensor
 
 from kairos.cli.app import run as command_line
 from kairos.engines.inbetween import generation, memory, sampling
+from kairos.engines.inbetween.changes import Changes
 from kairos.engines.inbetween.plate import Plate, PlateSettings
 from kairos.engines.inbetween.recipe import Recipe
 from kairos.errors import BadRequest, Cancelled, EngineError
 from kairos.events import Event
 from kairos.motion.encode import encode, measure_exposure
 from kairos.retime import settle
+from kairos.weights.pipelines import CHANGES
+from kairos.weights.store import Store
+from support.differences import write_changes
 from support.exr import Planes, read_exr, write_exr
 from support.generating import (
     BRIGHT,
@@ -39,6 +43,7 @@ from support.generating import (
     write_keys,
 )
 from support.process import command, environment, kairos
+from support.tiny_svd import tiny_changes
 
 FRAMES = 3
 """Of the smaller of the tiny models."""
@@ -315,6 +320,7 @@ def test_without_tuned_differences_it_takes_trf_and_says_so(tmp_path: Path, monk
         ("extra", r"cannot run: .*diffusers.* not installed.*'inbetween'"),
         ("weights", r"has no weights. Download https://huggingface.co/stabilityai.*kairos weights add FOLDER"),
         ("part", r"The weights svd are missing.*kairos weights remove"),
+        ("damage", r"The weights tuned-3 are damaged.*kairos weights remove"),
         ("frames", r"svd makes 3 pictures at once, and not frames=25"),
         ("memory", r"Too little memory: inbetween needs .* and 1 MiB are free on cpu\. Use a smaller canvas"),
         ("tuned", r"rotated attention in all layers needs tuned differences"),
@@ -334,6 +340,12 @@ def test_what_is_missing_is_told_in_one_line(
         store = kept_model(tmp_path / "store", FRAMES)
         next((store / "svd" / "vae").glob("*.safetensors")).unlink()
         monkeypatch.setenv("KAIROS_WEIGHTS", str(store))
+    elif trouble == "damage":
+        store = Store(kept_model(tmp_path / "store", FRAMES))
+        (kept,) = store.of(CHANGES)
+        write_changes(store.path(kept.name), Changes(tiny_changes(store.folder("svd"), 0.9)))
+        said = said.replace("tuned-3", kept.name)
+        monkeypatch.setenv("KAIROS_WEIGHTS", str(store.root))
     elif trouble == "frames":
         generate += ",frames=25"
     elif trouble == "memory":

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 pytest.importorskip("diffusers")
 
 from kairos.engines.inbetween.attention import Exchange, Maps, temporal_layers
-from kairos.engines.inbetween.changes import added, load_changes, tuned_keys
+from kairos.engines.inbetween.changes import load_changes, tuned_keys
 from kairos.engines.inbetween.parts import load_parts
 from kairos.engines.inbetween.pictures import conditions
 from kairos.engines.inbetween.recipe import Recipe
@@ -29,6 +29,7 @@ from kairos.training.inbetween import DEFAULTS, InbetweenTask, Tuned, sigma_at
 from kairos.training.log import read_log
 from kairos.training.settings import TrainSettings
 from kairos.training.trainer import TrainResult, train
+from support.differences import merged
 from support.moving import MadeSource, panned
 from support.tiny_svd import write_tiny_svd
 from support.training import deaf
@@ -76,7 +77,7 @@ def test_a_step_changes_the_matrices_of_temporal_self_attention_alone(
     result = trained(task, tmp_path, steps=1, validate_first=False)
     assert all(torch.equal(value, before[key]) for key, value in task.unet(CPU).state_dict().items())
     changes = load_changes(result.last)
-    after = added(changes, before)
+    after = merged(changes, before)
     changed = {key for key in before if not torch.equal(before[key], after[key])}
     # Two matrices in each of the tiny U-Net's four layers, as 32 in the published one's sixteen.
     assert changed == set(tuned_keys(before)) and len(changed) == 8
@@ -230,9 +231,20 @@ def test_differences_are_kept_in_half_precision_and_added_to_another_base(task: 
     assert record["task"] == "inbetween" and record["base"] == "tiny" and record["clips"] == "2"
     other = unet_of(write_tiny_svd(tmp_path / "other", frames=25, seed=7))
     before = other.state_dict()
-    after = added(load_changes(result.best), before)
+    after = merged(load_changes(result.best), before)
     for key in tuned_keys(before):
         torch.testing.assert_close(after[key] - before[key], tensors[key], rtol=0, atol=1e-6)
+    # An engine runs them beside the base, which stays as it is.
+    batch = task.batch(3, 0, 0, CPU)
+    seen = batch.clips[0].latents, batch.sigmas[0], batch.clips[0].keys[0], batch.clips[0].embeds[0]
+    with torch.no_grad():
+        plain = _network(other, *seen)
+        with Exchange(other, load_changes(result.best)).backward(None):
+            beside = _network(other, *seen)
+        other.load_state_dict(after)
+        together = _network(other, *seen)
+    torch.testing.assert_close(beside, together, rtol=0, atol=1e-5)
+    assert float((beside - plain).abs().max()) > 1e-3
     # And a training may begin with them.
     again = Tuned(task.base())
     again.load_state_dict(dict(task.read(tensors)))

@@ -7,13 +7,12 @@ to the 25-frame one (its layers have the same shapes): W + (W_tuned - W_14).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, Mapping, Sequence, Tuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from kairos.errors import BadRequest
@@ -25,7 +24,6 @@ LAYER = re.compile(r"^(?:.+\.)?temporal_transformer_blocks\.0\.attn1$")
 TUNED = ("to_v.weight", "to_out.0.weight")
 """The tensors of such a layer that tuning changes."""
 
-_KIND = "inbetween differences"
 _MEANT = (
     "Give differences that kairos train inbetween made, or that kairos weights add made of a tuned U-Net and its base."
 )
@@ -37,11 +35,9 @@ class Changes:
 
     Attributes:
         tensors: by the U-Net's own key names, two of each layer of temporal self-attention.
-        about: words about them, as the file has them (what they were tuned on, terms of use).
     """
 
     tensors: Mapping[str, Tensor]
-    about: Mapping[str, str] = field(default_factory=dict)
 
 
 def tuned_keys(keys: Iterable[str]) -> Tuple[str, ...]:
@@ -82,32 +78,6 @@ def check_changes(changes: Changes, unet: nn.Module) -> None:
     )
 
 
-def added(changes: Changes, base: Mapping[str, Tensor]) -> Dict[str, Tensor]:
-    """The base's tensors with the differences added, in the base's precision. Raises BadRequest as check_changes."""
-    _compare(
-        {key: value.shape for key, value in changes.tensors.items()},
-        {key: base[key].shape for key in tuned_keys(base)},
-    )
-    result = dict(base)
-    for key, value in changes.tensors.items():
-        result[key] = (base[key].float() + value.to(base[key].device).float()).to(base[key].dtype)
-    return result
-
-
-def save_changes(path: Path, changes: Changes, dtype: torch.dtype = torch.float16) -> None:
-    """Writes a file of differences, whole or not at all.
-
-    Args:
-        path: of the file; one that is there is replaced.
-        changes: to be written.
-        dtype: of the tensors in it; half precision makes about 50 MB of the published model's.
-    """
-    tensors = {key: value.detach().to("cpu", dtype).contiguous() for key, value in changes.tensors.items()}
-    half_written = path.with_name(f".{path.name}.part")
-    save_file(tensors, half_written, metadata={**changes.about, "kairos": _KIND})
-    half_written.replace(path)
-
-
 def load_changes(path: Path) -> Changes:
     """Reads a file of differences, in single precision.
 
@@ -124,13 +94,12 @@ def load_changes(path: Path) -> Changes:
             if not keys or not tuned_keys(keys):
                 raise BadRequest(f"{path} holds no differences of temporal self-attention.", _MEANT)
             tensors = {key: opened.get_tensor(key).float() for key in keys}
-            about = {key: value for key, value in (opened.metadata() or {}).items() if key not in ("kairos", "format")}
     except (SafetensorError, OSError, ValueError) as error:
         raise BadRequest(f"{path} is damaged or cut short.", "Get the file from where it was made again.") from error
     bad = [key for key, value in tensors.items() if not torch.isfinite(value).all()]
     if bad:
         raise BadRequest(f"{path} holds values that are no numbers ({bad[0]}).", "Get the file from its authors again.")
-    return Changes(tensors, about)
+    return Changes(tensors)
 
 
 def _layer(key: str) -> str:

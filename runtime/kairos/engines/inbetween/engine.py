@@ -114,22 +114,23 @@ class InbetweenEngine:
 
         Raises:
             BadRequest: an option that cannot be, another precision, or a model that makes another number of pictures.
-            EngineError: the libraries or the weights are missing, or memory is too little.
+            EngineError: the libraries or the weights are missing or damaged, or memory is too little.
         """
         settings = self.settle(shot, settings)
         record, found = self._record(settings), _changes(Options.of(settings.options))
         options = _settled(Options.of(settings.options), record, found is not None)
         if options.mode == "auto" and options.recipe.mode == "trf":
             listener(Event("warning", {"message": f"inbetween: {_NO_CHANGES}.", "remedy": ""}))
-        changes = load_changes(found[0]) if found is not None and options.recipe.mode == "rotated" else None
+        _check_kept(record)
+        changes = None
+        if found is not None and options.recipe.mode == "rotated":
+            for each in Store().of(CHANGES):
+                if Store().path(each.name) == found[0]:
+                    _check_kept(each)
+            changes = load_changes(found[0])
         doubt = warning(changes, options.recipe)
         if doubt:
             listener(Event("warning", {"message": doubt, "remedy": "Add tuned weights: kairos weights add FILE."}))
-        trouble = Store().trouble(record)
-        if trouble:
-            raise EngineError(
-                f"The weights {record.name} {trouble}.", f"Run kairos weights remove {record.name}, and add them again."
-            )
         inner = self._inner(options, settings)
         moving = self._moving(options)
         way = Way(
@@ -163,6 +164,15 @@ class InbetweenEngine:
     def _inner(self, options: Options, settings: EngineSettings) -> EngineSettings:
         """Settings of the engine of the motion: none of the options are its own."""
         return replace(settings, options={}, precision="fp32")
+
+
+def _check_kept(record: Record) -> None:
+    """Raises EngineError where kept weights are not as they were added."""
+    trouble = Store().trouble(record)
+    if trouble:
+        raise EngineError(
+            f"The weights {record.name} {trouble}.", f"Run kairos weights remove {record.name}, and add them again."
+        )
 
 
 def _settled(options: Options, record: Record, tuned: bool) -> Options:

@@ -98,13 +98,6 @@ class Plate:
         """Both keys for the network: (3, h, w) float32 each, display-like, in 0..1, of the canvas' size."""
         return self._shown
 
-    def shown_back(self, picture: Tensor) -> Tensor:
-        """A picture of the network's (3, h, w), on the plate: (3, H, W) encoded, enlarged, and nothing else done to it.
-
-        For previews. Outside a crop its border is repeated.
-        """
-        return self.canvas.back(self.look.encode(picture.to(self.keys[0].device)))
-
     def place(self, generated: Iterable[Tensor], estimate: Estimator, tell: Tell = _nobody) -> Placed:
         """Finds how generated pictures correspond with both keys.
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from kairos.engines.inbetween.attention import Exchange, Maps, rotated, temporal_layers
-from kairos.engines.inbetween.changes import Changes, added
+from kairos.engines.inbetween.changes import Changes
 from kairos.engines.inbetween.parts import Parts
+from support.differences import merged
 from support.parity import same
 
 
@@ -130,12 +131,12 @@ def test_differences_beside_the_base_are_the_tuned_network(tiny_parts: Parts, ch
         beside = predicted(unet, video)
     before = {key: value.clone() for key, value in unet.state_dict().items()}
     try:
-        unet.load_state_dict(added(changes, before))
-        merged = predicted(unet, video)
+        unet.load_state_dict(merged(changes, before))
+        together = predicted(unet, video)
     finally:
         unet.load_state_dict(before)
-    same(beside, merged, 1e-5)
-    assert (merged - predicted(unet, video)).abs().max() > 1e-2
+    same(beside, together, 1e-5)
+    assert (together - predicted(unet, video)).abs().max() > 1e-2
 
 
 def test_gradients_reach_the_differences_and_nothing_else(tiny_parts: Parts, changes: Changes) -> None:

@@ -16,18 +16,17 @@ from torch import Tensor
 from kairos.engines.inbetween.attention import temporal_layers
 from kairos.engines.inbetween.changes import (
     Changes,
-    added,
     changes_between,
     changes_of_files,
     check_changes,
     load_changes,
-    save_changes,
     tuned_keys,
 )
 from kairos.engines.inbetween.folder import find_parts
 from kairos.engines.inbetween.outline import PUBLISHED, outlined
 from kairos.engines.inbetween.parts import Parts
 from kairos.errors import BadRequest
+from support.differences import merged, write_changes
 from support.parity import same
 from support.shared import shared_parity
 from support.tiny_svd import write_tiny_svd
@@ -66,7 +65,7 @@ def test_the_published_model_has_these_tensors_in_sixteen_layers() -> None:
 
 def test_differences_are_tuned_less_base(tiny_parts: Parts, changes: Changes) -> None:
     base = tensors(tiny_parts)
-    found = changes_between(added(changes, base), base)
+    found = changes_between(merged(changes, base), base)
     assert found.tensors.keys() == changes.tensors.keys()
     for key, value in found.tensors.items():
         same(value, changes.tensors[key], 1e-6)
@@ -74,12 +73,12 @@ def test_differences_are_tuned_less_base(tiny_parts: Parts, changes: Changes) ->
 
 def test_differences_round_trip_into_another_base(tmp_path: Path, tiny_parts: Parts, changes: Changes) -> None:
     other_folder = write_tiny_svd(tmp_path / "other", frames=5, seed=1)
-    save_changes(tmp_path / "tuned.safetensors", changes)
+    write_changes(tmp_path / "tuned.safetensors", changes)
     found = load_changes(tmp_path / "tuned.safetensors")
     (file,) = find_parts(other_folder).tensors["unet"]
     with safe_open(file, "pt") as opened:
         other = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118 (no mapping)
-    result = added(found, other)
+    result = merged(found, other)
     assert result.keys() == other.keys()
     for key, value in result.items():
         if key in changes.tensors:
@@ -91,21 +90,11 @@ def test_differences_round_trip_into_another_base(tmp_path: Path, tiny_parts: Pa
             assert value is other[key]
 
 
-def test_differences_keep_what_is_said_about_them(tmp_path: Path, changes: Changes) -> None:
-    path = tmp_path / "tuned.safetensors"
-    save_changes(path, Changes(changes.tensors, {"licence": "ours"}), torch.float32)
-    found = load_changes(path)
-    assert dict(found.about) == {"licence": "ours"}
-    for key, value in changes.tensors.items():
-        assert torch.equal(found.tensors[key], value)
-    assert [each.name for each in tmp_path.iterdir()] == ["tuned.safetensors"]
-
-
 def test_differences_are_made_of_two_folders(tmp_path: Path, tiny_folder: Path, tiny_parts: Parts) -> None:
     other = write_tiny_svd(tmp_path / "other", frames=14, seed=1)
     found = changes_of_files(find_parts(other).tensors["unet"], find_parts(tiny_folder).tensors["unet"])
     assert len(found.tensors) == 8
-    again = added(found, tensors(tiny_parts))
+    again = merged(found, tensors(tiny_parts))
     (file,) = find_parts(other).tensors["unet"]
     with safe_open(file, "pt") as opened:
         for key in found.tensors:
@@ -120,8 +109,6 @@ def test_differences_for_another_architecture_are_refused(tiny_parts: Parts, cha
     for odd in (wider, fewer, more):
         with pytest.raises(BadRequest, match="for another architecture"):
             check_changes(Changes(odd), tiny_parts.unet)
-        with pytest.raises(BadRequest, match="for another architecture"):
-            added(Changes(odd), tensors(tiny_parts))
     with pytest.raises(BadRequest, match="for another architecture"):
         changes_between(fewer, tensors(tiny_parts))
 
@@ -141,7 +128,7 @@ def test_other_files_are_no_differences(tmp_path: Path, changes: Changes) -> Non
         load_changes(tmp_path / "tuned.pt")
     with pytest.raises(BadRequest, match="damaged"):
         load_changes(tmp_path / "none.safetensors")
-    save_changes(tmp_path / "cut.safetensors", changes)
+    write_changes(tmp_path / "cut.safetensors", changes)
     (tmp_path / "cut.safetensors").write_bytes((tmp_path / "cut.safetensors").read_bytes()[:-100])
     with pytest.raises(BadRequest, match="damaged"):
         load_changes(tmp_path / "cut.safetensors")
@@ -150,6 +137,6 @@ def test_other_files_are_no_differences(tmp_path: Path, changes: Changes) -> Non
 def test_differences_that_are_no_numbers_are_refused(tmp_path: Path, changes: Changes) -> None:
     key = next(iter(changes.tensors))
     broken = {**changes.tensors, key: torch.full_like(changes.tensors[key], float("nan"))}
-    save_changes(tmp_path / "tuned.safetensors", Changes(broken))
+    write_changes(tmp_path / "tuned.safetensors", Changes(broken))
     with pytest.raises(BadRequest, match="no numbers"):
         load_changes(tmp_path / "tuned.safetensors")
