@@ -74,11 +74,12 @@ def _filled_gaps(library: Any) -> List[int]:
     library.malloc.restype = library.sbrk.restype = ctypes.c_void_p
     library.malloc.argtypes, library.sbrk.argtypes = [ctypes.c_size_t], [ctypes.c_ssize_t]
     taken: List[int] = []
+    # The system's own pieces lie above the heap, and so does what it would grow by.
+    end = library.sbrk(0)
     size = _GAP
     while size >= _PIECE:
         piece = library.malloc(size)
-        # The system's own pieces lie above the heap.
-        if piece is not None and piece < library.sbrk(0):
+        if piece is not None and piece < end:
             taken.append(piece)
             continue
         library.free(ctypes.c_void_p(piece))
