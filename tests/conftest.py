@@ -39,12 +39,9 @@ def pytest_unconfigure() -> None:
 
 
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
-    """Files with slow tests come first: begun last, one of them would keep a process busy while the others rest.
-
-    Next come those of the service, which wait for other processes: meanwhile somebody else's tests compute.
-    """
+    """Files with slow tests come first: begun last, one of them would keep a process busy while the others rest."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path not in slow, item.path.parent.name != "service"))
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture(autouse=True)

@@ -55,7 +55,7 @@ print(json.dumps({**told, "most": memory("VmHWM")}))
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells the most memory since a moment")
 @pytest.mark.parametrize(
-    ("frames", "canvas", "threads"), [(5, "320x256", 1), (6, "256x128", 2)], ids=["one-thread", "two-threads"]
+    ("frames", "canvas", "threads"), [(4, "256x192", 1), (5, "256x128", 2)], ids=["one-thread", "two-threads"]
 )
 def test_the_peak_of_a_whole_job_is_what_its_plan_says(tmp_path: Path, frames: int, canvas: str, threads: int) -> None:
     store = kept_model(tmp_path / "store", frames)

@@ -151,8 +151,10 @@ def test_a_plan_is_the_same_in_inference_mode(folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the high-water mark is read from /proc")
-def test_the_process_takes_what_was_planned(folder: Path) -> None:
-    told = {"folder": str(folder), "recipe": {"steps": 1, "repeats": 0}, "canvas": CANVAS, "chunk": 8}
+def test_the_process_takes_what_was_planned(tmp_path: Path) -> None:
+    folder = write_tiny_svd(tmp_path, frames=6)
+    recipe = {"frames": 6, "steps": 1, "repeats": 0}
+    told = {"folder": str(folder), "recipe": recipe, "canvas": CANVAS, "chunk": 3}
     answer = subprocess.run(
         [sys.executable, "-m", "support.generated_memory", json.dumps(told)],
         cwd=ROOT / "tests",
@@ -165,7 +167,10 @@ def test_the_process_takes_what_was_planned(folder: Path) -> None:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        plan = planner(folder, unified=True).plan(Switches(chunk=8))
+        planned_for = told_of(find_parts(folder))
+        plan = Planner(planned_for, Recipe(frames=6, steps=1, repeats=0), CANVAS, torch.float32, True).plan(
+            Switches(chunk=3)
+        )
     finally:
         torch.set_num_threads(threads)
     weights = {"generate": ("unet",), "decode": ("vae",)}
