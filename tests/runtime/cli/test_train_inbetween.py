@@ -20,6 +20,7 @@ from kairos.cli import main, train_inbetween
 from kairos.cli.train_inbetween import parse_canvas
 from kairos.engines.inbetween.changes import load_changes
 from kairos.errors import BadRequest, Cancelled
+from kairos.training.checkpoint import load_weights
 from kairos.training.clips import Clip, Encoder, read_clip
 from kairos.training.inbetween import DEFAULTS
 from kairos.weights.store import Store
@@ -58,8 +59,8 @@ def test_the_command_tunes_on_the_users_shots_and_goes_on(
     assert main([*command, "--resume-from", str(out)]) == 0
     assert {path: path.stat().st_mtime_ns for path in (out / "clips").rglob("*.safetensors")} == kept
     assert "inbetween: 2 steps, 2 samples" in capfd.readouterr().out
-    changes = load_changes(out / "best.safetensors")
-    assert len(changes.tensors) == 8 and changes.about["task"] == "inbetween"
+    changes, (_, record) = load_changes(out / "best.safetensors"), load_weights(out / "best.safetensors")
+    assert len(changes.tensors) == 8 and record["task"] == "inbetween"
 
 
 def test_clips_are_made_again_for_a_model_with_another_autoencoder(
@@ -89,8 +90,8 @@ def test_the_model_of_fewest_pictures_that_is_kept_is_tuned(
     shot, out = _write_sequence(tmp_path / "one", 16), tmp_path / "out"
     command = [each for each in _command(out, model) if each not in ("--model", str(model))]
     assert main([*command, "--clips", str(shot), "--steps", "1"]) == 0
-    about = load_changes(out / "best.safetensors").about
-    assert (about["base"], about["base sha256"]) == ("svd", Store().get("svd").sha256)
+    _, record = load_weights(out / "best.safetensors")
+    assert (record["base"], record["base sha256"]) == ("svd", Store().get("svd").sha256)
     (clip,) = (out / "clips").rglob("*.safetensors")
     assert len(read_clip(clip).latents) == 14
     assert main([*command, "--clips", str(shot), "--steps", "1", "--model", "other"]) == 2
