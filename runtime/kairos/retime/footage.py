@@ -66,6 +66,22 @@ class Footage(Protocol):
         """Lets go of files."""
 
 
+def same_shape(one: Tuple[str, Header], other: Tuple[str, Header], resolution: str, layers: str) -> None:
+    """Two frames, by name and header, can be retimed together.
+
+    Raises:
+        FrameError: they have different display windows, and what to do then is ``resolution``; or different layers or
+            channels, and it is ``layers``.
+    """
+    (name, header), (other_name, wanted) = one, other
+    if header.display != wanted.display:
+        raise FrameError(
+            f"{name} has the display window {header.display}, {other_name} has {wanted.display}.", resolution
+        )
+    if [part.channels for part in header.parts] != [part.channels for part in wanted.parts]:
+        raise FrameError(f"{name} and {other_name} have different layers or channels.", layers)
+
+
 class KeyFrames:
     """Two stills as a shot of two frames, numbered from the first one's own number on.
 
@@ -89,17 +105,12 @@ class KeyFrames:
                 f"{second.colorspace or 'of unknown colour'}.",
                 "Bring both key frames into one colour space and file type first.",
             )
-        one, other = first.header(0), second.header(0)
-        if one.display != other.display:
-            raise FrameError(
-                f"{first.spec} has the display window {one.display}, {second.spec} has {other.display}.",
-                "Reformat one of the key frames to the other's resolution first.",
-            )
-        if [part.channels for part in one.parts] != [part.channels for part in other.parts]:
-            raise FrameError(
-                f"{first.spec} and {second.spec} have different layers or channels.",
-                "Render the same layers for both key frames, or remove those that one of them lacks.",
-            )
+        same_shape(
+            (first.spec, first.header(0)),
+            (second.spec, second.header(0)),
+            "Reformat one of the key frames to the other's resolution first.",
+            "Render the same layers for both key frames, or remove those that one of them lacks.",
+        )
 
     def __len__(self) -> int:
         return 2

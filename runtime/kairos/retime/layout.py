@@ -11,7 +11,7 @@ from kairos.frame import Window
 from kairos.images import Header, Layer, beauty, layers_of, parse_policies, views_of
 from kairos_nodes.layers import Policy
 
-from .footage import Footage
+from .footage import Footage, same_shape
 
 CANVAS_MARGIN = 8
 """Pixels of black added around data windows smaller than the display window, so that motion sees their edges."""
@@ -110,7 +110,12 @@ def _canvases(shot: Footage, layers: Sequence[Layer], views: Sequence[str]) -> D
     with ThreadPoolExecutor(HEADER_THREADS, thread_name_prefix="kairos-header") as pool:
         headers = pool.map(shot.header, range(len(shot)))
         for position, header in enumerate(headers):
-            _same_shape(first, header, shot.numbers[0], shot.numbers[position])
+            same_shape(
+                (f"Frame {shot.numbers[position]}", header),
+                (f"frame {shot.numbers[0]}", first),
+                "Reformat the sequence to one resolution, or retime the ranges apart with --range.",
+                "Render all layers for every frame, or retime the ranges apart with --range.",
+            )
             for index, part in enumerate(header.parts):
                 for view in view_of_part.get(index, ()):
                     canvases[view] = canvases[view].union(part.window)
@@ -120,16 +125,3 @@ def _canvases(shot: Footage, layers: Sequence[Layer], views: Sequence[str]) -> D
         if not window.holds(first.display):
             canvases[view] = window.union(window.grown(CANVAS_MARGIN).intersection(first.display))
     return canvases
-
-
-def _same_shape(first: Header, header: Header, first_number: int, number: int) -> None:
-    if header.display != first.display:
-        raise FrameError(
-            f"Frame {number} has the display window {header.display}, frame {first_number} has {first.display}.",
-            "Reformat the sequence to one resolution, or retime the ranges apart with --range.",
-        )
-    if [part.channels for part in header.parts] != [part.channels for part in first.parts]:
-        raise FrameError(
-            f"Frame {number} has other layers or channels than frame {first_number}.",
-            "Render all layers for every frame, or retime the ranges apart with --range.",
-        )
