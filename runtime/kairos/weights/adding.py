@@ -78,12 +78,14 @@ def add(
     """
     if name is not None:
         checked_name(name)
+    unet = unet_of(path) if path.is_dir() and not is_pipeline(path) else None
+    if unet is not None:
+        return _add_tuned(unet, store, accept, name, source, base)
+    if base is not None:
+        raise BadRequest(f"--base {base}: {path} is no folder of a tuned U-Net.", "Leave --base out for anything else.")
     if path.is_dir():
         if is_pipeline(path):
             return _add_pipeline(path, store, accept, name, source)
-        unet = unet_of(path)
-        if unet is not None:
-            return _add_tuned(unet, store, accept, name, source, base)
         return _add_folder(path, store, accept, name, source)
     with open_container(path) as container:
         names = container.candidates[0].leaves

@@ -148,6 +148,15 @@ def test_differences_are_kept_as_a_file_and_taken_unasked(
     )
 
 
+def test_a_base_is_told_of_a_tuned_unet_alone(published: Path, tmp_path: Path, store: Store) -> None:
+    plain = tmp_path / "plain.safetensors"
+    save_file({"a": torch.zeros(1)}, plain)
+    for path in (published, plain):
+        with pytest.raises(BadRequest, match=r"--base svd: .* is no folder of a tuned U-Net"):
+            kept(path, base="svd")
+    assert not store.records()
+
+
 def test_of_a_tuned_unet_the_differences_to_its_base_are_kept(published: Path, tmp_path: Path, store: Store) -> None:
     """As the authors publish theirs: a whole U-Net, tuned from the model of fewer pictures."""
     tuned = copied(published / "unet", tmp_path / "checkpoint" / "unet")

@@ -35,7 +35,7 @@ class Recipe:
         repeats: how often a step is made again with fresh noise.
         until: the part of the steps that are repeated, from the first on, 0..1.
         layers: ``all`` temporal self-attention layers are injected, or those of the ``up`` blocks alone.
-        fps, bucket, noise: the model's micro-conditioning: frames per second, amount of motion (0..255), strength of
+        fps, bucket, noise: the model's micro-conditioning: frames per second, amount of motion (1..255), strength of
             the noise added to the keys.
         maps: how the maps wait for the backward pass: as they are, in half precision, on the host, or as the queries
             and keys that they are made of again.
@@ -92,7 +92,7 @@ _RANGES: Tuple[Tuple[str, float, float], ...] = (
     ("repeats", 0, 100),
     ("until", 0.0, 1.0),
     ("fps", 1, 60),
-    ("bucket", 0, 255),
+    ("bucket", 1, 255),
     ("noise", 0.0, 10.0),
 )
 

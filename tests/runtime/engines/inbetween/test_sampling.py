@@ -236,7 +236,15 @@ def test_values_that_are_no_numbers_end_a_generation(
 
 @pytest.mark.parametrize(
     "settings",
-    [{"mode": "both"}, {"maps": "disk"}, {"steps": 0}, {"until": 1.5}, {"low": float("nan")}, {"bucket": 256}],
+    [
+        {"mode": "both"},
+        {"maps": "disk"},
+        {"steps": 0},
+        {"until": 1.5},
+        {"low": float("nan")},
+        {"bucket": 256},
+        {"bucket": 0},
+    ],
 )
 def test_a_setting_out_of_its_range_is_refused(settings: Any) -> None:
     with pytest.raises(BadRequest, match=next(iter(settings))):
