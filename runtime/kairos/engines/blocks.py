@@ -6,17 +6,16 @@ point to are float32 under half precision too: at 2000 pixels a half cannot tell
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence
+from typing import List, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kairos.engines.convolutions import Conv, Enlarging, Layers
 from kairos.engines.fetching import ones, recorded
+from kairos.engines.layout import beside
 from kairos.engines.published import Time
-
-_VECTOR = 16
-"""Numbers that the CPU computes with at once."""
 
 
 def scaled(planes: Tensor, factor: float) -> Tensor:
@@ -70,74 +69,9 @@ def channels_last(module: nn.Module) -> None:
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def beside(parts: Sequence[Tensor]) -> Tensor:
-    """Planes side by side, in the order of memory that convolutions are fastest in: put together first and brought
-    into that order then, they would be written twice."""
-    if recorded() or parts[0].device.type != "cpu":
-        return torch.cat(list(parts), 1)
-    return torch.cat([part.contiguous(memory_format=torch.channels_last) for part in parts], 1)
-
-
-def convolved(conv: nn.Conv2d, parts: Sequence[Tensor]) -> Tensor:
-    """A convolution of planes side by side, without putting them there.
-
-    On the CPU that saves more time and memory than the single convolutions cost; they want the order of memory that
-    the weights have.
-    """
-    out, start = None, 0
-    for part in parts:
-        weight = conv.weight[:, start : start + part.shape[1]]
-        bias = conv.bias if out is None else None
-        planes = part.contiguous(memory_format=torch.channels_last)
-        found = F.conv2d(planes, weight, bias, conv.stride, conv.padding)
-        out, start = found if out is None else out + found, start + part.shape[1]
-    assert out is not None
-    return out
-
-
-class Conv(nn.Conv2d):
-    """A convolution, see :func:`_spare`."""
-
-    def forward(self, planes: Tensor) -> Tensor:
-        """(B, inputs, H, W) to (B, outputs, h, w)."""
-        spare = _spare(self.out_channels, planes)
-        if not spare:
-            return super().forward(planes)
-        weight, bias = F.pad(self.weight, (0, 0, 0, 0, 0, 0, 0, spare)), self.bias
-        bias = None if bias is None else F.pad(bias, (0, spare))
-        return F.conv2d(planes, weight, bias, self.stride, self.padding)[:, : self.out_channels]
-
-
-class Enlarging(nn.ConvTranspose2d):
-    """A transposed convolution to twice the size, see :func:`_spare`."""
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs, 4, 2, 1)
-
-    def forward(self, planes: Tensor, wanted: Optional[int] = None) -> Tensor:  # type: ignore[override]
-        """(B, inputs, H, W) to (B, outputs, 2H, 2W); ``wanted``: of these, so many from the first on."""
-        wanted = wanted or self.out_channels
-        assert self.bias is not None
-        weight, bias = self.weight[:, :wanted], self.bias[:wanted]
-        spare = _spare(wanted, planes)
-        if spare:
-            weight, bias = F.pad(weight, (0, 0, 0, 0, 0, spare)), F.pad(bias, (0, spare))
-        return F.conv_transpose2d(planes, weight, bias, 2, 1)[:, :wanted]
-
-
-def _spare(outputs: int, planes: Tensor) -> int:
-    """How many outputs more are best computed on the CPU, and left alone.
-
-    Its vectors take 16 at once. Where the outputs do not fill them, it takes up to half as long again.
-    """
-    if planes.device.type != "cpu" or recorded() or torch.is_grad_enabled() or outputs < _VECTOR:
-        return 0
-    return -outputs % _VECTOR
-
-
-def conv_prelu(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> nn.Sequential:
+def conv_prelu(inputs: int, outputs: int, size: int = 3, stride: int = 1) -> Layers:
     """A convolution and a PReLU with one slope per channel."""
-    return nn.Sequential(Conv(inputs, outputs, size, stride, size // 2), nn.PReLU(outputs))
+    return Layers(Conv(inputs, outputs, size, stride, size // 2), nn.PReLU(outputs))
 
 
 def _kept(planes: Tensor) -> bool:
@@ -239,19 +173,19 @@ class Refiner(nn.Module):
         self.down1 = DoubleConv(4 * width, 4 * width)
         self.down2 = DoubleConv(8 * width, 8 * width)
         self.down3 = DoubleConv(16 * width, 16 * width)
-        self.up0 = nn.Sequential(Enlarging(32 * width, 8 * width), nn.PReLU(8 * width))
-        self.up1 = nn.Sequential(Enlarging(16 * width, 4 * width), nn.PReLU(4 * width))
-        self.up2 = nn.Sequential(Enlarging(8 * width, 2 * width), nn.PReLU(2 * width))
-        self.up3 = nn.Sequential(Enlarging(4 * width, width), nn.PReLU(width))
+        self.up0 = Layers(Enlarging(32 * width, 8 * width), nn.PReLU(8 * width))
+        self.up1 = Layers(Enlarging(16 * width, 4 * width), nn.PReLU(4 * width))
+        self.up2 = Layers(Enlarging(8 * width, 2 * width), nn.PReLU(2 * width))
+        self.up3 = Layers(Enlarging(4 * width, width), nn.PReLU(width))
         self.conv = nn.Conv2d(width, 3, 3, 1, 1)
 
     def forward(self, planes: Tensor, features: Sequence[Tensor]) -> Tensor:
         """The residual (B, 3, H, W) in -1..1, from planes (B, inputs, H, W) and features at 1/2, 1/4, 1/8 and 1/16."""
         half = self.down0(planes)
-        quarter = self.down1(torch.cat([half, features[0]], 1))
-        eighth = self.down2(torch.cat([quarter, features[1]], 1))
-        least = self.down3(torch.cat([eighth, features[2]], 1))
-        out = self.up0(torch.cat([least, features[3]], 1))
+        quarter = self.down1(beside([half, features[0]]))
+        eighth = self.down2(beside([quarter, features[1]]))
+        least = self.down3(beside([eighth, features[2]]))
+        out = self.up0(beside([least, features[3]]))
         for up, skip in ((self.up1, eighth), (self.up2, quarter), (self.up3, half)):
-            out = up(torch.cat([out, skip], 1))
+            out = up(beside([out, skip]))
         return 2 * torch.sigmoid(self.conv(out)) - 1

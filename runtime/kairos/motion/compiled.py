@@ -1,14 +1,15 @@
 """How kernels are compiled. Costs the import of numba: only modules of kernels import it.
 
 Arithmetic is float32 in the order written (no contraction, no reassociation), so that no bit of an answer hangs on the
-processor's vectors. Constants of kernels have to be float32 too: numba widens a float32 that meets a plain number.
+processor's vectors; a kernel may ask for contraction. Constants of kernels have to be float32 too: numba widens a
+float32 that meets a plain number.
 """
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Dict, TypeVar
 
 import llvmlite.binding as llvm  # type: ignore[import-untyped]
 import numba
@@ -27,6 +28,9 @@ PLANES = "f4[:,:,::1]"
 """Signature of :data:`Planes`."""
 
 
+Body = TypeVar("Body", bound=Callable[..., Any])
+
+
 def _folder() -> str:
     """Where what is compiled is kept: beside this file, apart for every kind of processor. Machines of a farm that
     share an installation and compile at the same moment must not be handed one another's code.
@@ -40,19 +44,29 @@ _FOLDER = _folder()
 _CONFIG: Any = numba.config
 
 
-def kernel(signature: str) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+def part(function: Body) -> Body:
+    """What kernels that allow contraction share, made part of each."""
+    made: Any = njit(nogil=True, error_model="numpy", fastmath={"contract"}, inline="always")(function)
+    compiled: Body = made
+    return compiled
+
+
+def kernel(signature: str, contract: bool = False) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Compiles for one set of types, and keeps that on disk: where NUMBA_CACHE_DIR says, else beside this file, else,
     where that is read-only, with the user.
+
+    ``contract``: a product and what it is added to may be rounded once, where the processor can.
     """
+    how: Dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"contract"} if contract else False}
 
     def compiled(function: Callable[..., Any]) -> Callable[..., None]:
         chosen = _CONFIG.CACHE_DIR
         _CONFIG.CACHE_DIR = chosen or _FOLDER
         try:
-            made: Callable[..., None] = njit(signature, nogil=True, error_model="numpy", cache=True)(function)
+            made: Callable[..., None] = njit(signature, **how, cache=True)(function)
         except RuntimeError:
             # Nowhere to keep it: no folder can be written.
-            made = njit(signature, nogil=True, error_model="numpy")(function)
+            made = njit(signature, **how)(function)
         finally:
             _CONFIG.CACHE_DIR = chosen
         return made

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib import import_module
 from types import ModuleType
 from typing import Callable, NamedTuple, Optional, Tuple
 
@@ -31,6 +32,15 @@ def usable(*planes: Tensor) -> bool:
     return _kernels() is not None
 
 
+@cache
+def compiled(module: str) -> Optional[ModuleType]:
+    """A module of compiled kernels, by its full name; None where numba cannot be imported."""
+    try:
+        return import_module(module)
+    except ImportError:
+        return None
+
+
 class _Kernels(NamedTuple):
     moving: ModuleType
     planes: ModuleType
@@ -38,11 +48,8 @@ class _Kernels(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _kernels() -> Optional[_Kernels]:
-    try:
-        from kairos.motion import kernels, plane_kernels
-    except ImportError:
-        return None
-    return _Kernels(kernels, plane_kernels)
+    moving, planes = compiled("kairos.motion.kernels"), compiled("kairos.motion.plane_kernels")
+    return None if moving is None or planes is None else _Kernels(moving, planes)
 
 
 def _loaded() -> _Kernels:
@@ -177,7 +184,12 @@ def _array(planes: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 
 def in_bands(work: Callable[[int, int], None], height: int, width: int) -> None:
     """Runs a kernel over all rows, in as many bands as torch uses threads; what it answers is the same for any."""
-    bands = max(1, min(torch.get_num_threads(), height, height * width // _SMALL))
+    in_parts(work, height, min(torch.get_num_threads(), height * width // _SMALL))
+
+
+def in_parts(work: Callable[[int, int], None], height: int, bands: int) -> None:
+    """Runs a kernel over all rows, in so many bands."""
+    bands = max(1, min(bands, height))
     edges = [height * band // bands for band in range(bands + 1)]
     others = [_pool(os.getpid()).submit(work, top, bottom) for top, bottom in zip(edges[1:-1], edges[2:])]
     work(edges[0], edges[1])

@@ -7,9 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kairos.engines.blocks import Conv, Enlarging, beside, scaled
+from kairos.engines.blocks import scaled
+from kairos.engines.convolutions import Conv, Enlarging
 from kairos.engines.correlation import InstanceNorm
 from kairos.engines.fetching import fetched, pixels, warp
+from kairos.engines.layout import beside
 from kairos.engines.rife.network import Stage
 
 MANY = 24

@@ -18,6 +18,7 @@ def _network(name: str) -> Any:
     return loaded(ARCHITECTURE, recipe_weights(name))
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("name", ["amt-s", "amt-g"])
 def test_image_fields_and_every_level_are_those_of_the_official_code(name: str) -> None:
     network, wanted = _network(name), fixture(name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import pytest
 import torch
 
 from kairos.engines.architecture import shapes_of
@@ -21,6 +22,7 @@ def _network() -> Any:
     return loaded(ARCHITECTURE, recipe_weights(NAME))
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_image_flows_mask_and_what_the_attention_tells_are_those_of_the_official_code() -> None:
     network, wanted = _network(), fixture(NAME)
     state = network.prepare(wanted["img0"], wanted["img1"])

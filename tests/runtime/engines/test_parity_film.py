@@ -6,6 +6,7 @@ import json
 from functools import lru_cache
 from typing import Any
 
+import pytest
 import torch
 
 from kairos.engines.film.architecture import ARCHITECTURE
@@ -18,6 +19,7 @@ def _network() -> Any:
     return loaded(ARCHITECTURE, recipe_weights("film"))
 
 
+@pytest.mark.usefixtures("both_ways")
 def test_image_flows_and_features_are_those_of_the_official_code() -> None:
     network, wanted = _network(), fixture("film")
     first, second = network.look(wanted["img0"]), network.look(wanted["img1"])

@@ -79,6 +79,7 @@ def test_latents_travel_and_are_refined_as_in_the_official_code() -> None:
     same(places(refined, 0.25)[:, None], _wanted()["coord_t025"], OTHER)
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("name", TIMES)
 def test_motion_at_every_time_is_that_of_the_official_code(name: str) -> None:
     network, state, time = _network(), _state(), TIMES[name]

@@ -102,6 +102,7 @@ def test_what_is_known_of_the_pair_is_that_of_the_official_code() -> None:
     same(state.motion.latent_0[:, :4], wanted["motion_latent0_c4"], IMAGE)
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize(("name", "time"), [("t025", 0.25), ("t075", 0.75)])
 def test_motion_every_step_and_picture_are_those_of_the_official_code(name: str, time: float) -> None:
     network, state, wanted = _network(), _state(), _wanted()

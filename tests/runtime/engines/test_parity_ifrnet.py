@@ -19,6 +19,7 @@ def _network(name: str) -> Any:
     return loaded(ARCHITECTURE, recipe_weights(name))
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("name", SIZES)
 def test_image_flows_mask_and_residual_are_those_of_the_official_code(name: str) -> None:
     network, wanted = _network(name), fixture(name)

@@ -25,6 +25,7 @@ def _network(size: str) -> Any:
     return loaded(ARCHITECTURE, raft_weights(size))
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("size", SIZES)
 def test_features_and_every_round_are_those_of_the_official_code(size: str) -> None:
     network, wanted = _network(size), fixture("raft", raft_file(size, "fixture.npz"))

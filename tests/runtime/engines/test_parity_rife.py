@@ -29,6 +29,7 @@ def _state(name: str, wanted: Dict[str, Tensor], scale: float = 1.0) -> Any:
     return network.prepare(network.look(wanted["img0"]), network.look(wanted["img1"]), scale)
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("name", LATER)
 def test_the_later_versions_give_the_official_image_flows_and_mask(name: str) -> None:
     wanted = fixture(name)
@@ -41,6 +42,7 @@ def test_the_later_versions_give_the_official_image_flows_and_mask(name: str) ->
     same(_network(name).at(state, 0.25).image, wanted["out_t0250"], IMAGE)
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("name", LATER)
 def test_each_stage_answers_what_the_official_one_answers(name: str) -> None:
     wanted = fixture(name)
@@ -62,6 +64,7 @@ def test_motion_sought_at_half_size_gives_the_official_picture() -> None:
     same(_network("rife-4.6").at(_state("rife-4.6", wanted, 0.5), 0.5).image, wanted["out_t0500_scale050"], IMAGE)
 
 
+@pytest.mark.usefixtures("both_ways")
 @pytest.mark.parametrize("name", PAPER)
 def test_the_paper_models_give_the_official_image_flows_mask_and_residual(name: str) -> None:
     wanted = fixture(name)

@@ -15,10 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kairos.engines.blocks import (
-    Conv,
     Pyramid,
     SideDecoder,
-    beside,
     blend,
     channels_last,
     dtype_of,
@@ -26,6 +24,7 @@ from kairos.engines.blocks import (
     scaled_flow,
     time_plane,
 )
+from kairos.engines.convolutions import Conv, Layers
 from kairos.engines.correlation import (
     LEVELS,
     LIMIT,
@@ -37,6 +36,7 @@ from kairos.engines.correlation import (
     InstanceNorm,
 )
 from kairos.engines.fetching import pixels
+from kairos.engines.layout import beside
 from kairos.engines.published import Addition, Found, Padding, Time
 from kairos.engines.tiles import WHOLE, Part, cells, in_tiles, warp_part
 
@@ -107,11 +107,11 @@ class Update(nn.Module):
     def forward(self, feature: Tensor, flows: Tensor, correlation: Tensor, enlarge: int = 1) -> Tuple[Tensor, Tensor]:
         """Increments from planes of one size; the correlation may be smaller by a whole number."""
         # A convolution of single pixels and a bilinear enlargement can change places: the smaller picture goes first.
-        likeness = _leaky(scaled(self.convc1(correlation), float(enlarge)))
+        likeness = F.leaky_relu(scaled(self.convc1(correlation), float(enlarge)), _SLOPE)
         if self.convc2 is not None:
-            likeness = _leaky(self.convc2(likeness))
-        motion = _leaky(self.convf2(_leaky(self.convf1(flows))))
-        joint = _leaky(self.conv(beside([likeness, motion])))
+            likeness = self.convc2(likeness, _SLOPE)
+        motion = self.convf2(self.convf1(flows, _SLOPE), _SLOPE)
+        joint = self.conv(beside([likeness, motion]), _SLOPE)
         told = self.gru(beside([joint, flows, feature]))
         return self.feat_head(told), self.flow_head(told)
 
@@ -262,7 +262,7 @@ class AMT(nn.Module):
 
 def mixer(fields: int, size: int) -> nn.Sequential:
     """What the pictures along several fields are mixed by; ``size`` of its convolutions."""
-    return nn.Sequential(
+    return Layers(
         Conv(3 * fields, 6 * fields, size, 1, size // 2),
         nn.PReLU(6 * fields),
         nn.Conv2d(6 * fields, 3, size, 1, size // 2),
@@ -312,9 +312,5 @@ def _around(state: State, time: Time, flows: Tensor) -> Tensor:
     )
 
 
-def _leaky(planes: Tensor) -> Tensor:
-    return F.leaky_relu(planes, _SLOPE)
-
-
-def _double(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(Conv(inputs, hidden, 3, 1, 1), nn.LeakyReLU(_SLOPE), Conv(hidden, outputs, 3, 1, 1))
+def _double(inputs: int, hidden: int, outputs: int) -> Layers:
+    return Layers(Conv(inputs, hidden, 3, 1, 1), nn.LeakyReLU(_SLOPE), Conv(hidden, outputs, 3, 1, 1))

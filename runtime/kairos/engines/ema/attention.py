@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kairos.engines.blocks import dtype_of
+from kairos.engines.convolutions import Conv, Layers
 from kairos.engines.fetching import counted
 from kairos.engines.tiles import Part, cells, in_tiles
 
@@ -236,8 +237,8 @@ class Stages(nn.Module):
 
 
 def _convolutions(inputs: int, outputs: int) -> nn.ModuleDict:
-    convolutions = nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, 1, 1), nn.PReLU(outputs), nn.Conv2d(outputs, outputs, 3, 1, 1), nn.PReLU(outputs)
+    convolutions = Layers(
+        Conv(inputs, outputs, 3, 1, 1), nn.PReLU(outputs), Conv(outputs, outputs, 3, 1, 1), nn.PReLU(outputs)
     )
     return nn.ModuleDict({"conv": convolutions})
 

@@ -15,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import Refiner, beside, blend, channels_last, conv_prelu, scaled, scaled_flow
+from kairos.engines.blocks import Refiner, blend, channels_last, conv_prelu, scaled, scaled_flow
 from kairos.engines.ema.attention import Stages
+from kairos.engines.layout import beside
 from kairos.engines.published import Addition, Found, Padding, Time
 from kairos.engines.tiles import Part, cells, in_tiles, warp_part
 

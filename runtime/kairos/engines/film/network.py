@@ -16,8 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import beside, channels_last, convolved, dtype_of
+from kairos.engines.blocks import channels_last, dtype_of
+from kairos.engines.convolutions import Conv, Layers, convolved
 from kairos.engines.fetching import fetched, pixels, warp
+from kairos.engines.layout import beside
 from kairos.engines.published import Found, Padding, Time
 
 LEVELS, FUSED, OWN = 7, 5, 3
@@ -237,14 +239,13 @@ def _channels() -> List[int]:
     return [sum(_FEATURES[: level + 1]) for level in range(LEVELS)]
 
 
-def _conv(inputs: int, outputs: int, size: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, size, 1, size // 2), nn.LeakyReLU(_SLOPE, inplace=True))
+def _conv(inputs: int, outputs: int, size: int) -> Layers:
+    return Layers(Conv(inputs, outputs, size, 1, size // 2), nn.LeakyReLU(_SLOPE, inplace=True))
 
 
-def _parted(conv: nn.Sequential, *parts: Tensor) -> Tensor:
+def _parted(layers: nn.Sequential, *parts: Tensor) -> Tensor:
     """What :func:`_conv` makes of parts that lie side by side."""
-    convolution, activation = conv
-    return activation(convolved(convolution, parts))
+    return convolved(layers[0], parts, _SLOPE)
 
 
 def _enlarged(flow: Tensor, like: Tensor) -> Tensor:

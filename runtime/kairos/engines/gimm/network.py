@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kairos.engines.blocks import channels_last, dtype_of
+from kairos.engines.convolutions import Conv, Layers
 from kairos.engines.fetching import counted, ones, warp
 from kairos.engines.gimm.splatting import splat
 from kairos.engines.published import Time
@@ -57,9 +58,7 @@ class Residual(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(width, width, 3, 1, 1), nn.LeakyReLU(_SLOPE), nn.Conv2d(width, width, 3, 1, 1)
-        )
+        self.layers = Layers(Conv(width, width, 3, 1, 1), nn.LeakyReLU(_SLOPE), Conv(width, width, 3, 1, 1))
 
     def forward(self, planes: Tensor) -> Tensor:
         return planes + self.layers(planes)
@@ -219,11 +218,11 @@ def _perceived(told: Tensor, tables: Sequence[Tuple[Tensor, Tensor]]) -> Tensor:
     return told
 
 
-def _residuals(inputs: int, first: int, width: int, blocks: int, outputs: int) -> nn.Sequential:
+def _residuals(inputs: int, first: int, width: int, blocks: int, outputs: int) -> Layers:
     """Two convolutions, residual blocks, and a convolution that mirrors the border."""
-    return nn.Sequential(
-        nn.Conv2d(inputs, first, 3, 1, 1),
-        nn.Conv2d(first, width, 3, 1, 1),
+    return Layers(
+        Conv(inputs, first, 3, 1, 1),
+        Conv(first, width, 3, 1, 1),
         nn.LeakyReLU(_SLOPE),
         *(Residual(width) for _ in range(blocks)),
         nn.LeakyReLU(_SLOPE),

@@ -4,7 +4,6 @@ rounding.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from types import ModuleType
 from typing import Optional, Sequence, Tuple
 
@@ -60,13 +59,8 @@ def bends(rows: Pair, size: Tuple[int, int], time: float, velocity: Tensor) -> T
     return bend
 
 
-@lru_cache(maxsize=1)
 def _kernels() -> Optional[ModuleType]:
-    try:
-        from kairos.engines.gimm import kernels
-    except ImportError:
-        return None
-    return kernels
+    return fast.compiled("kairos.engines.gimm.kernels")
 
 
 def _loaded() -> ModuleType:

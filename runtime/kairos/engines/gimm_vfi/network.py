@@ -15,11 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from kairos.engines.amt.network import Fields, Update, mixer, painted
-from kairos.engines.blocks import SideBlock, beside, channels_last, conv_prelu, dtype_of, scaled, scaled_flow
+from kairos.engines.blocks import SideBlock, channels_last, conv_prelu, dtype_of, scaled, scaled_flow
+from kairos.engines.convolutions import Conv
 from kairos.engines.correlation import LEVELS, LIMIT, SMALL_LIMIT, Correlation
 from kairos.engines.fetching import pixels, warp
 from kairos.engines.gimm.network import GIMM
 from kairos.engines.gimm.network import State as Motion
+from kairos.engines.layout import beside
 from kairos.engines.published import Found, Padding, Time
 from kairos.engines.raft.network import RAFT
 from kairos.engines.raft.network import Seen as Compared
@@ -124,7 +126,7 @@ class Decoder(nn.Module):
         self.convblock = nn.Sequential(
             conv_prelu(inputs, width, kernel),
             *(SideBlock(width, side) for _ in range(_BLOCKS)),
-            nn.Conv2d(width, outputs, 3, 1, 1),
+            Conv(width, outputs, 3, 1, 1),
         )
 
 

@@ -19,18 +19,17 @@ import torch
 from torch import Tensor, nn
 
 from kairos.engines.blocks import (
-    Conv,
-    Enlarging,
     SideBlock,
-    beside,
     channels_last,
     conv_prelu,
     dtype_of,
     scaled_flow,
     time_plane,
 )
+from kairos.engines.convolutions import Conv, Enlarging
 from kairos.engines.fetching import pixels, warp
 from kairos.engines.hierarchical.attention import Near, attend, attend_near
+from kairos.engines.layout import beside
 from kairos.engines.published import Addition, Time
 from kairos.errors import BadRequest
 

@@ -14,10 +14,12 @@ from typing import Optional, Tuple
 import torch
 from torch import Tensor, nn
 
-from kairos.engines.blocks import Conv, beside, channels_last, conv_prelu
+from kairos.engines.blocks import channels_last, conv_prelu
+from kairos.engines.convolutions import Conv
 from kairos.engines.fetching import warp
 from kairos.engines.hierarchical.attention import attend_near
 from kairos.engines.hierarchical.blocks import FAR, PARTS, Compared, Met, Regional, Settings
+from kairos.engines.layout import beside
 from kairos.engines.swift.motion import COARSE, Features, Step, in_cells
 
 CELL = 16

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from kairos.engines.blocks import (
     Pyramid,
     SideDecoder,
-    beside,
     blend,
     channels_last,
     dtype_of,
@@ -25,6 +24,7 @@ from kairos.engines.blocks import (
     scaled_flow,
     time_plane,
 )
+from kairos.engines.layout import beside
 from kairos.engines.published import Addition, Found, Padding, Time
 from kairos.engines.tiles import Part, cells, in_tiles, warp_part
 

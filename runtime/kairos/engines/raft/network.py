@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kairos.engines.blocks import channels_last, dtype_of
+from kairos.engines.convolutions import Conv, Layers
 from kairos.engines.correlation import (
     LEVELS,
     BasicBlock,
@@ -52,20 +53,20 @@ class Motion(nn.Module):
     def __init__(self, correlation: int, large: bool) -> None:
         super().__init__()
         if large:
-            self.convc1, self.convc2 = nn.Conv2d(correlation, 256, 1), nn.Conv2d(256, 192, 3, 1, 1)
-            self.convf1, self.convf2 = nn.Conv2d(2, 128, 7, 1, 3), nn.Conv2d(128, 64, 3, 1, 1)
-            self.conv = nn.Conv2d(256, 126, 3, 1, 1)
+            self.convc1, self.convc2 = nn.Conv2d(correlation, 256, 1), Conv(256, 192, 3, 1, 1)
+            self.convf1, self.convf2 = nn.Conv2d(2, 128, 7, 1, 3), Conv(128, 64, 3, 1, 1)
+            self.conv = Conv(256, 126, 3, 1, 1)
         else:
             self.convc1, self.convc2 = nn.Conv2d(correlation, 96, 1), None
-            self.convf1, self.convf2 = nn.Conv2d(2, 64, 7, 1, 3), nn.Conv2d(64, 32, 3, 1, 1)
-            self.conv = nn.Conv2d(128, 80, 3, 1, 1)
+            self.convf1, self.convf2 = nn.Conv2d(2, 64, 7, 1, 3), Conv(64, 32, 3, 1, 1)
+            self.conv = Conv(128, 80, 3, 1, 1)
 
     def forward(self, correlation: Tensor, flow: Tensor) -> Tensor:
         likeness = F.relu(self.convc1(correlation))
         if self.convc2 is not None:
-            likeness = F.relu(self.convc2(likeness))
-        motion = F.relu(self.convf2(F.relu(self.convf1(flow))))
-        return torch.cat([F.relu(self.conv(torch.cat([likeness, motion], 1))), flow], 1)
+            likeness = self.convc2(likeness, 0.0)
+        motion = self.convf2(F.relu(self.convf1(flow)), 0.0)
+        return torch.cat([self.conv(torch.cat([likeness, motion], 1), 0.0), flow], 1)
 
 
 class Recurrent(nn.Module):
@@ -77,7 +78,7 @@ class Recurrent(nn.Module):
         self.passes = tuple(kernels)
         for name, (height, width) in kernels.items():
             for gate in "zrq":
-                conv = nn.Conv2d(hidden + inputs, hidden, (height, width), 1, (height // 2, width // 2))
+                conv = Conv(hidden + inputs, hidden, (height, width), 1, (height // 2, width // 2))
                 self.add_module(f"conv{gate}{name}", conv)
 
     def forward(self, hidden: Tensor, told: Tensor) -> Tensor:
@@ -95,10 +96,10 @@ class FlowHead(nn.Module):
 
     def __init__(self, hidden: int, inner: int) -> None:
         super().__init__()
-        self.conv1, self.conv2 = nn.Conv2d(hidden, inner, 3, 1, 1), nn.Conv2d(inner, 2, 3, 1, 1)
+        self.conv1, self.conv2 = Conv(hidden, inner, 3, 1, 1), nn.Conv2d(inner, 2, 3, 1, 1)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.conv2(F.relu(self.conv1(hidden)))
+        return self.conv2(self.conv1(hidden, 0.0))
 
 
 class Update(nn.Module):
@@ -110,9 +111,7 @@ class Update(nn.Module):
         self.gru = Recurrent(hidden, context + (128 if large else 82), large)
         self.flow_head = FlowHead(hidden, 256 if large else 128)
         if large:
-            self.mask = nn.Sequential(
-                nn.Conv2d(hidden, 256, 3, 1, 1), nn.ReLU(inplace=True), nn.Conv2d(256, 9 * _STRIDE**2, 1)
-            )
+            self.mask = Layers(Conv(hidden, 256, 3, 1, 1), nn.ReLU(inplace=True), nn.Conv2d(256, 9 * _STRIDE**2, 1))
 
     def forward(self, hidden: Tensor, context: Tensor, correlation: Tensor, flow: Tensor) -> Tensor:
         """The next hidden state."""

@@ -12,23 +12,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Callable, Iterator, Optional, Sequence, Tuple
+from typing import Iterator, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines.blocks import Enlarging, blend, channels_last, dtype_of, scaled, scaled_flow, time_plane
+from kairos.engines import winograd
+from kairos.engines.blocks import blend, channels_last, dtype_of, scaled, scaled_flow, time_plane
+from kairos.engines.convolutions import Conv, Enlarging, Layers, direct, kept
 from kairos.engines.fetching import fetched, pixels, recorded
+from kairos.engines.layout import beside
 from kairos.engines.published import Addition, Found, Padding, Time
 from kairos.engines.tiles import WHOLE, Part, cells, in_tiles, warp_part
 
 _SLOPE = 0.2
-
-_FUSED: Optional[Callable[..., Tensor]] = (
-    getattr(torch.ops.mkldnn, "_convolution_pointwise", None) if torch.backends.mkldnn.is_available() else None
-)
-"""Of torch's own compiler, and so not promised to stay."""
 
 _HALO, _MULTIPLE = 48, 4
 """Cells around that a stage's answer depends on (ten convolutions at a quarter of its size), and its coarsest cell."""
@@ -57,25 +55,25 @@ class Unit(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(width, width, 3, 1, 1)
+        self.conv = Conv(width, width, 3, 1, 1)
         self.beta = nn.Parameter(torch.ones(1, width, 1, 1))
 
     def forward(self, planes: Tensor) -> Tensor:
         if recorded() or torch.is_grad_enabled() or planes.dtype != torch.float32:
             return F.leaky_relu(torch.addcmul(planes, self.conv(planes), self.beta), _SLOPE, inplace=True)
-        # Weights and what they are added to are one convolution: two passes over the planes less.
+        if winograd.fits(self.conv, planes):
+            sources = (self.conv.weight, self.conv.bias, self.beta)
+            packed = kept(self).of(sources, lambda: winograd.pack(*self._weighted(), _SLOPE))
+            return winograd.convolve(planes, packed)
+        return direct(planes, *self._weighted(), _SLOPE, self.conv)
+
+    def _weighted(self) -> Tuple[Tensor, Tensor]:
+        """Weights and what they are added to as one convolution: two passes over the planes less."""
         share = self.beta.flatten()
         weight = self.conv.weight * share[:, None, None, None]
         weight[:, :, 1, 1].diagonal().add_(1)
-        return _leaky(planes, weight, self.conv.bias * share)
-
-
-def _leaky(planes: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A 3x3 convolution and a leaky ReLU: on the CPU in one pass over the planes where torch has one for it."""
-    if planes.device.type == "cpu" and _FUSED is not None:
-        fused: Tensor = _FUSED(planes, weight, bias, (1, 1), (1, 1), (1, 1), 1, "leaky_relu", [_SLOPE], "")
-        return fused
-    return F.leaky_relu(F.conv2d(planes, weight, bias, 1, 1), _SLOPE, inplace=True)
+        assert self.conv.bias is not None
+        return weight, self.conv.bias * share
 
 
 class Stage(nn.Module):
@@ -91,7 +89,19 @@ class Stage(nn.Module):
         """``wanted``: how many of the outputs are to be computed, from the first on; None for all."""
         planes = self.convblock(self.conv0(planes))
         last, shuffle = self.lastconv
-        return shuffle(last(planes, None if wanted is None else 4 * wanted))
+        wanted = 4 * wanted if wanted else last.out_channels
+        sources = (last.weight, last.bias)
+        if not winograd.worth(planes, 4 * wanted, *sources):
+            return shuffle(last(planes, wanted))
+
+        def both() -> winograd.Packed:
+            # A pixel becomes two rows of two, and each of these two rows of two: four rows of four.
+            weight, bias = (each.unflatten(2, (-1, 2, 2)) for each in last.convolution(wanted))
+            weight, bias = weight.permute(2, 0, 3, 1, 4, 5, 6, 7), bias.permute(2, 0, 3, 1, 4)
+            return winograd.pack(weight.flatten(0, 4), bias.flatten())
+
+        packed = kept(self, wanted).of(sources, both)
+        return F.pixel_shuffle(winograd.convolve(planes, packed), 4)
 
 
 class Encoder(nn.Module):
@@ -99,16 +109,13 @@ class Encoder(nn.Module):
 
     def __init__(self, hidden: int, outputs: int) -> None:
         super().__init__()
-        self.cnn0 = nn.Conv2d(3, hidden, 3, 2, 1)
-        self.cnn1 = nn.Conv2d(hidden, hidden, 3, 1, 1)
-        self.cnn2 = nn.Conv2d(hidden, hidden, 3, 1, 1)
+        self.cnn0 = Conv(3, hidden, 3, 2, 1)
+        self.cnn1 = Conv(hidden, hidden, 3, 1, 1)
+        self.cnn2 = Conv(hidden, hidden, 3, 1, 1)
         self.cnn3 = Enlarging(hidden, outputs)
 
     def forward(self, frame: Tensor) -> Tensor:
-        planes = frame
-        for conv in (self.cnn0, self.cnn1, self.cnn2):
-            planes = F.leaky_relu(conv(planes), _SLOPE, inplace=True)
-        return self.cnn3(planes)
+        return self.cnn3(self.cnn2(self.cnn1(self.cnn0(frame, _SLOPE), _SLOPE), _SLOPE))
 
 
 class RIFE(nn.Module):
@@ -157,7 +164,7 @@ class RIFE(nn.Module):
 
     def steps(self, state: State, time: Time, added: Optional[Addition] = None) -> Iterator[Step]:
         """The answer after each stage; ``added`` to the first, at the frame's size: flows and logit."""
-        told = self.block0(torch.cat([state.coarse, time_plane(time, state.coarse)], 1), self._wanted(0))
+        told = self.block0(beside([state.coarse, time_plane(time, state.coarse)]), self._wanted(0))
         step = self._step(None, told, state.factors[0])
         if added is not None:
             step = Step(step.flow + added.flows, step.logit if added.logit is None else step.logit + added.logit)
@@ -196,7 +203,7 @@ class RIFE(nn.Module):
         first, second = (frame.to(dtype) for frame in fetched_small(state, full, factor, part))
         seen = [first[:, :3], second[:, :3], first[:, 3:], second[:, 3:]] if self.code else [first, second]
         seen += [time_plane(time, first), part.of(more).to(dtype), part.of(flow).to(dtype)]
-        answer: Tensor = self.get_submodule(f"block{number}")(torch.cat(seen, 1), self._wanted(number))
+        answer: Tensor = self.get_submodule(f"block{number}")(beside(seen), self._wanted(number))
         return answer
 
     def _wanted(self, number: int) -> Optional[int]:
@@ -215,8 +222,8 @@ class RIFE(nn.Module):
         return Step(flow + before.flow if recorded() else flow.add_(before.flow), kept)
 
 
-def _conv(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, 2, 1), nn.LeakyReLU(_SLOPE, inplace=True))
+def _conv(inputs: int, outputs: int) -> Layers:
+    return Layers(Conv(inputs, outputs, 3, 2, 1), nn.LeakyReLU(_SLOPE, inplace=True))
 
 
 def _paired(first: Tensor, second: Tensor) -> Tensor:

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from kairos.engines.blocks import (
     DoubleConv,
-    Enlarging,
     Refiner,
     blend,
     channels_last,
@@ -25,7 +24,9 @@ from kairos.engines.blocks import (
     scaled_flow,
     time_plane,
 )
+from kairos.engines.convolutions import Enlarging
 from kairos.engines.fetching import warp
+from kairos.engines.layout import beside
 from kairos.engines.published import Addition, Found, Padding, Time
 from kairos.engines.tiles import Part, cells, in_tiles, warp_part
 
@@ -166,13 +167,13 @@ class PaperRIFE(nn.Module):
         frames, *others = (part.finer(2).of(each) for each in shown)
         seen = [frames, time_plane(time, frames)] if self.timed else [frames]
         seen += [each.to(frames.dtype) for each in others]
-        answer: Tensor = self.get_submodule(f"block{number}")(torch.cat(seen, 1))
+        answer: Tensor = self.get_submodule(f"block{number}")(beside(seen))
         return answer
 
     def _residual(self, state: State, last: Step, flows: Sequence[Tensor], part: Part) -> Tensor:
         """What a part of the frame lacks."""
         known = [state.first.frame, state.second.frame, last.fetched_0, last.fetched_1, last.logit, last.flow]
-        planes = torch.cat([part.of(each) for each in known], 1).to(dtype_of(self))
+        planes = beside([part.of(each).to(dtype_of(self)) for each in known])
         residual: Tensor = self.unet(planes, _carried(state, flows, part)).float()
         return residual
 
@@ -183,5 +184,5 @@ def _carried(state: State, flows: Sequence[Tensor], part: Part) -> List[Tensor]:
     for level, (zero, one) in enumerate(zip(state.first.features, state.second.features), 1):
         there = part.coarser(1 << level)
         flow = there.of(flows[level])
-        features.append(torch.cat([warp_part(zero, flow[:, :2], there), warp_part(one, flow[:, 2:], there)], 1))
+        features.append(beside([warp_part(zero, flow[:, :2], there), warp_part(one, flow[:, 2:], there)]))
     return features

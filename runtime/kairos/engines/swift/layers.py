@@ -7,6 +7,7 @@ from typing import Callable, Optional
 import torch
 from torch import Tensor, nn
 
+from kairos.engines.convolutions import Conv, Layers
 from kairos.motion.tiling import tiled
 
 MULTIPLE = 16
@@ -15,18 +16,18 @@ MULTIPLE = 16
 _STEP = 4
 
 
-def conv(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> nn.Sequential:
+def conv(inputs: int, outputs: int, stride: int = 1, size: int = 3) -> Layers:
     """A convolution and its nonlinearity."""
-    layer = nn.Conv2d(inputs, outputs, size, stride, size // 2)
+    layer = Conv(inputs, outputs, size, stride, size // 2)
     nn.init.kaiming_normal_(layer.weight, a=0.1)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
-    return nn.Sequential(layer, nn.LeakyReLU(0.1, inplace=True))
+    return Layers(layer, nn.LeakyReLU(0.1, inplace=True))
 
 
 def head(inputs: int, outputs: int, size: int = 3) -> nn.Conv2d:
     """A convolution that answers 0 before it is trained."""
-    layer = nn.Conv2d(inputs, outputs, size, 1, size // 2)
+    layer = Conv(inputs, outputs, size, 1, size // 2)
     nn.init.zeros_(layer.weight)
     assert layer.bias is not None
     nn.init.zeros_(layer.bias)
