@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kairos.engines.convolutions import Conv
 from kairos.engines.fetching import counted, fetched, recorded
 
 LEVELS = 4
@@ -140,8 +141,8 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inputs: int, width: int, stride: int, norm: Norm) -> None:
         super().__init__()
-        self.conv1, self.norm1 = nn.Conv2d(inputs, width, 3, stride, 1), norm(width)
-        self.conv2, self.norm2 = nn.Conv2d(width, width, 3, 1, 1), norm(width)
+        self.conv1, self.norm1 = Conv(inputs, width, 3, stride, 1), norm(width)
+        self.conv2, self.norm2 = Conv(width, width, 3, 1, 1), norm(width)
         self.downsample = _shortcut(inputs, width, stride, norm)
 
     def forward(self, planes: Tensor) -> Tensor:
@@ -157,7 +158,7 @@ class BottleneckBlock(nn.Module):
     def __init__(self, inputs: int, width: int, stride: int, norm: Norm) -> None:
         super().__init__()
         self.conv1, self.norm1 = nn.Conv2d(inputs, width // 4, 1), norm(width // 4)
-        self.conv2, self.norm2 = nn.Conv2d(width // 4, width // 4, 3, stride, 1), norm(width // 4)
+        self.conv2, self.norm2 = Conv(width // 4, width // 4, 3, stride, 1), norm(width // 4)
         self.conv3, self.norm3 = nn.Conv2d(width // 4, width, 1), norm(width)
         self.downsample = _shortcut(inputs, width, stride, norm)
 

@@ -6,11 +6,15 @@ point to are float32 under half precision too: at 2000 pixels a half cannot tell
 
 from __future__ import annotations
 
-from typing import Tuple
+from functools import partial
+from types import ModuleType
+from typing import Optional, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from kairos.motion import fast
 
 _WORTH_SHARING = 1 << 16
 """Pixels from which on fetching is shared out among threads."""
@@ -21,6 +25,8 @@ _MANY = 8
 
 def warp(planes: Tensor, flow: Tensor) -> Tensor:
     """Planes fetched from where a flow points, the border repeated."""
+    if _compiled(planes, flow):
+        return _in_rows(planes, flow[:, 0], flow[:, 1], 1)
     x, y = pixels(flow)
     if recorded() or flow.requires_grad or _by_pixel(planes):
         return fetched(planes, x + flow[:, 0].float(), y + flow[:, 1].float())
@@ -36,6 +42,8 @@ def fetched(planes: Tensor, x: Tensor, y: Tensor, outside: str = "border") -> Te
     """Planes at places (B, h, w) in pixels; ``outside`` is ``border`` (repeated) or ``zeros``."""
     if outside == "border" and _by_pixel(planes) and not x.requires_grad:
         return _rows(planes, x, y)
+    if outside == "border" and _compiled(planes, x, y):
+        return _in_rows(planes, x, y, 0)
     height, width = planes.shape[-2:]
     # The outer edges of pixels lie at -1 and 1: unlike their centres, these are apart on a grid of one pixel too.
     grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
@@ -95,6 +103,32 @@ def _rows(planes: Tensor, x: Tensor, y: Tensor) -> Tensor:
     table = planes.float().permute(0, 2, 3, 1).reshape(-1, channels)
     found = F.embedding_bag(places.view(-1, 4), table, mode="sum", per_sample_weights=shares.view(-1, 4))
     return found.view(*first.shape, channels).permute(0, 3, 1, 2).to(planes.dtype)
+
+
+def _compiled(*given: Tensor) -> bool:
+    """Whether a compiled kernel fetches them, plane by plane."""
+    if recorded() or _by_pixel(given[0]) or not all(each.numel() for each in given) or not fast.usable(*given):
+        return False
+    return _kernels() is not None
+
+
+def _in_rows(planes: Tensor, x: Tensor, y: Tensor, step: int) -> Tensor:
+    """Planes at places (B, h, w), or, with a ``step`` of 1, so far from each pixel."""
+    kernels = _kernels()
+    assert kernels is not None, "only after _compiled()"
+    batch, channels, height, width = planes.shape
+    rows, wide = x.shape[-2:]
+    out = torch.empty(batch, channels, rows, wide)
+    x, y = (each.expand(batch, -1, -1) for each in (x, y))
+    for picture, across, down, answer in zip(planes, x, y, out):
+        lines = [each.contiguous().view(-1).numpy() for each in (picture, across, down, answer)]
+        work = partial(kernels.fetch_rows, *lines, channels, height, width, wide, step)
+        fast.in_bands(work, rows, wide)
+    return out
+
+
+def _kernels() -> Optional[ModuleType]:
+    return fast.compiled("kairos.engines.fetching_kernels")
 
 
 def _by_plane(planes: Tensor, grid: Tensor, outside: str) -> Tensor:

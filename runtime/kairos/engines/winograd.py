@@ -1,8 +1,9 @@
-"""3x3 convolutions of networks on the CPU, with a quarter of the products; see :mod:`kairos.engines.winograd_kernels`.
+"""Convolutions of networks on the CPU with fewer products: 3x3 ones, also to half the size, and 4x4 transposed ones.
 
-Only where that is quicker: float32, enough pixels, and enough channels in and out. Everything else, whatever needs a
-gradient or is being recorded, and every machine without numba, takes torch's convolution. Both agree but for rounding:
-about 1e-5 of the greatest number around.
+See :mod:`kairos.engines.winograd_kernels` and :mod:`kairos.engines.resizing_kernels`. Only where that is quicker:
+float32, enough pixels, and enough channels in and out. Everything else, whatever needs a gradient or is being recorded,
+and every machine without numba, takes torch's convolution. Both agree but for rounding: about 1e-5 of the greatest
+number around.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
-from typing import Callable, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -20,18 +21,19 @@ from torch import Tensor, nn
 from kairos.engines.fetching import recorded
 from kairos.motion import fast
 
-_LEAST_INPUTS, _LEAST_OUTPUTS = 16, 24
 _WORTH = 1 << 23
-"""Products (pixels times inputs times outputs, of one of the nine taps) from which on it is quicker."""
+"""Pixels (of a transposed convolution's input, else of the answer) times inputs times outputs from which on it is
+quicker."""
 
 _PER_THREAD = 1 << 22
 """Of these, what is worth handing to another thread."""
 
-_LIGHT = 1 << 22
-"""Numbers of packed kernels (16 MB) that are kept whatever the size of the planes."""
+_LIGHT, _HEAVY = 1 << 22, 5
+"""Numbers of packed kernels (16 MB) that are kept whatever the size of the planes, and how many times as many as the
+planes have otherwise."""
 
 _A, _B = 0.5**0.5, 2**0.5
-_PARTS = torch.tensor(
+_THREE = torch.tensor(
     [
         [1, 0, 0],
         [-2 / 3, -2 / 3 * _A, -1 / 3],
@@ -44,6 +46,62 @@ _PARTS = torch.tensor(
 )
 """What six numbers a row of three weights becomes (points 0, A, -A, B, -B and infinity)."""
 
+_TWO = torch.tensor(
+    [[-_B / 3, -1 / 3], [_B / 3, -1 / 3], [_A / 3, 1 / 3], [-_A / 3, 1 / 3], [0, 1]], dtype=torch.float64
+)
+"""What five numbers two weights become (points A, -A, B, -B and infinity)."""
+
+
+def _placed(*blocks: Tuple[Sequence[int], Tensor], taps: int) -> Tensor:
+    """Numbers that become of a row of so many weights, from those that become of some of them."""
+    rows = [torch.zeros(len(each), taps, dtype=torch.float64) for _, each in blocks]
+    for row, (places, each) in zip(rows, blocks):
+        row[:, list(places)] = each
+    return torch.cat(rows)
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """A kind of convolution.
+
+    Attributes:
+        module, kernel: names of what computes it.
+        parts: what numbers a row of weights becomes.
+        step: pixels of the input from tile to tile, and ``side``: of the answer.
+        cost: products of a tile for an input and an output.
+    """
+
+    module: str
+    kernel: str
+    parts: Tensor
+    step: int
+    side: int
+    cost: int
+
+    @property
+    def kernels(self) -> Optional[ModuleType]:
+        """None on machines without numba."""
+        return fast.compiled(f"kairos.engines.{self.module}")
+
+
+SAME = Way("winograd_kernels", "convolve_rows", _THREE, 4, 4, 36)
+"""A 3x3 convolution with a border of one pixel."""
+
+HALF = Way(
+    *("resizing_kernels", "halve_rows"),
+    _placed(((0, 2), _TWO), ((1,), torch.ones(1, 1, dtype=torch.float64)), taps=3),
+    *(8, 4, 81),
+)
+"""The same of every other pixel of every other row."""
+
+TWICE = Way(
+    *("resizing_kernels", "enlarge_rows"), _placed(((3, 1), _TWO), ((2, 0), _TWO), taps=4), *(4, 8, 100)
+)
+"""A 4x4 transposed convolution to twice the size, the border's pixels taken off."""
+
+_LEAST = {SAME: (16, 24), HALF: (32, 48), TWICE: (32, 24)}
+"""Inputs and outputs from which on each is quicker."""
+
 Slope = Union[float, Tensor]
 """What numbers below 0 are multiplied by: all, or of each output (outputs,)."""
 
@@ -52,6 +110,7 @@ Slope = Union[float, Tensor]
 class Packed:
     """A convolution as :func:`convolve` wants it: kernels, and bias and slope (outputs,)."""
 
+    way: Way
     kernels: Tensor
     bias: Tensor
     slope: Tensor
@@ -85,80 +144,91 @@ class Kept:
         return made[2]
 
 
-def fits(conv: nn.Conv2d, planes: Tensor, slope: Slope = 1.0) -> bool:
-    """Whether a convolution of these planes (B, some or all of the inputs, H, W) goes this way."""
-    if conv.kernel_size != (3, 3) or conv.stride != (1, 1) or conv.padding != (1, 1) or conv.dilation != (1, 1):
-        return False
+def fits(conv: nn.Conv2d, planes: Tensor, slope: Slope = 1.0) -> Optional[Way]:
+    """Which way a convolution of these planes (B, some or all of the inputs, H, W) goes; None: torch's."""
+    way = _way_of(conv)
+    return way if way is not None and worth(way, planes, conv.out_channels, conv.weight, conv.bias, slope) else None
+
+
+def _way_of(conv: nn.Conv2d) -> Optional[Way]:
+    if conv.kernel_size != (3, 3) or conv.padding != (1, 1) or conv.dilation != (1, 1):
+        return None
     if conv.groups != 1 or conv.padding_mode != "zeros":
-        return False
-    return worth(planes, conv.out_channels, conv.weight, conv.bias, slope)
+        return None
+    return {(1, 1): SAME, (2, 2): HALF}.get((conv.stride[0], conv.stride[1]))
 
 
-def worth(planes: Tensor, outputs: int, weight: Tensor, *others: Source) -> bool:
-    """Whether a 3x3 convolution of planes (B, inputs, H, W), by kernels made of ``weight`` and ``others``, goes this
-    way.
-    """
+def worth(way: Way, planes: Tensor, outputs: int, weight: Tensor, *others: Source) -> bool:
+    """Whether a convolution of planes (B, inputs, H, W), by kernels made of ``weight`` and ``others``, goes this way."""
     if recorded() or planes.dim() != 4 or not planes.numel():
         return False
     _, inputs, height, width = planes.shape
-    if inputs < _LEAST_INPUTS or outputs < _LEAST_OUTPUTS or height * width * inputs * outputs < _WORTH:
+    tiles, least = height * width / way.step**2, _LEAST[way]
+    if inputs < least[0] or outputs < least[1] or 16 * tiles * inputs * outputs < _WORTH:
         return False
-    # Packed kernels are four times as large as the weights: they are not to be what takes the memory.
-    if 36 * inputs * outputs > max(_LIGHT, height * width * (inputs + outputs)):
+    # Packed kernels are several times as large as the weights: they are not to be what takes the memory.
+    if len(way.parts) ** 2 * inputs * outputs > max(_LIGHT, _HEAVY * height * width * (inputs + outputs)):
         return False
     learned = (each.requires_grad for each in (planes, weight, *others) if isinstance(each, Tensor))
     if torch.is_grad_enabled() and any(learned):
         return False
     if not fast.usable(planes.detach(), weight.detach()):
         return False
-    kernels = _kernels()
+    kernels = way.kernels
     return kernels is not None and max(inputs, outputs) <= kernels.GREATEST
 
 
 def split(conv: nn.Conv2d, planes: Tensor) -> Sequence[Tensor]:
     """Planes of more inputs than kernels are made for in even parts, where these go this way; else as they are."""
-    kernels = None if planes.device.type != "cpu" or recorded() else _kernels()
-    if kernels is None or planes.shape[1] <= kernels.GREATEST:
-        return [planes]
-    parts = planes.chunk(-(-planes.shape[1] // kernels.GREATEST), 1)
+    way = _way_of(conv)
+    parts = [planes] if way is None else even_parts(way, planes)
     return parts if all(fits(conv, part) for part in parts) else [planes]
 
 
-def pack(weight: Tensor, bias: Optional[Tensor], slope: Slope = 1.0) -> Packed:
-    """Weights (outputs, inputs, 3, 3) as :func:`convolve` wants them."""
-    kernels = _kernels()
+def even_parts(way: Way, planes: Tensor) -> Sequence[Tensor]:
+    """As many parts of the inputs as kernels are made for; all at once where there are no kernels."""
+    kernels = None if planes.device.type != "cpu" or recorded() else way.kernels
+    return [planes] if kernels is None else planes.chunk(-(-planes.shape[1] // kernels.GREATEST), 1)
+
+
+def pack(way: Way, weight: Tensor, bias: Optional[Tensor], slope: Slope = 1.0) -> Packed:
+    """Weights (outputs, inputs, rows, columns) as :func:`convolve` wants them."""
+    kernels = way.kernels
     assert kernels is not None, "only after fits()"
     outputs, inputs = weight.shape[:2]
-    weight = weight.detach()
-    parts = torch.einsum("ia,kcab,jb->ijck", _PARTS, weight.double(), _PARTS).float().reshape(36, inputs, outputs)
-    blocks = F.pad(parts, (0, -outputs % kernels.BLOCK)).view(36, inputs, -1, kernels.BLOCK)
+    parts = torch.einsum("ia,kcab,jb->ijck", way.parts, weight.detach().double(), way.parts).float()
+    blocks = F.pad(parts.flatten(0, 1), (0, -outputs % kernels.BLOCK)).unflatten(2, (-1, kernels.BLOCK))
     added = torch.zeros(outputs) if bias is None else bias.detach().float().contiguous()
     slopes = slope.detach() if isinstance(slope, Tensor) else slope
-    return Packed(blocks.transpose(1, 2).contiguous(), added, torch.ones(outputs) * slopes)
+    return Packed(way, blocks.transpose(1, 2).contiguous(), added, torch.ones(outputs) * slopes)
 
 
 def convolve(planes: Tensor, packed: Packed) -> Tensor:
-    """(B, inputs, H, W) to (B, outputs, H, W), in the order of memory that convolutions are fastest in."""
-    kernels = _kernels()
+    """(B, inputs, H, W) to (B, outputs, ...), in the order of memory that convolutions are fastest in."""
+    way, kernels = packed.way, packed.way.kernels
     assert kernels is not None, "only after fits()"
     if planes.stride(1) != 1 or planes.stride(3) < planes.shape[1]:
         planes = planes.contiguous(memory_format=torch.channels_last)
     batch, inputs, height, width = planes.shape
     outputs, row, pixel = packed.bias.numel(), planes.stride(2), planes.stride(3)
-    down, across = (height + 3) // 4, (width + 3) // 4
-    out = torch.empty(batch, 4 * down, 4 * across, outputs)
+    down, across = (-(-size // way.step) for size in (height, width))
+    out = torch.empty(batch, way.side * down, way.side * across, outputs)
     steps = (row, pixel, height, width, inputs, outputs)
     extent = (height - 1) * row + (width - 1) * pixel + inputs
-    bands = min(torch.get_num_threads(), height * width * inputs * outputs // _PER_THREAD)
+    bands = min(torch.get_num_threads(), 16 * down * across * inputs * outputs // _PER_THREAD)
     for picture, answer in zip(planes, out):
         lines = (picture.as_strided((extent,), (1,)), packed.kernels, packed.bias, packed.slope, answer)
-        rows = partial(_rows, kernels, [each.view(-1).numpy() for each in lines], steps)
+        rows = partial(_rows, kernels, way.kernel, [each.view(-1).numpy() for each in lines], steps)
         fast.in_parts(rows, down, bands)
-    return out.permute(0, 3, 1, 2)[:, :, :height, :width]
+    # Of an odd number every other one is a half more.
+    wanted = (-(-size * way.side // way.step) for size in (height, width))
+    return out.permute(0, 3, 1, 2)[:, :, : next(wanted), : next(wanted)]
 
 
-def _rows(kernels: ModuleType, lines: Sequence[object], steps: Sequence[int], top: int, bottom: int) -> None:
-    kernels.convolve_rows(*lines, *_scratch(kernels), *steps, top, bottom)
+def _rows(
+    kernels: ModuleType, kernel: str, lines: Sequence[object], steps: Sequence[int], top: int, bottom: int
+) -> None:
+    getattr(kernels, kernel)(*lines, *_scratch(kernels), *steps, top, bottom)
 
 
 def _state(tensor: Tensor) -> object:
@@ -170,20 +240,19 @@ def _state(tensor: Tensor) -> object:
 
 
 class _Own(threading.local):
-    """What a thread computes in."""
+    """What a thread computes in, by kernels' module."""
 
-    scratch: Optional[Tuple[object, ...]] = None
+    def __init__(self) -> None:
+        self.scratch: Dict[str, Tuple[object, ...]] = {}
 
 
 _own = _Own()
 
 
 def _scratch(kernels: ModuleType) -> Tuple[object, ...]:
-    if _own.scratch is None:
+    found = _own.scratch.get(kernels.__name__)
+    if found is None:
         # Zeros: tiles that fill up a group are computed from what lies there, and odd numbers would take longer.
-        _own.scratch = tuple(torch.zeros(size).numpy() for size in (kernels.WIDE, kernels.WIDE, kernels.SMALL))
-    return _own.scratch
-
-
-def _kernels() -> Optional[ModuleType]:
-    return fast.compiled("kairos.engines.winograd_kernels")
+        found = tuple(torch.zeros(size).numpy() for size in (kernels.WIDE, kernels.WIDE, kernels.SMALL))
+        _own.scratch[kernels.__name__] = found
+    return found

@@ -18,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from kairos.engines.product_kernel import BLOCK, TOGETHER, multiply_tiles
 from kairos.motion.compiled import kernel, part
 
 Line = npt.NDArray[np.float32]
@@ -25,9 +26,6 @@ Line = npt.NDArray[np.float32]
 
 GREATEST = 1024
 """Channels, in or out, that a tile may have."""
-BLOCK = 32
-"""Outputs that are worked out together: weights are packed in blocks of so many."""
-
 _LEAST, _LIKED = 16, 2048
 """Tiles of a group, and tiles times channels of one whose scratch stays in a core's own cache. Of many channels as many
 tiles as the least are taken all the same, for the kernels come from further away with every group.
@@ -128,44 +126,14 @@ def _taken_in(
 
 
 @part
-def _multiplied(wide: Line, kernels: Line, out: Line, inputs: int, blocks: int, count: int) -> None:
-    """All inputs of each of the 36 numbers to all outputs, four tiles at once; ``count`` is a multiple of four."""
-    for n in range(36):
-        for block in range(blocks):
-            for tile in range(0, count, 4):
-                o = u(n) * _PITCH + u((block * count + tile) * BLOCK)
-                for k in range(4 * BLOCK):
-                    out[o + u(k)] = _0
-                p = u(n) * _PITCH + u(tile * inputs)
-                for c in range(0, inputs - 3, 4):
-                    i = p + u(c)
-                    a0, a1, a2, a3 = wide[i], wide[i + u(1)], wide[i + u(2)], wide[i + u(3)]
-                    i += u(inputs)
-                    b0, b1, b2, b3 = wide[i], wide[i + u(1)], wide[i + u(2)], wide[i + u(3)]
-                    i += u(inputs)
-                    c0, c1, c2, c3 = wide[i], wide[i + u(1)], wide[i + u(2)], wide[i + u(3)]
-                    i += u(inputs)
-                    d0, d1, d2, d3 = wide[i], wide[i + u(1)], wide[i + u(2)], wide[i + u(3)]
-                    w = u(((n * blocks + block) * inputs + c) * BLOCK)
-                    for k in range(BLOCK):
-                        j, q = w + u(k), o + u(k)
-                        w0, w1 = kernels[j], kernels[j + u(BLOCK)]
-                        w2, w3 = kernels[j + u(2 * BLOCK)], kernels[j + u(3 * BLOCK)]
-                        out[q] = out[q] + a0 * w0 + a1 * w1 + a2 * w2 + a3 * w3
-                        out[q + u(BLOCK)] = out[q + u(BLOCK)] + b0 * w0 + b1 * w1 + b2 * w2 + b3 * w3
-                        out[q + u(2 * BLOCK)] = out[q + u(2 * BLOCK)] + c0 * w0 + c1 * w1 + c2 * w2 + c3 * w3
-                        out[q + u(3 * BLOCK)] = out[q + u(3 * BLOCK)] + d0 * w0 + d1 * w1 + d2 * w2 + d3 * w3
-                for c in range(inputs // 4 * 4, inputs):
-                    i = p + u(c)
-                    a0, b0 = wide[i], wide[i + u(inputs)]
-                    c0, d0 = wide[i + u(2 * inputs)], wide[i + u(3 * inputs)]
-                    w = u(((n * blocks + block) * inputs + c) * BLOCK)
-                    for k in range(BLOCK):
-                        w0, q = kernels[w + u(k)], o + u(k)
-                        out[q] += a0 * w0
-                        out[q + u(BLOCK)] += b0 * w0
-                        out[q + u(2 * BLOCK)] += c0 * w0
-                        out[q + u(3 * BLOCK)] += d0 * w0
+def multiply(wide: Line, kernels: Line, out: Line, at: u, which: int, inputs: int, blocks: int, count: int) -> None:
+    """All inputs of a row of scratch, from ``at`` on, by kernels number ``which`` to all outputs; ``count`` is a
+    multiple of four.
+    """
+    for block in range(blocks):
+        for tile in range(0, count, TOGETHER):
+            first, to = at + u(tile * inputs), at + u((block * count + tile) * BLOCK)
+            multiply_tiles(wide, kernels, out, first, u(inputs), u((which * blocks + block) * inputs * BLOCK), to, u(inputs))
 
 
 @part
@@ -264,5 +232,6 @@ def convolve_rows(
         real = begin + (end - begin) * (piece + 1) // pieces - first
         count = (real + 3) // 4 * 4
         _taken_in(planes, row, pixel, height, width, inputs, small, wide, across, first, real)
-        _multiplied(wide, kernels, products, inputs, blocks, count)
+        for n in range(36):
+            multiply(wide, kernels, products, u(n) * _PITCH, n, inputs, blocks, count)
         _given_out(products, small, answer, outputs, blocks, across, first, count, real)

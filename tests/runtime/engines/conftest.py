@@ -12,12 +12,13 @@ from kairos.engines import winograd
 
 @pytest.fixture(params=["torch", "winograd"])
 def both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Every 3x3 convolution that can goes by :mod:`kairos.engines.winograd`, or none does."""
+    """Every convolution that can goes by :mod:`kairos.engines.winograd`, or none does."""
     if request.param == "torch":
         monkeypatch.setattr(winograd, "worth", lambda *given: False)
         yield
         return
-    for name, value in {"_WORTH": 0, "_LEAST_INPUTS": 1, "_LEAST_OUTPUTS": 1, "_LIGHT": 1 << 62}.items():
+    least = dict.fromkeys((winograd.SAME, winograd.HALF, winograd.TWICE), (1, 1))
+    for name, value in {"_WORTH": 0, "_LEAST": least, "_LIGHT": 1 << 62}.items():
         monkeypatch.setattr(winograd, name, value)
     taken: List[Any] = []
     convolve = winograd.convolve

@@ -25,8 +25,7 @@ CLOSE = 3e-5
 def however_small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Small planes and few channels go this way too."""
     monkeypatch.setattr(winograd, "_WORTH", 0)
-    monkeypatch.setattr(winograd, "_LEAST_INPUTS", 1)
-    monkeypatch.setattr(winograd, "_LEAST_OUTPUTS", 1)
+    monkeypatch.setattr(winograd, "_LEAST", dict.fromkeys(winograd._LEAST, (1, 1)))
     monkeypatch.setattr(winograd, "_PER_THREAD", 1 << 12)
     with torch.no_grad():
         yield
@@ -266,7 +265,7 @@ def test_what_it_cannot_do_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
         conv(seen).sum().backward()
         assert conv.weight.grad is not None
     assert winograd.fits(conv, seen)
-    monkeypatch.setattr(winograd, "_kernels", lambda: None)
+    monkeypatch.setattr(fast, "compiled", lambda module: None)
     assert not winograd.fits(conv, seen)
     close(conv(seen, 0.2), F.leaky_relu(exact(conv, seen), 0.2))
 
@@ -337,7 +336,7 @@ import ctypes, mmap, torch
 from kairos.engines import winograd
 from kairos.engines.convolutions import Conv
 
-winograd._WORTH, winograd._LEAST_INPUTS = 0, 1
+winograd._WORTH, winograd._LEAST = 0, dict.fromkeys(winograd._LEAST, (1, 1))
 for name, sizes, strides, first in (
     ("alone", (1, 17, 17, 10), (1, 1, 170, 17), 0),
     ("the last channels of more", (1, 17, 9, 14), (1, 1, 40 * 14, 40), 23),

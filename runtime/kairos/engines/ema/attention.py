@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kairos.engines.blocks import dtype_of
-from kairos.engines.convolutions import Conv, Layers
+from kairos.engines.convolutions import Conv, Layers, Linear
 from kairos.engines.fetching import counted
 from kairos.engines.tiles import Part, cells, in_tiles
 
@@ -35,9 +35,9 @@ class Attention(nn.Module):
     def __init__(self, width: int, motion: int) -> None:
         super().__init__()
         self.heads = width // HEAD
-        self.q, self.kv = nn.Linear(width, width), nn.Linear(width, 2 * width)
-        self.cor_embed = nn.Linear(2, motion)
-        self.proj, self.motion_proj = nn.Linear(width, width), nn.Linear(motion, motion)
+        self.q, self.kv = Linear(width, width), Linear(width, 2 * width)
+        self.cor_embed = Linear(2, motion)
+        self.proj, self.motion_proj = Linear(width, width), Linear(motion, motion)
 
     def forward(self, tokens: Tensor, places: Tensor, apart: Tensor) -> Tuple[Tensor, Tensor]:
         """What is found and where.
@@ -75,7 +75,7 @@ class Mlp(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.fc1, self.fc2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.fc1, self.fc2 = Linear(width, 4 * width), Linear(4 * width, width)
         self.dwconv = nn.ModuleDict({"dwconv": nn.Conv2d(4 * width, 4 * width, 3, 1, 1, groups=4 * width)})
 
     def forward(self, tokens: Tensor) -> Tensor:
@@ -165,7 +165,7 @@ class Embedding(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.proj, self.norm = nn.Conv2d(inputs, outputs, 3, 2, 1), nn.LayerNorm(outputs)
+        self.proj, self.norm = Conv(inputs, outputs, 3, 2, 1), nn.LayerNorm(outputs)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, h, w, inputs) to (B, h / 2, w / 2, outputs)."""
@@ -200,7 +200,7 @@ class Stages(nn.Module):
         self.block1 = _convolutions(3, width)
         for number in (2, 3):
             outputs = width << (number - 1)
-            embedding = nn.Sequential(nn.Conv2d(outputs // 2, outputs, 3, 2, 1), nn.PReLU(outputs))
+            embedding = Layers(Conv(outputs // 2, outputs, 3, 2, 1), nn.PReLU(outputs))
             self.add_module(f"patch_embed{number}", embedding)
             self.add_module(f"block{number}", _convolutions(outputs, outputs))
         self.patch_embed4, self.patch_embed5 = CrossScaleEmbedding(width), Embedding(8 * width, 16 * width)

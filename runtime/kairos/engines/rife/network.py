@@ -61,9 +61,10 @@ class Unit(nn.Module):
     def forward(self, planes: Tensor) -> Tensor:
         if recorded() or torch.is_grad_enabled() or planes.dtype != torch.float32:
             return F.leaky_relu(torch.addcmul(planes, self.conv(planes), self.beta), _SLOPE, inplace=True)
-        if winograd.fits(self.conv, planes):
+        way = winograd.fits(self.conv, planes)
+        if way is not None:
             sources = (self.conv.weight, self.conv.bias, self.beta)
-            packed = kept(self).of(sources, lambda: winograd.pack(*self._weighted(), _SLOPE))
+            packed = kept(self).of(sources, lambda: winograd.pack(way, *self._weighted(), _SLOPE))
             return winograd.convolve(planes, packed)
         return direct(planes, *self._weighted(), _SLOPE, self.conv)
 
@@ -91,14 +92,14 @@ class Stage(nn.Module):
         last, shuffle = self.lastconv
         wanted = 4 * wanted if wanted else last.out_channels
         sources = (last.weight, last.bias)
-        if not winograd.worth(planes, 4 * wanted, *sources):
+        if not winograd.worth(winograd.SAME, planes, 4 * wanted, *sources):
             return shuffle(last(planes, wanted))
 
         def both() -> winograd.Packed:
             # A pixel becomes two rows of two, and each of these two rows of two: four rows of four.
             weight, bias = (each.unflatten(2, (-1, 2, 2)) for each in last.convolution(wanted))
             weight, bias = weight.permute(2, 0, 3, 1, 4, 5, 6, 7), bias.permute(2, 0, 3, 1, 4)
-            return winograd.pack(weight.flatten(0, 4), bias.flatten())
+            return winograd.pack(winograd.SAME, weight.flatten(0, 4), bias.flatten())
 
         packed = kept(self, wanted).of(sources, both)
         return F.pixel_shuffle(winograd.convolve(planes, packed), 4)
