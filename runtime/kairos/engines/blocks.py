@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from kairos.engines.convolutions import Conv, Enlarging, Layers
 from kairos.engines.fetching import ones, recorded
 from kairos.engines.layout import beside
+from kairos.engines.pointwise import added
 from kairos.engines.published import Time
 
 
@@ -117,9 +118,7 @@ class SideBlock(nn.Module):
         """(B, width, H, W) to the same shape."""
         inner = self._sided(self.conv1(planes), self.conv2)
         inner = self._sided(self.conv3(inner), self.conv4)
-        inner = self.conv5(inner)
-        out: Tensor = self.prelu(planes + inner if _kept(inner) else inner.add_(planes))
-        return out
+        return added(self.conv5(inner), planes, self.prelu.weight)
 
     def _sided(self, planes: Tensor, conv: nn.Module) -> Tensor:
         side = conv(planes[:, -self.side :])
@@ -177,7 +176,7 @@ class Refiner(nn.Module):
         self.up1 = Layers(Enlarging(16 * width, 4 * width), nn.PReLU(4 * width))
         self.up2 = Layers(Enlarging(8 * width, 2 * width), nn.PReLU(2 * width))
         self.up3 = Layers(Enlarging(4 * width, width), nn.PReLU(width))
-        self.conv = nn.Conv2d(width, 3, 3, 1, 1)
+        self.conv = Conv(width, 3, 3, 1, 1)
 
     def forward(self, planes: Tensor, features: Sequence[Tensor]) -> Tensor:
         """The residual (B, 3, H, W) in -1..1, from planes (B, inputs, H, W) and features at 1/2, 1/4, 1/8 and 1/16."""

@@ -14,9 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from kairos.engines import winograd
+from kairos.engines import few, winograd
 from kairos.engines.fetching import recorded
-from kairos.engines.winograd import SAME, TWICE, Kept, Packed, Slope, Way
+from kairos.engines.pointwise import Slope, sloped
+from kairos.engines.winograd import SAME, TWICE, Kept, Packed, Way
 
 _VECTOR = 16
 """Numbers that the CPU computes with at once."""
@@ -40,6 +41,9 @@ class Conv(nn.Conv2d):
             sources = (self.weight, self.bias, slope)
             packed = kept(self).of(sources, lambda: winograd.pack(way, self.weight, self.bias, slope))
             return winograd.convolve(planes, packed)
+        if few.fits(self, planes, slope):
+            sources = (self.weight, self.bias, slope)
+            return few.convolve(planes, kept(self).of(sources, lambda: few.pack(self, slope)))
         if self.padding_mode != "zeros":
             return sloped(super().forward(planes), slope)
         weight, bias, more = self.weight, self.bias, spare(self.out_channels, planes) if self.groups == 1 else 0
@@ -192,20 +196,6 @@ def _slope_of(activation: nn.Module) -> Slope:
     return activation.negative_slope if isinstance(activation, nn.LeakyReLU) else 0.0
 
 
-def sloped(planes: Tensor, slope: Slope) -> Tensor:
-    """Numbers below 0 multiplied by the slope. The planes may be written to: a convolution's answer, which it does not
-    need for gradients itself.
-    """
-    if isinstance(slope, Tensor):
-        return F.prelu(planes, slope)
-    if slope == 1.0:
-        return planes
-    if slope == 0.0:
-        # Minus infinity, which half precision soon comes to, times 0 would be no number.
-        return F.relu(planes, inplace=not recorded())
-    return F.leaky_relu(planes, slope, inplace=not recorded())
-
-
 def convolved(conv: nn.Conv2d, parts: Sequence[Tensor], slope: Slope = 1.0) -> Tensor:
     """A convolution of planes side by side, without putting them there.
 
@@ -236,10 +226,10 @@ def convolved(conv: nn.Conv2d, parts: Sequence[Tensor], slope: Slope = 1.0) -> T
     return sloped(out, slope)
 
 
-def kept(layer: nn.Module, number: int = 0) -> Kept:
+def kept(layer: nn.Module, number: int = 0) -> Kept[Any]:
     """Where a layer keeps what is packed of it, or of a part of its inputs; no part of its state."""
     every = layer.__dict__.setdefault("_kept", {})
-    found: Kept = every.setdefault(number, Kept())
+    found: Kept[Any] = every.setdefault(number, Kept())
     return found
 
 

@@ -6,10 +6,10 @@ the last, which it does not find out by itself (a third slower).
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Callable, List
 
 import llvmlite.binding as llvm  # type: ignore[import-untyped]
-import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
@@ -31,31 +31,39 @@ _Sum = List[ir.Value]
 
 @intrinsic  # type: ignore[untyped-decorator]
 def multiply_tiles(
-    typing: Any, planes: Any, kernels: Any, out: Any, at: Any, apart: Any, kernel: Any, to: Any, inputs: Any
+    typing: Any, planes: Any, kernels: Any, out: Any, at: Any, apart: Any, kernel: Any, row: Any, to: Any, inputs: Any
 ) -> Any:
     """Of :data:`TOGETHER` tiles all inputs to a block of outputs.
 
     Args:
         planes: float32 numbers; those of the first tile begin at ``at``, those of each further one ``apart`` from it.
-        kernels: those of a block, (inputs, BLOCK), begin at ``kernel``.
+        kernels: those of a block, (inputs, BLOCK), begin at ``kernel``, their rows ``row`` numbers apart.
         out: gets (TOGETHER, BLOCK) from ``to`` on.
         inputs: how many.
     """
-    return types.void(planes, kernels, out, *[types.uintp] * 5), _written
+    return types.void(planes, kernels, out, *[types.uintp] * 6), partial(_written, False)
 
 
-def _written(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+@intrinsic  # type: ignore[untyped-decorator]
+def add_tiles(
+    typing: Any, planes: Any, kernels: Any, out: Any, at: Any, apart: Any, kernel: Any, row: Any, to: Any, inputs: Any
+) -> Any:
+    """The same, added to what is in ``out``."""
+    return types.void(planes, kernels, out, *[types.uintp] * 6), partial(_written, True)
+
+
+def _written(adding: bool, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     source, weights, target = (
         context.make_array(kind)(context, builder, each).data for kind, each in zip(signature.args, arguments[:3])
     )
-    at, apart, kernel, to, inputs = arguments[3:]
+    at, apart, kernel, step, to, inputs = arguments[3:]
     tiles = [builder.add(at, builder.mul(apart, _PLACE(tile))) for tile in range(TOGETHER)]
 
     def vector(line: ir.Value, place: ir.Value) -> ir.Value:
         return builder.bitcast(builder.gep(line, [place]), _VECTOR.as_pointer())
 
     def added(sums: _Sum, number: ir.Value) -> _Sum:
-        row = builder.add(kernel, builder.mul(number, _PLACE(BLOCK)))
+        row = builder.add(kernel, builder.mul(number, step))
         places = [builder.add(row, _PLACE(lane)) for lane in range(0, BLOCK, _LANES)]
         across = [builder.load(vector(weights, place), align=4) for place in places]
         out = []
@@ -69,9 +77,10 @@ def _written(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
                 out.append(builder.fadd(sums[tile * len(across) + place], product, flags=_FUSED))
         return out
 
-    zeros = [ir.Constant(_VECTOR, None)] * (TOGETHER * BLOCK // _LANES)
-    for number, each in enumerate(_summed(builder, zeros, inputs, added)):
-        builder.store(each, vector(target, builder.add(to, _PLACE(number * _LANES))), align=4)
+    places = [vector(target, builder.add(to, _PLACE(lane))) for lane in range(0, TOGETHER * BLOCK, _LANES)]
+    sums = [builder.load(place, align=4) if adding else ir.Constant(_VECTOR, None) for place in places]
+    for place, each in zip(places, _summed(builder, sums, inputs, added)):
+        builder.store(each, place, align=4)
     return context.get_dummy_value()
 
 

@@ -8,17 +8,17 @@ number around.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Callable, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from kairos.engines.fetching import recorded
+from kairos.engines.pointwise import Slope
 from kairos.motion import fast
 
 _WORTH = 1 << 23
@@ -94,16 +94,14 @@ HALF = Way(
 )
 """The same of every other pixel of every other row."""
 
-TWICE = Way(
-    *("resizing_kernels", "enlarge_rows"), _placed(((3, 1), _TWO), ((2, 0), _TWO), taps=4), *(4, 8, 100)
-)
+TWICE = Way(*("resizing_kernels", "enlarge_rows"), _placed(((3, 1), _TWO), ((2, 0), _TWO), taps=4), *(4, 8, 100))
 """A 4x4 transposed convolution to twice the size, the border's pixels taken off."""
+
+_SCRATCH: Dict[str, List[Tuple[object, ...]]] = {}
+"""What threads compute in, by kernels' module: as many as have ever computed at once."""
 
 _LEAST = {SAME: (16, 24), HALF: (32, 48), TWICE: (32, 24)}
 """Inputs and outputs from which on each is quicker."""
-
-Slope = Union[float, Tensor]
-"""What numbers below 0 are multiplied by: all, or of each output (outputs,)."""
 
 
 @dataclass(frozen=True)
@@ -119,21 +117,23 @@ class Packed:
 Source = Union[Tensor, float, None]
 """What kernels are made of: weights, bias, slope and the like."""
 
+Made = TypeVar("Made")
 
-class Kept:
-    """Packed kernels of a layer, made anew once what they are made of is another or has been written to.
+
+class Kept(Generic[Made]):
+    """What is made of a layer's weights, made anew once what they are made of is another or has been written to.
 
     Writes to frozen weights through ``.data`` or numpy are not seen: torch does not count them.
     """
 
     def __init__(self) -> None:
-        self._made: Optional[Tuple[List[object], List[object], Packed]] = None
+        self._made: Optional[Tuple[List[object], List[object], Made]] = None
 
     def __reduce__(self) -> Tuple[object, ...]:
         # Copies of a layer have weights of their own, and files need no kernels.
         return Kept, ()
 
-    def of(self, sources: Sequence[Source], make: Callable[[], Packed]) -> Packed:
+    def of(self, sources: Sequence[Source], make: Callable[[], Made]) -> Made:
         """``make()``, or what it answered for these."""
         state = [_state(each) if isinstance(each, Tensor) else each for each in sources]
         made = self._made
@@ -159,7 +159,7 @@ def _way_of(conv: nn.Conv2d) -> Optional[Way]:
 
 
 def worth(way: Way, planes: Tensor, outputs: int, weight: Tensor, *others: Source) -> bool:
-    """Whether a convolution of planes (B, inputs, H, W), by kernels made of ``weight`` and ``others``, goes this way."""
+    """Whether a convolution of planes (B, inputs, H, W), by kernels made of ``weight`` and ``others``, goes so."""
     if recorded() or planes.dim() != 4 or not planes.numel():
         return False
     _, inputs, height, width = planes.shape
@@ -195,7 +195,7 @@ def pack(way: Way, weight: Tensor, bias: Optional[Tensor], slope: Slope = 1.0) -
     """Weights (outputs, inputs, rows, columns) as :func:`convolve` wants them."""
     kernels = way.kernels
     assert kernels is not None, "only after fits()"
-    outputs, inputs = weight.shape[:2]
+    outputs = weight.shape[0]
     parts = torch.einsum("ia,kcab,jb->ijck", way.parts, weight.detach().double(), way.parts).float()
     blocks = F.pad(parts.flatten(0, 1), (0, -outputs % kernels.BLOCK)).unflatten(2, (-1, kernels.BLOCK))
     added = torch.zeros(outputs) if bias is None else bias.detach().float().contiguous()
@@ -228,7 +228,14 @@ def convolve(planes: Tensor, packed: Packed) -> Tensor:
 def _rows(
     kernels: ModuleType, kernel: str, lines: Sequence[object], steps: Sequence[int], top: int, bottom: int
 ) -> None:
-    getattr(kernels, kernel)(*lines, *_scratch(kernels), *steps, top, bottom)
+    kept = _SCRATCH.setdefault(kernels.__name__, [])
+    try:
+        scratch = kept.pop()
+    except IndexError:
+        # Zeros: tiles that fill up a group are computed from what lies there, and odd numbers would take longer.
+        scratch = tuple(torch.zeros(size).numpy() for size in (kernels.WIDE, kernels.WIDE, kernels.SMALL))
+    getattr(kernels, kernel)(*lines, *scratch, *steps, top, bottom)
+    kept.append(scratch)
 
 
 def _state(tensor: Tensor) -> object:
@@ -237,22 +244,3 @@ def _state(tensor: Tensor) -> object:
         # Torch counts neither what fused optimizers write to what learns nor any write to what inference mode made.
         return tensor.detach().numpy().tobytes()
     return id(tensor), tensor.data_ptr(), tensor._version
-
-
-class _Own(threading.local):
-    """What a thread computes in, by kernels' module."""
-
-    def __init__(self) -> None:
-        self.scratch: Dict[str, Tuple[object, ...]] = {}
-
-
-_own = _Own()
-
-
-def _scratch(kernels: ModuleType) -> Tuple[object, ...]:
-    found = _own.scratch.get(kernels.__name__)
-    if found is None:
-        # Zeros: tiles that fill up a group are computed from what lies there, and odd numbers would take longer.
-        found = tuple(torch.zeros(size).numpy() for size in (kernels.WIDE, kernels.WIDE, kernels.SMALL))
-        _own.scratch[kernels.__name__] = found
-    return found

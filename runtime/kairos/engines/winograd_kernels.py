@@ -133,7 +133,8 @@ def multiply(wide: Line, kernels: Line, out: Line, at: u, which: int, inputs: in
     for block in range(blocks):
         for tile in range(0, count, TOGETHER):
             first, to = at + u(tile * inputs), at + u((block * count + tile) * BLOCK)
-            multiply_tiles(wide, kernels, out, first, u(inputs), u((which * blocks + block) * inputs * BLOCK), to, u(inputs))
+            packed = u((which * blocks + block) * inputs * BLOCK)
+            multiply_tiles(wide, kernels, out, first, u(inputs), packed, u(BLOCK), to, u(inputs))
 
 
 @part

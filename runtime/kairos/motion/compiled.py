@@ -32,11 +32,14 @@ Body = TypeVar("Body", bound=Callable[..., Any])
 
 
 def _folder() -> str:
-    """Where what is compiled is kept: beside this file, apart for every kind of processor. Machines of a farm that
-    share an installation and compile at the same moment must not be handed one another's code.
+    """Where what is compiled is kept: beside this file, apart for every kind of processor and for all that kernels are
+    made of. Machines of a farm that share an installation and compile at the same moment must not be handed one
+    another's code, and numba looks at a kernel's own file alone, not at those of its parts.
     """
-    features = str(llvm.get_host_cpu_features().flatten())
-    kind = f"{llvm.get_host_cpu_name()}-{hashlib.sha256(features.encode()).hexdigest()[:8]}"
+    told = hashlib.sha256(str(llvm.get_host_cpu_features().flatten()).encode())
+    for source in sorted(Path(__file__).parents[1].rglob("*kernel*.py")):
+        told.update(source.read_bytes())
+    kind = f"{llvm.get_host_cpu_name()}-{told.hexdigest()[:8]}"
     return str(Path(__file__).parent / "__pycache__" / kind)
 
 

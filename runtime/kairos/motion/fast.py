@@ -17,6 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kairos.motion import team
+
 _SMALL = 1 << 14
 """Pixels that are not worth handing to another thread."""
 
@@ -191,8 +193,11 @@ def in_parts(work: Callable[[int, int], None], height: int, bands: int) -> None:
     """Runs a kernel over all rows, in so many bands."""
     bands = max(1, min(bands, height))
     edges = [height * band // bands for band in range(bands + 1)]
-    others = [_pool(os.getpid()).submit(work, top, bottom) for top, bottom in zip(edges[1:-1], edges[2:])]
-    work(edges[0], edges[1])
+    parts = list(zip(edges, edges[1:]))
+    if bands > 1 and team.shared_out(work, parts):
+        return
+    others = [_pool(os.getpid()).submit(work, top, bottom) for top, bottom in parts[1:]]
+    work(*parts[0])
     for other in others:
         other.result()
 

@@ -1,4 +1,4 @@
-"""3x3 convolutions with a quarter of the products answer what all of them answer, wherever they are taken."""
+"""Convolutions with fewer products answer what all of them answer, wherever they are taken."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from kairos.engines import convolutions, winograd
 from kairos.engines.convolutions import Conv, Enlarging, Layers, convolved
 from kairos.engines.rife.network import Stage, Unit
+from kairos.motion import fast
 
 CLOSE = 3e-5
 """Of numbers about 1: a few roundings of float32 more than torch's own."""
@@ -39,8 +40,8 @@ def planes(*shape: int, seed: int = 2) -> Tensor:
     return drawn(*shape, seed=seed).contiguous(memory_format=torch.channels_last)
 
 
-def layer(inputs: int, outputs: int, bias: bool = True) -> Conv:
-    conv = Conv(inputs, outputs, 3, 1, 1, bias=bias)
+def layer(inputs: int, outputs: int, bias: bool = True, stride: int = 1) -> Conv:
+    conv = Conv(inputs, outputs, 3, stride, 1, bias=bias)
     conv.weight.copy_(drawn(outputs, inputs, 3, 3) / (3 * inputs**0.5))
     if conv.bias is not None:
         conv.bias.copy_(drawn(outputs, seed=3))
@@ -49,7 +50,7 @@ def layer(inputs: int, outputs: int, bias: bool = True) -> Conv:
 
 def exact(conv: nn.Conv2d, seen: Tensor) -> Tensor:
     bias = None if conv.bias is None else conv.bias.double()
-    return F.conv2d(seen.double(), conv.weight.double(), bias, 1, 1)
+    return F.conv2d(seen.double(), conv.weight.double(), bias, conv.stride, 1)
 
 
 def close(found: Tensor, wanted: Tensor) -> None:
@@ -63,10 +64,40 @@ def close(found: Tensor, wanted: Tensor) -> None:
     ids=lambda size: f"{size[1]}x{size[0]}",
 )
 @pytest.mark.parametrize("channels", [(16, 32), (4, 1), (5, 7), (37, 33), (64, 64), (300, 290)])
-def test_it_answers_what_a_convolution_answers(size: Tuple[int, int], channels: Tuple[int, int]) -> None:
-    conv, seen = layer(*channels), planes(1, channels[0], *size)
-    assert winograd.fits(conv, seen)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_it_answers_what_a_convolution_answers(size: Tuple[int, int], channels: Tuple[int, int], stride: int) -> None:
+    conv, seen = layer(*channels, stride=stride), planes(1, channels[0], *size)
+    assert winograd.fits(conv, seen) is (winograd.SAME if stride == 1 else winograd.HALF)
     close(conv(seen), exact(conv, seen))
+
+
+def enlarging(inputs: int, outputs: int) -> Enlarging:
+    layer = Enlarging(inputs, outputs).requires_grad_(False)
+    layer.weight.copy_(drawn(inputs, outputs, 4, 4) / (2 * inputs**0.5))
+    layer.bias.copy_(drawn(outputs, seed=3))
+    return layer
+
+
+def exactly_enlarged(layer: Enlarging, seen: Tensor) -> Tensor:
+    return F.conv_transpose2d(seen.double(), layer.weight.double(), layer.bias.double(), 2, 1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 9), (7, 2), (4, 4), (13, 30), (3, 131)], ids=str)
+@pytest.mark.parametrize("channels", [(16, 32), (5, 27), (70, 60), (600, 64)], ids=str)
+def test_an_enlargement_goes_by_two_convolutions_along_a_row(size: Tuple[int, int], channels: Tuple[int, int]) -> None:
+    layer, seen = enlarging(*channels), planes(2, channels[0], *size)
+    parts = winograd.even_parts(winograd.TWICE, seen)
+    assert len(parts) == (1 if channels[0] <= 512 else 2)
+    assert all(winograd.worth(winograd.TWICE, part, channels[1], layer.weight) for part in parts)
+    wanted = exactly_enlarged(layer, seen)
+    close(layer(seen), wanted)
+    close(layer(seen, slope=0.2), F.leaky_relu(wanted, 0.2))
+    slopes = drawn(channels[1], seed=5)
+    close(layer(seen, channels[1], slopes), F.prelu(wanted, slopes.double()))
+    fewer = channels[1] - 2
+    close(layer(seen, fewer), wanted[:, :fewer])
+    layer.weight.mul_(2)
+    close(layer(seen), exactly_enlarged(layer, seen))
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -79,8 +110,9 @@ def test_bias_and_what_is_below_0_are_part_of_it(bias: bool, slope: object) -> N
     close(conv(seen, each), wanted)
 
 
-def test_planes_may_lie_in_any_order_in_memory() -> None:
-    conv, seen = layer(24, 32), planes(2, 24, 10, 15)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_planes_may_lie_in_any_order_in_memory(stride: int) -> None:
+    conv, seen = layer(24, 32, stride=stride), planes(2, 24, 10, 15)
     wanted = exact(conv, seen)
     close(conv(seen.contiguous()), wanted)
     among = planes(2, 60, 10, 15, seed=5)
@@ -94,8 +126,10 @@ def test_planes_may_lie_in_any_order_in_memory() -> None:
     close(conv(still), exact(conv, still))
 
 
-def test_any_number_of_threads_gives_the_same_bits() -> None:
-    conv, seen = layer(40, 48), planes(1, 40, 50, 37)
+@pytest.mark.parametrize("kind", ["same", "half", "twice"])
+def test_any_number_of_threads_gives_the_same_bits(kind: str) -> None:
+    conv = enlarging(40, 48) if kind == "twice" else layer(40, 48, stride=2 if kind == "half" else 1)
+    seen = planes(1, 40, 50, 37)
     threads, found = torch.get_num_threads(), []
     try:
         for number in (1, 2, 3, 7):
@@ -124,6 +158,20 @@ def test_a_number_that_is_none_spoils_its_surroundings_alone(bad: float) -> None
     assert torch.equal(found[..., far], before[..., far])
     # Nothing of it is left in what the next one is computed in.
     assert torch.equal(conv(seen), before)
+
+
+@pytest.mark.parametrize("larger", [False, True])
+def test_a_number_that_is_none_spoils_its_tile_alone_at_other_sizes_too(larger: bool) -> None:
+    kind, seen = enlarging(32, 32) if larger else layer(32, 32, stride=2), planes(1, 32, 40, 48)
+    before = kind(seen)
+    spoiled = seen.clone()
+    spoiled[0, 3, 16, 24] = float("nan")
+    found, factor = kind(spoiled), before.shape[-1] / 48
+    far = torch.ones(before.shape[-2:], dtype=torch.bool)
+    far[int(7 * factor) : int(26 * factor), int(15 * factor) : int(34 * factor)] = False
+    assert torch.equal(found[..., far], before[..., far])
+    assert not bool(found[..., int(16 * factor), int(24 * factor)].isfinite().any())
+    assert torch.equal(kind(seen), before)
 
 
 def test_weights_that_have_changed_are_packed_anew() -> None:
@@ -246,7 +294,9 @@ def test_planes_side_by_side_need_not_be_put_there(slope: float) -> None:
 def test_what_it_cannot_do_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = planes(1, 16, 12, 12)
     kinds = [
-        nn.Conv2d(16, 8, 3, 2, 1),
+        nn.Conv2d(16, 8, 3, 3, 1),
+        nn.Conv2d(16, 8, 3, (1, 2), 1),
+        nn.Conv2d(16, 8, 3, 2, 0),
         nn.Conv2d(16, 8, 3, 1, 0),
         nn.Conv2d(16, 8, 5, 1, 1),
         nn.Conv2d(16, 8, 3, 1, 1, 2),
@@ -276,6 +326,8 @@ def test_a_recorded_graph_holds_torchs_convolution() -> None:
     other = planes(1, 16, 20, 9, seed=11)
     assert "_convolution" in str(traced.graph)
     close(traced(other), exact(conv, other))
+    traced = torch.jit.trace(enlarging(32, 32), (planes(1, 32, 8, 8),))
+    assert "_convolution" in str(traced.graph)
 
 
 def test_few_channels_and_small_planes_are_torchs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,8 +335,12 @@ def test_few_channels_and_small_planes_are_torchs(monkeypatch: pytest.MonkeyPatc
     assert winograd.fits(Conv(64, 64, 3, 1, 1), planes(1, 64, 46, 80))
     assert not winograd.fits(Conv(64, 64, 3, 1, 1), planes(1, 64, 20, 20))
     assert not winograd.fits(Conv(8, 64, 3, 1, 1), planes(1, 8, 400, 400))
-    # Kernels that take more memory than the planes.
+    # Kernels that take much more memory than the planes.
     assert not winograd.fits(Conv(512, 512, 3, 1, 1), planes(1, 512, 23, 40))
+    assert winograd.fits(Conv(64, 64, 3, 2, 1), planes(1, 64, 92, 160))
+    assert not winograd.fits(Conv(64, 64, 3, 2, 1), planes(1, 64, 40, 40))
+    assert not winograd.fits(Conv(24, 64, 3, 2, 1), planes(1, 24, 400, 400))
+    assert not winograd.fits(Conv(513, 64, 3, 2, 1), planes(1, 513, 92, 160))
 
 
 @pytest.mark.parametrize("wanted", [None, 5])
@@ -333,8 +389,8 @@ def test_what_torch_convolves_has_its_slope_too(
 
 _AT_THE_EDGE = """
 import ctypes, mmap, torch
-from kairos.engines import winograd
-from kairos.engines.convolutions import Conv
+from kairos.engines import few, winograd
+from kairos.engines.convolutions import Conv, Enlarging
 
 winograd._WORTH, winograd._LEAST = 0, dict.fromkeys(winograd._LEAST, (1, 1))
 for name, sizes, strides, first in (
@@ -353,9 +409,18 @@ for name, sizes, strides, first in (
     assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + behind), mmap.PAGESIZE, 0) == 0
     numbers = torch.frombuffer(memory, dtype=torch.float32, offset=behind - 4 * count, count=count)
     numbers.copy_(torch.randn(count))
-    planes, conv = numbers.as_strided(sizes, strides, first), Conv(sizes[1], 32, 3, 1, 1)
+    planes = numbers.as_strided(sizes, strides, first)
     with torch.no_grad():
-        assert winograd.fits(conv, planes)
+        for stride in (1, 2):
+            conv = Conv(sizes[1], 32, 3, stride, 1)
+            assert winograd.fits(conv, planes)
+            assert torch.allclose(conv(planes), torch.nn.Conv2d.forward(conv, planes), atol=3e-5)
+        larger = Enlarging(sizes[1], 32)
+        assert winograd.worth(winograd.TWICE, planes, 32, larger.weight)
+        assert torch.allclose(larger(planes), torch.nn.ConvTranspose2d.forward(larger, planes), atol=3e-5)
+        few._LEAST_PIXELS = few._LEAST_INPUTS = 1
+        conv = Conv(sizes[1], 3, 3, 1, 1)
+        assert few.fits(conv, planes, 1.0)
         assert torch.allclose(conv(planes), torch.nn.Conv2d.forward(conv, planes), atol=3e-5)
 """
 

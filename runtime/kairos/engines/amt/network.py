@@ -265,7 +265,7 @@ def mixer(fields: int, size: int) -> nn.Sequential:
     return Layers(
         Conv(3 * fields, 6 * fields, size, 1, size // 2),
         nn.PReLU(6 * fields),
-        nn.Conv2d(6 * fields, 3, size, 1, size // 2),
+        Conv(6 * fields, 3, size, 1, size // 2),
     )
 
 

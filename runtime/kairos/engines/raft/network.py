@@ -96,7 +96,7 @@ class FlowHead(nn.Module):
 
     def __init__(self, hidden: int, inner: int) -> None:
         super().__init__()
-        self.conv1, self.conv2 = Conv(hidden, inner, 3, 1, 1), nn.Conv2d(inner, 2, 3, 1, 1)
+        self.conv1, self.conv2 = Conv(hidden, inner, 3, 1, 1), Conv(inner, 2, 3, 1, 1)
 
     def forward(self, hidden: Tensor) -> Tensor:
         return self.conv2(self.conv1(hidden, 0.0))
