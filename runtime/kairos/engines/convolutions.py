@@ -43,7 +43,7 @@ class Conv(nn.Conv2d):
             return winograd.convolve(planes, packed)
         if few.fits(self, planes, slope):
             sources = (self.weight, self.bias, slope)
-            return few.convolve(planes, kept(self).of(sources, lambda: few.pack(self, slope)))
+            return few.convolve(planes, kept(self, "few").of(sources, lambda: few.pack(self, slope)))
         if self.padding_mode != "zeros":
             return sloped(super().forward(planes), slope)
         weight, bias, more = self.weight, self.bias, spare(self.out_channels, planes) if self.groups == 1 else 0
@@ -101,7 +101,7 @@ class Enlarging(nn.ConvTranspose2d):
         if fewer and all(winograd.worth(TWICE, part, wanted, *sources) for part in parts):
             return self._in_parts(parts, wanted, slope)
         if self.in_channels >= _FEW * wanted and winograd.worth(SAME, planes, 4 * wanted, *sources):
-            packed = kept(self, -wanted).of(sources, lambda: self._packed_as_one(wanted, slope))
+            packed = kept(self, "one", wanted).of(sources, lambda: self._packed_as_one(wanted, slope))
             found = winograd.convolve(planes, packed).permute(0, 2, 3, 1)
             # Of each pixel two rows of two, all outputs of each: the first rows of all pixels come first.
             batch, height, width, _ = found.shape
@@ -141,8 +141,7 @@ class Enlarging(nn.ConvTranspose2d):
             def packed(weight: Tensor = weight, bias: Optional[Tensor] = bias) -> Packed:
                 return winograd.pack(TWICE, weight, bias, own)
 
-            sources = (self.weight, self.bias, own, wanted)
-            found = winograd.convolve(part, kept(self, number).of(sources, packed))
+            found = winograd.convolve(part, kept(self, wanted, number).of((self.weight, self.bias, own), packed))
             out = found if out is None else out.add_(found)
             start += part.shape[1]
         assert out is not None
@@ -226,10 +225,10 @@ def convolved(conv: nn.Conv2d, parts: Sequence[Tensor], slope: Slope = 1.0) -> T
     return sloped(out, slope)
 
 
-def kept(layer: nn.Module, number: int = 0) -> Kept[Any]:
-    """Where a layer keeps what is packed of it, or of a part of its inputs; no part of its state."""
+def kept(layer: nn.Module, *which: object) -> Kept[Any]:
+    """Where a layer keeps what is packed of it, or of a part of it; no part of its state."""
     every = layer.__dict__.setdefault("_kept", {})
-    found: Kept[Any] = every.setdefault(number, Kept())
+    found: Kept[Any] = every.setdefault(which, Kept())
     return found
 
 

@@ -202,9 +202,8 @@ class CorrelationEncoder(nn.Module):
 
 def _bent(norm: nn.Module, planes: Tensor) -> Tensor:
     """Normalised, and what is below 0 then set to 0."""
-    if isinstance(norm, InstanceNorm):
-        return norm(planes, 0.0)
-    return F.relu(norm(planes), inplace=True)
+    out: Tensor = norm(planes, 0.0) if isinstance(norm, InstanceNorm) else F.relu(norm(planes), inplace=True)
+    return out
 
 
 def _shortcut(inputs: int, width: int, stride: int, norm: Norm) -> nn.Module | None:

@@ -58,7 +58,7 @@ def pack(conv: nn.Conv2d, slope: Slope) -> Packed:
     kernels, outputs = _kernels(), conv.out_channels
     assert kernels is not None, "only after fits()"
     weight = F.pad(conv.weight.detach(), (0, 0, 0, 0, 0, 0, 0, -outputs % kernels.TOGETHER))
-    grouped = weight.unflatten(0, (-1, kernels.TOGETHER)).permute(0, 3, 4, 1, 2).contiguous()
+    grouped = weight.reshape(-1, kernels.TOGETHER, *weight.shape[1:]).permute(0, 3, 4, 1, 2).contiguous()
     added = torch.zeros(outputs) if conv.bias is None else conv.bias.detach().contiguous()
     slopes = slope.detach() if isinstance(slope, Tensor) else slope
     return Packed(conv.kernel_size[0], grouped, added, torch.ones(outputs) * slopes)

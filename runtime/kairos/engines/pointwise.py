@@ -37,7 +37,7 @@ def sloped(planes: Tensor, slope: Slope) -> Tensor:
         if kernels is None:
             return F.prelu(planes, slope)
         ones = np.ones(planes.shape[1], np.float32)
-        return _passed(kernels.scale_rows, planes, ones, np.zeros_like(ones), slope)
+        return _passed(kernels.scale_rows, planes, ones, np.zeros_like(ones), slope=slope)
     if slope == 1.0:
         return planes
     if slope == 0.0:
@@ -50,7 +50,7 @@ def added(planes: Tensor, more: Tensor, slope: Slope) -> Tensor:
     """The sum of both, and what of it is below 0 multiplied by the slope; the first may be written to."""
     kernels = _kernels(planes, more, slope)
     if kernels is not None:
-        return _passed(kernels.add_rows, planes, _pixels(more), slope)
+        return _passed(kernels.add_rows, planes, _pixels(more), slope=slope)
     writable = not (recorded() or planes.requires_grad)
     return sloped(planes.add_(more) if writable else planes + more, slope)
 
@@ -80,14 +80,14 @@ def normalised(planes: Tensor, eps: float, slope: Slope = 1.0) -> Tensor:
     mean, square = sums.sum(0) / count
     factor = 1 / np.sqrt(np.maximum(square - mean * mean, 0) + eps)
     shift = -(mean + apart) * factor
-    return _passed(kernels.scale_rows, planes, *(each.astype(np.float32) for each in (factor, shift)), slope)
+    return _passed(kernels.scale_rows, planes, *(each.astype(np.float32) for each in (factor, shift)), slope=slope)
 
 
-def _passed(kernel: Callable[..., None], planes: Tensor, *given: object) -> Tensor:
-    """The planes, after a kernel that writes to them; the last that is given is a slope."""
-    line, channels, slope = _pixels(planes), planes.shape[1], given[-1]
+def _passed(kernel: Callable[..., None], planes: Tensor, *given: Line, slope: Slope) -> Tensor:
+    """The planes, after a kernel that writes to them."""
+    line, channels = _pixels(planes), planes.shape[1]
     each = slope.detach().expand(channels) if isinstance(slope, Tensor) else torch.full((channels,), slope)
-    work = partial(kernel, line, *given[:-1], each.contiguous().numpy())
+    work = partial(kernel, line, *given, each.contiguous().numpy())
     fast.in_parts(work, line.size // channels, _threads(line))
     return planes
 

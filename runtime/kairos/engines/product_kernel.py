@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Callable, List
 
 import llvmlite.binding as llvm  # type: ignore[import-untyped]
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
@@ -29,8 +29,7 @@ _Sum = List[ir.Value]
 """Of each tile, of each vector of its block."""
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def multiply_tiles(
+def _multiply(
     typing: Any, planes: Any, kernels: Any, out: Any, at: Any, apart: Any, kernel: Any, row: Any, to: Any, inputs: Any
 ) -> Any:
     """Of :data:`TOGETHER` tiles all inputs to a block of outputs.
@@ -44,12 +43,15 @@ def multiply_tiles(
     return types.void(planes, kernels, out, *[types.uintp] * 6), partial(_written, False)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def add_tiles(
+def _add(
     typing: Any, planes: Any, kernels: Any, out: Any, at: Any, apart: Any, kernel: Any, row: Any, to: Any, inputs: Any
 ) -> Any:
     """The same, added to what is in ``out``."""
     return types.void(planes, kernels, out, *[types.uintp] * 6), partial(_written, True)
+
+
+multiply_tiles: Any = intrinsic(_multiply)
+add_tiles: Any = intrinsic(_add)
 
 
 def _written(adding: bool, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kairos.engines import few
+from kairos.engines import few, winograd
 from kairos.engines.convolutions import Conv, Layers
 from kairos.motion import fast
 
@@ -93,6 +93,16 @@ def test_what_it_cannot_do_torch_does(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "_convolution" in str(traced.graph)
     monkeypatch.setattr(fast, "compiled", lambda module: None)
     assert not few.fits(layer(16, 3), seen, 1.0)
+
+
+def test_a_layer_goes_now_this_way_and_now_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    conv, seen = layer(16, 8), drawn(1, 16, 12, 40)
+    conv(seen)
+    monkeypatch.setattr(winograd, "_WORTH", 0)
+    monkeypatch.setattr(winograd, "_LEAST", dict.fromkeys(winograd._LEAST, (1, 1)))
+    with torch.no_grad():
+        assert winograd.fits(conv, seen)
+        assert (conv(seen) - exact(conv, seen)).abs().max() < CLOSE
 
 
 def test_weights_that_have_changed_are_packed_anew() -> None:

@@ -96,6 +96,9 @@ def test_an_enlargement_goes_by_two_convolutions_along_a_row(size: Tuple[int, in
     close(layer(seen, channels[1], slopes), F.prelu(wanted, slopes.double()))
     fewer = channels[1] - 2
     close(layer(seen, fewer), wanted[:, :fewer])
+    kept = {which: each._made for which, each in layer.__dict__["_kept"].items()}
+    close(layer(seen, channels[1], slopes), F.prelu(wanted, slopes.double()))
+    assert all(each._made is kept[which] for which, each in layer.__dict__["_kept"].items() if len(parts) > 1)
     layer.weight.mul_(2)
     close(layer(seen), exactly_enlarged(layer, seen))
 
@@ -221,7 +224,7 @@ def test_copies_and_files_of_a_layer_hold_no_kernels() -> None:
     found = conv(seen)
     assert len(pickle.dumps(conv)) < size + 500
     for other in (copy.deepcopy(conv), pickle.loads(pickle.dumps(conv))):
-        assert other.__dict__["_kept"][0]._made is None
+        assert other.__dict__["_kept"][()]._made is None
         assert torch.equal(other(seen), found)
 
 
