@@ -47,6 +47,7 @@ BARE = {
 """What runs on a bare GPU machine imports no other library, and of Kairos only itself and floor 1."""
 
 OPTIONAL = {
+    "engines/product_kernel.py": {"llvmlite", "numba"},
     "motion/compiled.py": {"numba", "llvmlite"},
     "motion/kernels.py": {"numba"},
     "engines/gimm/kernels.py": {"numba"},

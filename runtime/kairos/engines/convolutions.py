@@ -36,7 +36,7 @@ class Conv(nn.Conv2d):
         """(B, inputs, H, W) to (B, outputs, h, w); what is less than 0 is multiplied by ``slope``: one for all, or one
         of each output (outputs,).
         """
-        way = winograd.fits(self, planes, slope)
+        way = winograd.fits(self, planes, slope) if planes.shape[-3] == self.in_channels else None
         if way is not None:
             sources = (self.weight, self.bias, slope)
             packed = kept(self).of(sources, lambda: winograd.pack(way, self.weight, self.bias, slope))
@@ -98,9 +98,10 @@ class Enlarging(nn.ConvTranspose2d):
         sources = (self.weight, self.bias, slope)
         fewer = TWICE.cost * _filled(wanted) < SAME.cost * _filled(4 * wanted)
         parts = winograd.even_parts(TWICE, planes)
+        fewer = fewer and planes.shape[-3] == self.in_channels
         if fewer and all(winograd.worth(TWICE, part, wanted, *sources) for part in parts):
             return self._in_parts(parts, wanted, slope)
-        if self.in_channels >= _FEW * wanted and winograd.worth(SAME, planes, 4 * wanted, *sources):
+        if planes.shape[-3] == self.in_channels >= _FEW * wanted and winograd.worth(SAME, planes, 4 * wanted, *sources):
             packed = kept(self, "one", wanted).of(sources, lambda: self._packed_as_one(wanted, slope))
             found = winograd.convolve(planes, packed).permute(0, 2, 3, 1)
             # Of each pixel two rows of two, all outputs of each: the first rows of all pixels come first.

@@ -118,7 +118,7 @@ def _in_rows(planes: Tensor, x: Tensor, y: Tensor, step: int) -> Tensor:
     assert kernels is not None, "only after _compiled()"
     batch, channels, height, width = planes.shape
     rows, wide = x.shape[-2:]
-    out = torch.empty(batch, channels, rows, wide)
+    out = planes.new_empty(batch, channels, rows, wide)
     x, y = (each.expand(batch, -1, -1) for each in (x, y))
     for picture, across, down, answer in zip(planes, x, y, out):
         lines = [each.contiguous().view(-1).numpy() for each in (picture, across, down, answer)]

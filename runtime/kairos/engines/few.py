@@ -43,7 +43,9 @@ def fits(conv: nn.Conv2d, planes: Tensor, slope: Slope) -> bool:
         return False
     if conv.kernel_size != (size, size) or conv.stride != (1, 1) or conv.padding != (size // 2, size // 2):
         return False
-    if conv.dilation != (1, 1) or conv.padding_mode != "zeros" or recorded() or planes.dim() != 4:
+    if conv.dilation != (1, 1) or conv.padding_mode != "zeros" or recorded():
+        return False
+    if planes.dim() != 4 or planes.shape[1] != conv.in_channels:
         return False
     if planes.shape[-2] * planes.shape[-1] < _LEAST_PIXELS or not planes.numel():
         return False
@@ -59,9 +61,9 @@ def pack(conv: nn.Conv2d, slope: Slope) -> Packed:
     assert kernels is not None, "only after fits()"
     weight = F.pad(conv.weight.detach(), (0, 0, 0, 0, 0, 0, 0, -outputs % kernels.TOGETHER))
     grouped = weight.reshape(-1, kernels.TOGETHER, *weight.shape[1:]).permute(0, 3, 4, 1, 2).contiguous()
-    added = torch.zeros(outputs) if conv.bias is None else conv.bias.detach().contiguous()
+    added = torch.zeros_like(weight[:outputs, 0, 0, 0]) if conv.bias is None else conv.bias.detach().contiguous()
     slopes = slope.detach() if isinstance(slope, Tensor) else slope
-    return Packed(conv.kernel_size[0], grouped, added, torch.ones(outputs) * slopes)
+    return Packed(conv.kernel_size[0], grouped, added, torch.ones_like(added) * slopes)
 
 
 def convolve(planes: Tensor, packed: Packed) -> Tensor:
@@ -72,7 +74,7 @@ def convolve(planes: Tensor, packed: Packed) -> Tensor:
         planes = planes.contiguous(memory_format=torch.channels_last)
     batch, inputs, height, width = planes.shape
     outputs, row, pixel = packed.bias.numel(), planes.stride(2), planes.stride(3)
-    out = torch.empty(batch, outputs, height, width)
+    out = planes.new_empty(batch, outputs, height, width)
     extent = (height - 1) * row + (width - 1) * pixel + inputs
     for picture, answer in zip(planes, out):
         lines = (picture.as_strided((extent,), (1,)), packed.weights, packed.bias, packed.slope, answer)

@@ -37,7 +37,7 @@ def sloped(planes: Tensor, slope: Slope) -> Tensor:
         if kernels is None:
             return F.prelu(planes, slope)
         ones = np.ones(planes.shape[1], np.float32)
-        return _passed(kernels.scale_rows, planes, ones, np.zeros_like(ones), slope=slope)
+        return _passed(kernels.scale_rows, planes, np.zeros_like(ones), ones, slope=slope)
     if slope == 1.0:
         return planes
     if slope == 0.0:
@@ -68,26 +68,33 @@ def normalised(planes: Tensor, eps: float, slope: Slope = 1.0) -> Tensor:
         rows *= torch.rsqrt(rows.square().mean(1, keepdim=True) + eps)
         return sloped(rows.reshape(pixels.shape).permute(0, 3, 1, 2).to(planes.dtype), slope)
     line, channels = _pixels(planes), planes.shape[1]
-    count = line.size // channels
-    # Of numbers that are far from 0 squares would say too little; in parts that do not hang on how many threads sum.
-    apart, sums = line[:channels].copy(), np.zeros((_PARTS, 2, channels))
+    mean = _means(kernels, line, channels, np.zeros(0))
+    square = _means(kernels, line, channels, mean)
+    with np.errstate(invalid="ignore"):
+        factor = 1 / np.sqrt(square + eps)
+    return _passed(kernels.scale_rows, planes, *(each.astype(np.float32) for each in (mean, factor)), slope=slope)
+
+
+def _means(kernels: ModuleType, line: Line, channels: int, means: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Of each channel the mean, or how far its numbers are from theirs, squared, in the mean; summed in parts that do
+    not hang on how many threads there are.
+    """
+    count, sums = line.size // channels, np.zeros((_PARTS, channels))
 
     def work(first: int, last: int) -> None:
         for number in range(first, last):
-            kernels.sum_rows(line, apart, sums[number], count * number // _PARTS, count * (number + 1) // _PARTS)
+            kernels.sum_rows(line, sums[number], means, count * number // _PARTS, count * (number + 1) // _PARTS)
 
     fast.in_parts(work, _PARTS, _threads(line))
-    mean, square = sums.sum(0) / count
-    factor = 1 / np.sqrt(np.maximum(square - mean * mean, 0) + eps)
-    shift = -(mean + apart) * factor
-    return _passed(kernels.scale_rows, planes, *(each.astype(np.float32) for each in (factor, shift)), slope=slope)
+    out: npt.NDArray[np.float64] = sums.sum(0) / count
+    return out
 
 
 def _passed(kernel: Callable[..., None], planes: Tensor, *given: Line, slope: Slope) -> Tensor:
     """The planes, after a kernel that writes to them."""
     line, channels = _pixels(planes), planes.shape[1]
-    each = slope.detach().expand(channels) if isinstance(slope, Tensor) else torch.full((channels,), slope)
-    work = partial(kernel, line, *given, each.contiguous().numpy())
+    each = slope.detach().numpy() if isinstance(slope, Tensor) else np.float32(slope)
+    work = partial(kernel, line, *given, np.broadcast_to(each, channels).copy())
     fast.in_parts(work, line.size // channels, _threads(line))
     return planes
 
@@ -108,7 +115,7 @@ def _kernels(*given: Union[Tensor, float]) -> Optional[ModuleType]:
     planes = [each for each in tensors if each.dim() == 4]
     if torch.is_grad_enabled() and any(each.requires_grad for each in tensors):
         return None
-    if recorded() or not fast.usable(*(each.detach() for each in tensors)) or not planes[0].numel():
+    if not planes or recorded() or not fast.usable(*(each.detach() for each in tensors)) or not planes[0].numel():
         return None
     if any(each.shape != planes[0].shape or not each.permute(0, 2, 3, 1).is_contiguous() for each in planes):
         return None

@@ -9,17 +9,22 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kairos.motion.compiled import kernel
+from kairos.motion.compiled import kernel, part
 
 Line = npt.NDArray[np.float32]
 """Numbers in a row."""
 Sums = npt.NDArray[np.float64]
+"""Of each channel."""
 
 u = np.uintp
 _0 = np.float32(0)
 
-_TOGETHER = 64
-"""Pixels whose numbers are summed before they are added to the sums of all."""
+
+@part
+def _sloped(value: np.float32, slope: np.float32) -> np.float32:
+    """What is no number stays so, and minus infinity becomes 0 where the slope is."""
+    below = value * slope if slope != _0 else _0
+    return below if value < _0 else value
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1], i8, i8)")
@@ -29,36 +34,32 @@ def add_rows(planes: Line, added: Line, slope: Line, first: int, last: int) -> N
     for pixel in range(first, last):
         p = u(pixel * channels)
         for k in range(channels):
-            value = planes[p + u(k)] + added[p + u(k)]
-            planes[p + u(k)] = value if value >= _0 else value * slope[u(k)]
+            planes[p + u(k)] = _sloped(planes[p + u(k)] + added[p + u(k)], slope[u(k)])
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1], f4[::1], i8, i8)")
-def scale_rows(planes: Line, factor: Line, shift: Line, slope: Line, first: int, last: int) -> None:
-    """Multiplies by a factor and adds a shift, both of the channel, and then as :func:`add_rows`."""
+def scale_rows(planes: Line, mean: Line, factor: Line, slope: Line, first: int, last: int) -> None:
+    """Takes a mean off and multiplies by a factor, both of the channel, and then as :func:`add_rows`."""
     channels = len(slope)
     for pixel in range(first, last):
         p = u(pixel * channels)
         for k in range(channels):
-            value = planes[p + u(k)] * factor[u(k)] + shift[u(k)]
-            planes[p + u(k)] = value if value >= _0 else value * slope[u(k)]
+            planes[p + u(k)] = _sloped((planes[p + u(k)] - mean[u(k)]) * factor[u(k)], slope[u(k)])
 
 
-@kernel("void(f4[::1], f4[::1], f8[:,::1], i8, i8)")
-def sum_rows(planes: Line, apart: Line, sums: Sums, first: int, last: int) -> None:
-    """Adds how far each channel's numbers are from one of the channel to the first row of the sums (2, channels), and
-    the squares of that to the second.
+@kernel("void(f4[::1], f8[::1], f8[::1], i8, i8)")
+def sum_rows(planes: Line, sums: Sums, means: Sums, first: int, last: int) -> None:
+    """Adds each channel's numbers to its sum; where there are means, the squares of how far they are from these.
+
+    Both in double precision: a flat plane has no digits to lose.
     """
-    channels = len(apart)
-    some = np.empty((2, channels), np.float32)
-    for start in range(first, last, _TOGETHER):
-        some[:] = _0
-        for pixel in range(start, min(start + _TOGETHER, last)):
-            p = u(pixel * channels)
+    channels = len(sums)
+    for pixel in range(first, last):
+        p = u(pixel * channels)
+        if len(means):
             for k in range(channels):
-                value = planes[p + u(k)] - apart[u(k)]
-                some[0, u(k)] += value
-                some[1, u(k)] += value * value
-        for k in range(channels):
-            sums[0, u(k)] += np.float64(some[0, u(k)])
-            sums[1, u(k)] += np.float64(some[1, u(k)])
+                apart = np.float64(planes[p + u(k)]) - means[u(k)]
+                sums[u(k)] += apart * apart
+        else:
+            for k in range(channels):
+                sums[u(k)] += np.float64(planes[p + u(k)])

@@ -13,6 +13,7 @@ from functools import partial
 from types import ModuleType
 from typing import Callable, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar, Union
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -199,9 +200,9 @@ def pack(way: Way, weight: Tensor, bias: Optional[Tensor], slope: Slope = 1.0) -
     parts = torch.einsum("ia,kcab,jb->ijck", way.parts, weight.detach().double(), way.parts).float()
     filled = F.pad(parts.flatten(0, 1), (0, -outputs % kernels.BLOCK))
     blocks = filled.reshape(*filled.shape[:2], -1, kernels.BLOCK)
-    added = torch.zeros(outputs) if bias is None else bias.detach().float().contiguous()
+    added = parts.new_zeros(outputs) if bias is None else bias.detach().float().contiguous()
     slopes = slope.detach() if isinstance(slope, Tensor) else slope
-    return Packed(way, blocks.transpose(1, 2).contiguous(), added, torch.ones(outputs) * slopes)
+    return Packed(way, blocks.transpose(1, 2).contiguous(), added, torch.ones_like(added) * slopes)
 
 
 def convolve(planes: Tensor, packed: Packed) -> Tensor:
@@ -213,7 +214,8 @@ def convolve(planes: Tensor, packed: Packed) -> Tensor:
     batch, inputs, height, width = planes.shape
     outputs, row, pixel = packed.bias.numel(), planes.stride(2), planes.stride(3)
     down, across = (-(-size // way.step) for size in (height, width))
-    out = torch.empty(batch, way.side * down, way.side * across, outputs)
+    out = planes.new_empty(batch, way.side * down, way.side * across, outputs)
+    assert inputs == packed.kernels.shape[2], "other planes than it was packed for"
     steps = (row, pixel, height, width, inputs, outputs)
     extent = (height - 1) * row + (width - 1) * pixel + inputs
     bands = min(torch.get_num_threads(), 16 * down * across * inputs * outputs // _PER_THREAD)
@@ -234,7 +236,7 @@ def _rows(
         scratch = kept.pop()
     except IndexError:
         # Zeros: tiles that fill up a group are computed from what lies there, and odd numbers would take longer.
-        scratch = tuple(torch.zeros(size).numpy() for size in (kernels.WIDE, kernels.WIDE, kernels.SMALL))
+        scratch = tuple(np.zeros(size, np.float32) for size in (kernels.WIDE, kernels.WIDE, kernels.SMALL))
     getattr(kernels, kernel)(*lines, *scratch, *steps, top, bottom)
     kept.append(scratch)
 

@@ -28,23 +28,25 @@ PLANES = "f4[:,:,::1]"
 """Signature of :data:`Planes`."""
 
 
+_CONFIG: Any = numba.config
+
 Body = TypeVar("Body", bound=Callable[..., Any])
 
 
 def _folder() -> str:
-    """Where what is compiled is kept: beside this file, apart for every kind of processor and for all that kernels are
-    made of. Machines of a farm that share an installation and compile at the same moment must not be handed one
-    another's code, and numba looks at a kernel's own file alone, not at those of its parts.
+    """Where what is compiled is kept: where NUMBA_CACHE_DIR says, else beside this file, apart for every kind of
+    processor and for all that kernels are made of. Machines of a farm that share an installation and compile at the
+    same moment must not be handed one another's code, and numba looks at a kernel's own file alone, not at those of
+    its parts.
     """
     told = hashlib.sha256(str(llvm.get_host_cpu_features().flatten()).encode())
-    for source in sorted(Path(__file__).parents[1].rglob("*kernel*.py")):
+    for source in [Path(__file__), *sorted(Path(__file__).parents[1].rglob("*kernel*.py"))]:
         told.update(source.read_bytes())
     kind = f"{llvm.get_host_cpu_name()}-{told.hexdigest()[:8]}"
-    return str(Path(__file__).parent / "__pycache__" / kind)
+    return str(Path(_CONFIG.CACHE_DIR or Path(__file__).parent / "__pycache__") / kind)
 
 
 _FOLDER = _folder()
-_CONFIG: Any = numba.config
 
 
 def part(function: Body) -> Body:
@@ -64,7 +66,7 @@ def kernel(signature: str, contract: bool = False) -> Callable[[Callable[..., An
 
     def compiled(function: Callable[..., Any]) -> Callable[..., None]:
         chosen = _CONFIG.CACHE_DIR
-        _CONFIG.CACHE_DIR = chosen or _FOLDER
+        _CONFIG.CACHE_DIR = _FOLDER
         try:
             made: Callable[..., None] = njit(signature, **how, cache=True)(function)
         except RuntimeError:

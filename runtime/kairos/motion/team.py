@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+import threading
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Callable, List, Optional, Tuple
@@ -24,16 +25,18 @@ _Part = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 def shared_out(work: Callable[[int, int], None], bands: List[Band]) -> bool:
-    """Runs a kernel over all bands; False: there is nobody here who does.
+    """Runs a kernel over all bands; False: there is nobody here who does, or so many threads that for these few bands
+    it is not worth waking all of them.
 
     Raises:
         Exception: the first that a band ended with.
     """
     library = _library()
-    if library is None or os.getpid() != _BORN:
+    if library is None or os.getpid() != _BORN or 2 * len(bands) < torch.get_num_threads():
         return False
-    left, failures = iter(bands), []
-    next_band = partial(next, left, None)
+    next_band, caller = partial(next, iter(bands), None), threading.get_ident()
+    ended: List[int] = []
+    failures: List[BaseException] = []
 
     def some(_: object) -> None:
         # Every thread takes bands until none is left, however many threads there are.
@@ -42,12 +45,16 @@ def shared_out(work: Callable[[int, int], None], bands: List[Band]) -> bool:
                 work(*band)
         except BaseException as error:
             failures.append(error)
+        ended.append(threading.get_ident())
 
     part = _Part(some)
     # As many threads as torch takes: of another number some would be ended, and begun anew for torch's next layer.
     library.GOMP_parallel(part, None, torch.get_num_threads(), 0)
     if failures:
         raise failures[0]
+    if caller not in ended:
+        # Ctrl-C before the first line above or after the last, where nothing can catch it.
+        raise KeyboardInterrupt
     return True
 
 
@@ -65,7 +72,11 @@ def _library() -> Optional[Any]:
     chosen = sorted(loaded, key=lambda path: not path.startswith(own))
     if not chosen or (len(chosen) > 1 and not chosen[0].startswith(own)):
         return None
-    library = ctypes.CDLL(chosen[0])
+    try:
+        library = ctypes.CDLL(chosen[0])
+    except OSError:
+        # An upgrade has taken the file away since.
+        return None
     if not hasattr(library, "GOMP_parallel"):
         return None
     library.GOMP_parallel.argtypes = (_Part, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kairos.engines import few, winograd
-from kairos.engines.convolutions import Conv, Layers
+from kairos.engines.convolutions import Conv, Enlarging, Layers
 from kairos.motion import fast
 
 CLOSE = 3e-5
@@ -103,6 +103,13 @@ def test_a_layer_goes_now_this_way_and_now_that(monkeypatch: pytest.MonkeyPatch)
     with torch.no_grad():
         assert winograd.fits(conv, seen)
         assert (conv(seen) - exact(conv, seen)).abs().max() < CLOSE
+
+
+@pytest.mark.parametrize("kind", [layer(16, 3), layer(16, 64), Enlarging(64, 32).requires_grad_(False)], ids=type)
+def test_planes_of_another_number_of_channels_are_refused(kind: torch.nn.Module) -> None:
+    for channels in (4, 96):
+        with pytest.raises(RuntimeError):
+            kind(drawn(1, channels, 64, 64))
 
 
 def test_weights_that_have_changed_are_packed_anew() -> None:

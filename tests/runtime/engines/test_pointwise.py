@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kairos.engines.convolutions import Conv, Layers
 from kairos.engines.correlation import BasicBlock, InstanceNorm
 from kairos.engines.pointwise import added, normalised, sloped
 
@@ -64,6 +67,33 @@ def test_any_number_of_threads_gives_the_same_bits() -> None:
     finally:
         torch.set_num_threads(threads)
     assert all(torch.equal(each, found[0]) for each in found)
+
+
+@pytest.mark.parametrize("corner", [0.0, 3.7])
+def test_flat_planes_with_another_corner_keep_their_digits(corner: float) -> None:
+    """What a convolution with a border of zeros makes of a flat picture."""
+    planes = torch.full((1, 3, 300, 400), 0.37) + torch.tensor([0, 0.01, 0]).view(1, 3, 1, 1) * drawn(1, 3, 300, 400)
+    planes[..., 0, 0] += corner
+    wanted = F.instance_norm(planes.double(), eps=1e-5)
+    with torch.no_grad():
+        found = normalised(planes.contiguous(memory_format=torch.channels_last), 1e-5)
+    assert (found - wanted).abs().max() < 2e-4
+
+
+def test_what_is_below_all_numbers_is_0_without_slope_and_what_is_none_stays() -> None:
+    planes = torch.tensor([-float("inf"), float("nan"), float("inf")]).view(1, 3, 1, 1).expand(1, 3, 40, 40)
+    planes = planes.contiguous(memory_format=torch.channels_last)
+    found = added(planes.clone(memory_format=torch.preserve_format), torch.zeros_like(planes), 0)[0, :, 5, 5]
+    assert found[0] == 0 and bool(found[1].isnan()) and found[2] == float("inf")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        normalised(planes, 1e-5, 0)
+
+
+def test_a_single_picture_without_a_batch_has_its_slope_too() -> None:
+    layers = Layers(Conv(4, 5, 3, 1, 1), nn.PReLU(1)).requires_grad_(False)
+    planes = drawn(4, 9, 9)
+    assert (layers(planes) - layers(planes[None])[0]).abs().max() < 1e-6
 
 
 @pytest.mark.parametrize("stride", [1, 2])

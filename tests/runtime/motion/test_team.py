@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import List, Tuple
 
@@ -46,7 +49,7 @@ def test_they_are_those_that_torch_computes_with() -> None:
 
         for _ in range(3):
             assert team.shared_out(work, [(0, 1), (1, 2)])
-        assert len(seen) == 2 and len(list(tasks.iterdir())) == before
+        assert len(seen) == 2 and len(list(tasks.iterdir())) <= before
     finally:
         torch.set_num_threads(threads)
 
@@ -75,6 +78,49 @@ def test_threads_of_different_callers_do_not_mix() -> None:
     for each in callers:
         each.join(60)
     assert all(sorted(each) == sorted(30 * [0, 1, 2, 3]) for each in done)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Torch's threads are GNU OpenMP's on Linux alone.")
+def test_an_openmp_that_has_gone_since_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(path: str) -> None:
+        raise OSError(f"{path}: cannot open shared object file")
+
+    monkeypatch.setattr(ctypes, "CDLL", gone)
+    monkeypatch.setattr(team, "_library", team._library.__wrapped__)
+    assert not team.shared_out(lambda top, bottom: None, [(0, 1), (1, 2)])
+    done: List[int] = []
+    fast.in_parts(lambda top, bottom: done.append(top), 4, 2)
+    assert sorted(done) == [0, 2]
+
+
+def test_few_bands_do_not_wake_many_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 16)
+    assert not team.shared_out(lambda top, bottom: None, [(0, 1), (1, 2)])
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Timers that interrupt are asked of POSIX.")
+def test_ctrl_c_is_never_lost() -> None:
+    """Wherever it comes, between bands and before them too."""
+
+    def interrupt(*_: object) -> None:
+        sent.append(None)
+        raise KeyboardInterrupt
+
+    sent: List[None] = []
+    caught, before = 0, signal.signal(signal.SIGALRM, interrupt)
+    deadline = time.monotonic() + 3
+    try:
+        while time.monotonic() < deadline:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.0007)
+                while True:
+                    fast.in_parts(lambda top, bottom: None, 2, 2)
+            except KeyboardInterrupt:
+                caught += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert caught == len(sent) > 20
 
 
 _FORKED = """
