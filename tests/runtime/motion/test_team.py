@@ -99,6 +99,7 @@ def test_few_bands_do_not_wake_many_threads(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="Timers that interrupt are asked of POSIX.")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_ctrl_c_is_never_lost() -> None:
     """Wherever it comes, between bands and before them too."""
 
