@@ -42,7 +42,7 @@ _ALIEN = 0.1
 _KNOWN = 0.05
 """Say of both sources under which nobody knows what a layer covers."""
 
-_DOUBT = 0.05
+DOUBT = 0.05
 """Weight of a source that does not show the pixel: where neither does, both are blended."""
 
 SOFTENING = 3.0
@@ -191,7 +191,7 @@ def _ways(velocity: Tensor, away: Optional[Tensor], time: float) -> Tuple[Tensor
 
 def weights(here: Moment) -> Tuple[Tensor, Tensor]:
     """(1, H, W) each: say of either source, nearer in time and seen."""
-    return (1 - here.time) * (here.seen0 + _DOUBT), here.time * (here.seen1 + _DOUBT)
+    return (1 - here.time) * (here.seen0 + DOUBT), here.time * (here.seen1 + DOUBT)
 
 
 def _covering(covers: List[Tensor]) -> List[Tensor]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from functools import partial
+from types import ModuleType
+from typing import Optional, Sequence, Tuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kairos.motion import fast
 from kairos.motion.tiling import resize
 from kairos.motion.warp import backward_warp
 
@@ -58,6 +63,9 @@ def bend_at(bend: Bend, velocity: Tensor, seen: Tuple[Tensor, Tensor], time: flo
         seen: (1, H, W) each, how far either source shows them.
         time: 0..1.
     """
+    planes = (bend.half0, bend.half1, bend.trust0, bend.trust1, velocity, *seen)
+    if fast.usable(*planes) and _kernels() is not None:
+        return _bent(planes, time)
     total, weight = torch.zeros_like(velocity), torch.zeros_like(seen[0])
     for half, trust, visible, part in (
         (bend.half0, bend.trust0, seen[0], -time),
@@ -65,7 +73,7 @@ def bend_at(bend: Bend, velocity: Tensor, seen: Tuple[Tensor, Tensor], time: flo
     ):
         moved = backward_warp(torch.cat([half * trust, trust]), velocity * part) * visible
         total, weight = total + moved[:2], weight + moved[2:]
-    gathered = _gather(torch.cat([total, weight]))
+    gathered = resize(_smoothed(_cells(torch.cat([total, weight]))), *velocity.shape[-2:])
     half = gathered[:2] / (gathered[2:] + _PRIOR)
     away = half * (time * time - time)
     limit = _FURTHEST * 0.25 * velocity.square().sum(0, keepdim=True).sqrt() + 1.0
@@ -73,14 +81,48 @@ def bend_at(bend: Bend, velocity: Tensor, seen: Tuple[Tensor, Tensor], time: flo
     return away * (limit / length.clamp(min=1e-6)).clamp(max=1.0)
 
 
-def _gather(planes: Tensor) -> Tensor:
-    height, width = planes.shape[-2:]
+def _bent(planes: Sequence[Tensor], time: float) -> Tensor:
+    """The same by compiled kernels."""
+    kernels = _kernels()
+    assert kernels is not None, "only after looking"
+    velocity = planes[4]
+    height, width = velocity.shape[-2:]
+    rows, columns = _size(height, width)
+    cells, away = torch.empty(3, rows, columns), torch.empty_like(velocity, memory_format=torch.contiguous_format)
+    flat, moment = [each.contiguous().view(-1).numpy() for each in planes], np.float32(time)
+    edges = _edges(height, rows), _edges(width, columns)
+    gather = partial(kernels.gather_rows, *flat, moment, cells.numpy(), *edges, height, width)
+    fast.in_parts(gather, rows, torch.get_num_threads())
+    smooth, way = _smoothed(cells).contiguous().numpy(), away.view(-1).numpy()
+    limits = np.float32(_PRIOR), np.float32(_FURTHEST * 0.25)
+    bend = partial(kernels.bend_rows, smooth, flat[4], way, moment, *limits, height, width)
+    fast.in_bands(bend, height, width)
+    return away
+
+
+def _edges(length: int, many: int) -> npt.NDArray[np.int64]:
+    """(many, 2): where each cell begins, and one behind its last pixel, as torch's means by area have it."""
+    cells = np.arange(many)
+    return np.ascontiguousarray(np.stack([cells * length // many, -(-(cells + 1) * length // many)], 1), np.int64)
+
+
+def _size(height: int, width: int) -> Tuple[int, int]:
+    """Cells down and across."""
     cell = max(1.0, max(height, width) / _CELLS)
-    size = (max(1, round(height / cell)), max(1, round(width / cell)))
-    small = F.interpolate(planes[None], size, mode="area")[0]
+    return max(1, round(height / cell)), max(1, round(width / cell))
+
+
+def _cells(planes: Tensor) -> Tensor:
+    return F.interpolate(planes[None], _size(planes.shape[-2], planes.shape[-1]), mode="area")[0]
+
+
+def _smoothed(cells: Tensor) -> Tensor:
     radius = round(3 * _SMOOTHING)
-    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=planes.device) / _SMOOTHING) ** 2)
+    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=cells.device) / _SMOOTHING) ** 2)
     taps = taps / taps.sum()
-    padded = F.pad(small[:, None], (radius,) * 4, mode="replicate")
-    soft = F.conv2d(F.conv2d(padded, taps.reshape(1, 1, 1, -1)), taps.reshape(1, 1, -1, 1))[:, 0]
-    return resize(soft, height, width)
+    padded = F.pad(cells[:, None], (radius,) * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, taps.reshape(1, 1, 1, -1)), taps.reshape(1, 1, -1, 1))[:, 0]
+
+
+def _kernels() -> Optional[ModuleType]:
+    return fast.compiled("kairos.engines.classic.path_kernels")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Callable, NamedTuple, Optional, Tuple
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -24,7 +26,7 @@ _WHITE, _FADE = 1.02, 0.1
 """Proxy value over which corrections fade out, and within how much: display white is still corrected."""
 _NEAR = 9
 
-_SURE = 0.02
+SURE = 0.02
 """Visibility is told as a probability between this and its opposite before the network corrects it."""
 
 
@@ -117,9 +119,22 @@ def evidence(
 
 def _calm(moved: Tensor) -> Tensor:
     """(1, 1, H, W) in 0..1: nothing brighter than diffuse white is near."""
-    bright = moved.amax(1, keepdim=True)
+    bright = moved.amax(1)
+    calm = calm_of(bright)
+    return torch.ones_like(bright)[None] if calm is None else calm[None]
+
+
+def calm_of(bright: Tensor) -> Optional[Tensor]:
+    """(1, H, W) in 0..1: nothing brighter than diffuse white is near; None where nothing is anywhere.
+
+    Args:
+        bright: (1, H, W), the brightest value at each pixel.
+    """
     if not bool((bright > _WHITE).any()):
-        return torch.ones_like(bright)
+        return None
+    if bright.device.type == "cpu" and not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+        near = cv2.dilate(bright[0].numpy(), np.ones((_NEAR, _NEAR), np.uint8))
+        return (1.0 - (torch.from_numpy(near)[None] - _WHITE) / _FADE).clamp(0, 1)
     for window, padding in (((_NEAR, 1), (_NEAR // 2, 0)), ((1, _NEAR), (0, _NEAR // 2))):
         bright = F.max_pool2d(bright, window, 1, padding)
     return (1.0 - (bright - _WHITE) / _FADE).clamp(0, 1)
@@ -163,7 +178,7 @@ def base_logits(here: Moment, told: Tensor) -> Tuple[Tensor, Tensor]:
     weight0, weight1 = weights(here)
     covered = torch.cat([hidden(here.seen0, here.seen1), hidden(here.seen1, here.seen0)])
     covered = torch.maximum(covered, told)
-    return (weight0 / weight1).log(), torch.logit(covered.clamp(_SURE, 1 - _SURE))
+    return (weight0 / weight1).log(), torch.logit(covered.clamp(SURE, 1 - SURE))
 
 
 class Told(NamedTuple):

@@ -71,17 +71,20 @@ class Meeting(nn.Module):
         """
         pixels = self.SCALE**2
         told = torch.cat([F.pixel_unshuffle(squash(moved), self.SCALE), known.to(moved.dtype)], 1)
-        found = in_tiles(self._answers, told, tile and tile // self.SCALE, _HALO)
+        found = in_tiles(self.answers, told, tile and tile // self.SCALE, _HALO)
         flows, weight, hidden, residual = found.split([4, pixels, pixels // 2, 3], 1)
         size = (moved.shape[-2], moved.shape[-1])
         return Decision(
-            _grown(flows, size),
+            grown(flows, size),
             F.pixel_shuffle(weight, self.SCALE),
-            _grown(F.pixel_shuffle(hidden, self.SCALE // 2), size),
-            _grown(residual, size),
+            grown(F.pixel_shuffle(hidden, self.SCALE // 2), size),
+            grown(residual, size),
         )
 
-    def _answers(self, told: Tensor) -> Tensor:
+    def answers(self, told: Tensor) -> Tensor:
+        """(B, 31, H / 4, W / 4), from what cells are told, (B, 6 * 16 + INPUTS, H / 4, W / 4): corrections of both flows,
+        of the weight and of what is hidden at their pixels, and the residual.
+        """
         one = self.at_quarter(told)
         two = self.at_eighth(one)
         three = self.at_sixteenth(two)
@@ -90,7 +93,7 @@ class Meeting(nn.Module):
         return self.answer(one).float()
 
 
-def _grown(planes: Tensor, size: Tuple[int, int]) -> Tensor:
+def grown(planes: Tensor, size: Tuple[int, int]) -> Tensor:
     """Bilinear, as :func:`kairos.motion.tiling.resize` does it fast where nothing is learned."""
     if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return F.interpolate(planes, size, mode="bilinear")

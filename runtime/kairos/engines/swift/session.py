@@ -17,6 +17,7 @@ from kairos.engines.swift.ensemble import TURNS, Turn, mean_decision
 from kairos.engines.swift.estimator import Hierarchy, SwiftEstimator, classical
 from kairos.engines.swift.meeting import Told, arrival, decided, evidence, halved, told_hidden
 from kairos.engines.swift.network import Decision, Swift
+from kairos.engines.swift.quick import Way, met
 from kairos.motion.inbetween import Inbetween
 
 
@@ -54,22 +55,34 @@ class SwiftSession(ClassicSession):
             # Objects have outlines to the pixel: half the grid, on which the network decides, would blur them.
             return between(motion, curve, time)
         with torch.inference_mode():
-            told = self._tell(pair, motion, curve, time)
-            decision = self._decision(told.moved, told.known)
-            return kept_apart(decided(told, decision), motion, told.here)
+            way = self._way(pair, motion, curve, time)
+            return kept_apart(self._met(pair, motion, way), motion, way.here)
 
     def told(self, pair: Pair, time: float) -> Told:
         """What the meeting network is told about a time between 0 and 1: for those who train it."""
         motion = self._motion(pair.first, pair.second)
-        return self._tell(pair, motion, self._curve(pair, motion), time)
+        return self._tell(pair, motion, self._way(pair, motion, self._curve(pair, motion), time))
 
-    def _tell(self, pair: Pair, motion: PairMotion, curve: Optional[Curve], time: float) -> Told:
-        first, second = self._shot.proxy(pair.first), self._shot.proxy(pair.second)
+    def _way(self, pair: Pair, motion: PairMotion, curve: Optional[Curve], time: float) -> Way:
+        first = self._shot.proxy(pair.first)
         here = arrival(self._at_half(motion), time, first.shape[-2], first.shape[-1], curve)
-        to_0, to_1 = paths(here, curve)
+        return Way(here, *paths(here, curve))
+
+    def _tell(self, pair: Pair, motion: PairMotion, way: Way) -> Told:
+        first, second = self._shot.proxy(pair.first), self._shot.proxy(pair.second)
         layer = merged(motion)
-        hidden = told_hidden(layer, to_0, to_1)
-        return Told(here, to_0, to_1, hidden, *evidence(here, layer, to_0, to_1, first, second))
+        hidden = told_hidden(layer, way.to_0, way.to_1)
+        return Told(*way, hidden, *evidence(way.here, layer, way.to_0, way.to_1, first, second))
+
+    def _met(self, pair: Pair, motion: PairMotion, way: Way) -> Inbetween:
+        """The in-between as the network decides it."""
+        if self._dtype is torch.float32 and self._tile is None and len(self._turns) == 1:
+            first, second = self._shot.proxy(pair.first), self._shot.proxy(pair.second)
+            answer = met(self._network.meeting, way, merged(motion), first, second)
+            if answer is not None:
+                return answer
+        told = self._tell(pair, motion, way)
+        return decided(told, self._decision(told.moved, told.known))
 
     def _decision(self, moved: Tensor, known: Tensor) -> Decision:
         """What the network decides on the evidence: the mean over all ways of turning it over."""
