@@ -111,13 +111,14 @@ def test_features_are_computed_once_per_frame_and_motion_once_per_pair(
     wild: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = {"encoder": 0, "motion": 0, "meeting": 0}
-    for name, kind in (("encoder", Encoder), ("motion", Motion), ("meeting", Meeting)):
+    works = (("encoder", Encoder, "forward"), ("motion", Motion, "forward"), ("meeting", Meeting, "answers"))
+    for name, kind, work in works:
 
-        def counted(self: object, *given: object, name: str = name, forward: object = kind.forward) -> object:
+        def counted(self: object, *given: object, name: str = name, work: object = getattr(kind, work)) -> object:
             calls[name] += 1
-            return forward(self, *given)  # type: ignore[operator]
+            return work(self, *given)  # type: ignore[operator]
 
-        monkeypatch.setattr(kind, "forward", counted)
+        monkeypatch.setattr(kind, work, counted)
     session = opened(MemoryShot(scene(9.0)), weights=str(wild))
     for first in (0, 1):
         list(session.at(Pair(first, first + 1), [0.25, 0.5, 0.75]))

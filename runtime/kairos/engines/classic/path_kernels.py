@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kairos.motion.compiled import Line, Plane, kernel, part
+from kairos.motion.compiled import Plane, kernel, part
 
 Places = npt.NDArray[np.uint32]
 Edges = npt.NDArray[np.int64]

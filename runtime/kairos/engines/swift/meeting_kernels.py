@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kairos.motion.compiled import Line, Plane, kernel, part
+from kairos.motion.compiled import Plane, kernel, part
 
 Places = npt.NDArray[np.uint32]
 Flags = npt.NDArray[np.uint8]
@@ -46,7 +46,8 @@ def _at(planes: Plane, start: u, first: u, right: u, below: u, b: np.float32, d:
     i = start + first
     upper = planes[i] * (_1 - b) + planes[i + right] * b
     lower = planes[i + below] * (_1 - b) + planes[i + below + right] * b
-    return upper * (_1 - d) + lower * d
+    between: np.float32 = upper * (_1 - d) + lower * d
+    return between
 
 
 @kernel(
@@ -107,7 +108,9 @@ def gather_rows(
                     # What the second frame's pixel says of the first, and the reverse.
                     to = at + (size if side == 0 else u(0))
                     for x in range(width):
-                        told[to + u(x)] = _at(gone, u(0), u(places[u(x)]), right, below, shares[0, u(x)], shares[1, u(x)])
+                        told[to + u(x)] = _at(
+                            gone, u(0), u(places[u(x)]), right, below, shares[0, u(x)], shares[1, u(x)]
+                        )
                     for x in range(width):
                         most = max(line[0, u(x)], max(line[1, u(x)], line[2, u(x)]))
                         bright[at + u(x)] = most if side == 0 else max(bright[at + u(x)], most)
@@ -166,7 +169,9 @@ def gather_rows(
             for side in range(2):
                 place_x = (np.float32(np.int32(cell)) + _HALF) * _FOUR - _HALF + sums[u(2 * side), u(cell)] * _SIXTEENTH
                 place_y = (
-                    (np.float32(np.int32(cell_row)) + _HALF) * _FOUR - _HALF + sums[u(2 * side + 1), u(cell)] * _SIXTEENTH
+                    (np.float32(np.int32(cell_row)) + _HALF) * _FOUR
+                    - _HALF
+                    + sums[u(2 * side + 1), u(cell)] * _SIXTEENTH
                 )
                 place_x, place_y = _kept(place_x, most_x), _kept(place_y, most_y)
                 column, row = np.int32(place_x), np.int32(place_y)

@@ -6,13 +6,16 @@ Tensors are (B, C, H, W); flows are in pixels of their own grid, x right, y down
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from kairos.engines.fetching import warp
+from kairos.engines.layout import beside
 from kairos.engines.swift.layers import conv, head, in_tiles, squash
+from kairos.engines.swift.looking import correlate, mixed_quickly, most_alike
 
 FINE, COARSE = 4, 8
 """Strides of the two kinds of features, pixels of the picture they are computed from."""
@@ -22,8 +25,6 @@ FINER = 2
 
 REACH = 4
 """Cells around the motion so far that the decoder compares."""
-
-_STRIP = 16
 
 _FAITH = 1.5
 """Logit of the prior among the decoder's guesses before it is trained."""
@@ -49,43 +50,6 @@ def levels_of(height: int, width: int) -> int:
     while levels < MOST_LEVELS and min(height, width) // (COARSE << levels) >= CELLS:
         levels += 1
     return levels
-
-
-def warp(planes: Tensor, flow: Tensor) -> Tensor:
-    """Fetches planes (B, C, H, W) from where a flow (B, 2, H, W) points, bilinear, border repeated. float32 places."""
-    height, width = flow.shape[-2:]
-    place = flow.float()
-    x = torch.arange(width, device=flow.device, dtype=torch.float32) + place[:, 0]
-    y = torch.arange(height, device=flow.device, dtype=torch.float32)[:, None] + place[:, 1]
-    grid = torch.stack([(2 * x + 1) / width - 1, (2 * y + 1) / height - 1], -1)
-    return F.grid_sample(planes.float(), grid, "bilinear", "border", align_corners=False).to(planes.dtype)
-
-
-def correlate(first: Tensor, second: Tensor, reach: int) -> Tensor:
-    """Likeness of every cell of the first with those around the same place in the second: (B, (2 reach + 1)^2, H, W).
-
-    Row by row as products of small matrices: a strip of :data:`_STRIP` cells against what lies within reach of it, of
-    which the diagonal band is kept.
-    """
-    height, width = first.shape[-2:]
-    size, beyond = 2 * reach + 1, -width % _STRIP
-    wide = _STRIP + 2 * reach
-    one = F.pad(first, (0, beyond)).permute(0, 2, 3, 1)
-    one = one.reshape(len(first), height, -1, _STRIP, first.shape[1])
-    two = F.pad(second, (reach, beyond + _STRIP - reach, reach, reach)).permute(0, 2, 3, 1)
-    two = two.reshape(len(second), height + 2 * reach, -1, _STRIP, second.shape[1])
-    two = torch.cat([two[:, :, :-1], two[:, :, 1:, : 2 * reach]], 3).transpose(-1, -2)
-    found = []
-    # A recorded graph is worked on at once: what is written once for each row is slow to open.
-    recorded = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-    for rows in [range(size)] if recorded else [[row] for row in range(size)]:
-        near = torch.stack([two[:, row : row + height] for row in rows], 2)
-        band = torch.matmul(one[:, :, None], near)
-        # Rows one longer than they are: every next one begins one further on, so the band stands upright.
-        flat = F.pad(band.flatten(-2), (0, _STRIP))
-        upright = flat.unflatten(-1, (_STRIP, wide + 1))[..., :size]  # type: ignore[no-untyped-call]
-        found.append(upright.permute(0, 1, 3, 4, 2, 5).flatten(4).flatten(2, 3)[:, :, :width])
-    return torch.cat(found, -1).permute(0, 3, 1, 2)
 
 
 def enlarge_flow(flow: Tensor, size: Tuple[int, int]) -> Tensor:
@@ -175,11 +139,11 @@ class Decoder(nn.Module):
     ) -> Tuple[Estimate, Tensor]:
         """first, second: features; flow, prior: cells; memory: of the coarser scale; told: its hidden and doubt."""
         likeness = correlate(first, warp(second, flow), REACH)
-        away, peak, matched = self._most_alike(likeness)
+        away, peak, matched = most_alike(likeness, self.sharpness.float().exp(), REACH)
         parts = [first, memory, told, likeness, away / REACH, peak, round_trip(flow)]
         about, apart = _prior_parts(first, second, flow, prior)
         parts += [about, apart]
-        body = self.body(torch.cat([part.to(first.dtype) for part in parts], 1))
+        body = self.body(beside([part.to(first.dtype) for part in parts]))
         found = self.answer(body).float()
         guesses = [flow, flow + away] if prior is None else [flow, flow + away, prior]
         # Where nothing else is known, the guess that looks most alike around is the best.
@@ -187,15 +151,6 @@ class Decoder(nn.Module):
         shares = torch.softmax((found[:, 2:5] + self.belief.float().exp() * looks)[:, : len(guesses)], 1)
         start = sum(guess * shares[:, index : index + 1] for index, guess in enumerate(guesses))
         return Estimate(start + found[:, :2], found[:, 5:6], found[:, 6:7]), self.keep(body)
-
-    def _most_alike(self, likeness: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-        """Expected way to what looks most alike, cells; how clearly it stands out; and how alike it looks."""
-        shares = torch.softmax(likeness.float() * self.sharpness.float().exp(), 1)
-        steps = torch.arange(-REACH, REACH + 1, device=likeness.device, dtype=torch.float32)
-        down, across = torch.meshgrid(steps, steps, indexing="ij")
-        ways = torch.stack([across.reshape(-1), down.reshape(-1)])
-        alike = (shares * likeness.float()).sum(1, keepdim=True)
-        return F.conv2d(shares, ways[:, :, None, None]), shares.amax(1, keepdim=True), alike
 
 
 class Refiner(nn.Module):
@@ -222,30 +177,29 @@ class Refiner(nn.Module):
         prior: Optional[Tensor],
         tile: Optional[int],
     ) -> Tuple[Estimate, Tensor, Tensor]:
-        """Like the decoder's; prior (2B, 2, H, W) in pixels of the full grid.
+        """Like the decoder's.
 
         Returns:
             The estimate on the fine grid, the weights of :func:`mixed`, and the share of the prior in the estimate.
         """
         moved = warp(second, flow)
         if prior is None:
-            small, unlike = None, torch.zeros_like(first[:, :_KIND])
+            unlike = torch.zeros_like(first[:, :_KIND])
             better = known = torch.zeros_like(flow[:, :1])
             apart = torch.zeros_like(flow)
         else:
-            small = F.avg_pool2d(prior, FINE) / FINE
             kind = self.kind(first)
             there, back = kind.chunk(2)
-            unlike = (warp(torch.cat([back, there]), small) - kind).abs()
+            unlike = (warp(torch.cat([back, there]), prior) - kind).abs()
             worse = (self.kind(moved) - kind).abs()
             better = _around((worse - unlike).mean(1, keepdim=True)).float()
-            known, apart = torch.ones_like(flow[:, :1]), small - flow
+            known, apart = torch.ones_like(flow[:, :1]), prior - flow
         parts = [first, moved, memory, told, unlike, apart.clamp(-8, 8), known, round_trip(flow)]
-        told_all = torch.cat([part.to(first.dtype) for part in parts], 1)
+        told_all = beside([part.to(first.dtype) for part in parts])
         answers = in_tiles(self._answers, told_all, tile and tile // FINE, _HALO)
         found, weights = answers.split([5, 36], 1)  # type: ignore[no-untyped-call]
         share = torch.sigmoid(found[:, 2:3] + self.belief.float().exp() * better) * known.float()
-        start = flow if small is None else torch.lerp(flow, small, share)
+        start = flow if prior is None else torch.lerp(flow, prior, share)
         estimate = Estimate(start + found[:, :2], found[:, 3:4], found[:, 4:5])
         return estimate, weights, share
 
@@ -284,6 +238,10 @@ class Motion(nn.Module):
         """
         estimates: List[Estimate] = []
         flow = memory = told = None
+        sizes = [(each.shape[-2], each.shape[-1]) for each in first.coarse]
+        fine, nears = None, None
+        if prior is not None:
+            fine, nears = in_all_cells(prior, sizes)
         for level in reversed(range(len(first.coarse))):
             one = torch.cat([first.coarse[level], second.coarse[level]])
             two = torch.cat([second.coarse[level], first.coarse[level]])
@@ -299,7 +257,9 @@ class Motion(nn.Module):
                 rounds = 1
             if step is not None and step.level == level:
                 flow, prior = step.moved(flow, prior)
-            near = None if prior is None else in_cells(prior, COARSE << level, size)
+                if prior is not None:
+                    fine, nears = in_all_cells(prior, sizes)
+            near = None if nears is None else nears[level]
             for _ in range(rounds):
                 estimate, memory = self.decoder(one, two, flow, memory, told, near)
                 estimates.append(estimate)
@@ -309,13 +269,12 @@ class Motion(nn.Module):
         one, two = torch.cat([first.fine, second.fine]), torch.cat([second.fine, first.fine])
         size = (one.shape[-2], one.shape[-1])
         memory, told = (F.interpolate(each, size, mode="bilinear") for each in (memory, told))
-        estimate, weights, share = self.refiner(one, two, enlarge_flow(flow, size), memory, told, prior, tile)
+        estimate, weights, share = self.refiner(one, two, enlarge_flow(flow, size), memory, told, fine, tile)
         estimates.append(estimate)
-        if prior is None:
+        if prior is None or fine is None:
             return estimates, _enlarged(mixed(estimate.flow * FINE, weights))
-        small = F.avg_pool2d(prior, FINE)
         # What the prior has in detail beyond the fine grid comes through as far as it is trusted there.
-        whole = _enlarged(mixed(torch.cat([estimate.flow * FINE, small, share], 1), weights))
+        whole = _enlarged(mixed(torch.cat([estimate.flow * FINE, fine * FINE, share], 1), weights))
         return estimates, whole[:, :2] + whole[:, 4:5] * (prior - whole[:, 2:4])
 
 
@@ -334,6 +293,9 @@ def mixed(planes: Tensor, weights: Tensor) -> Tensor:
     """
     count, channels, height, width = planes.shape
     base = _bilinear_shares(planes.device)
+    found = mixed_quickly(planes, weights, base)
+    if found is not None:
+        return found
     shares = weights.reshape(count, 9, FINER * FINER, height, width) + base[None, :, :, None, None]
     shares = torch.softmax(shares, 1)
     padded = F.pad(planes, (1, 1, 1, 1), mode="replicate")
@@ -382,9 +344,27 @@ def _around(planes: Tensor) -> Tensor:
 
 def in_cells(prior: Tensor, stride: int, size: Tuple[int, int]) -> Tensor:
     """A flow (B, 2, H, W) in pixels as the mean of every cell (B, 2, h, w), in cells so many pixels wide."""
-    height, width = prior.shape[-2:]
-    padded = F.pad(prior, (0, size[1] * stride - width, 0, size[0] * stride - height), mode="replicate")
-    return F.avg_pool2d(padded, stride) / stride
+    return F.avg_pool2d(_covering(prior, stride * size[0], stride * size[1]), stride) / stride
+
+
+def in_all_cells(prior: Tensor, sizes: Sequence[Tuple[int, int]]) -> Tuple[Tensor, List[Tensor]]:
+    """The same for the fine grid, and for each of the coarse ones, finest first, of these sizes: each made of the one
+    before, since to go over all pixels takes long.
+    """
+    coarsest = COARSE << (len(sizes) - 1)
+    reached = [max(side[axis] * (COARSE << level) for level, side in enumerate(sizes)) for axis in (0, 1)]
+    means = F.avg_pool2d(_covering(prior, *(-(-side // coarsest) * coarsest for side in reached)), FINE)
+    rows, columns = prior.shape[-2] // FINE, prior.shape[-1] // FINE
+    fine, cells = means[..., :rows, :columns] / FINE, []
+    for level, (rows, columns) in enumerate(sizes):
+        means = F.avg_pool2d(means, 2)
+        cells.append(means[..., :rows, :columns] / (COARSE << level))
+    return fine, cells
+
+
+def _covering(prior: Tensor, height: int, width: int) -> Tensor:
+    """A flow of that size, its border repeated."""
+    return F.pad(prior, (0, width - prior.shape[-1], 0, height - prior.shape[-2]), mode="replicate")
 
 
 def _unit(planes: Tensor) -> Tensor:

@@ -82,8 +82,8 @@ class Meeting(nn.Module):
         )
 
     def answers(self, told: Tensor) -> Tensor:
-        """(B, 31, H / 4, W / 4), from what cells are told, (B, 6 * 16 + INPUTS, H / 4, W / 4): corrections of both flows,
-        of the weight and of what is hidden at their pixels, and the residual.
+        """(B, 31, H / 4, W / 4), from what cells are told, (B, 6 * 16 + INPUTS, H / 4, W / 4): corrections of both
+        flows, of the weight and of what is hidden at their pixels, and the residual.
         """
         one = self.at_quarter(told)
         two = self.at_eighth(one)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import partial
 from types import ModuleType
-from typing import NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -91,12 +91,10 @@ def _settled(
     )
 
 
-def _corrections(
-    network: Meeting, answers: Tensor, size: Tuple[int, int]
-) -> Tuple[Optional[Tensor], Optional[Tensor]]:
+def _corrections(network: Meeting, answers: Tensor, size: Tuple[int, int]) -> Tuple[Optional[Tensor], Optional[Tensor]]:
     """What is added to both flows (4, H, W) and to the picture (3, H, W); None of what the weights leave as it is."""
     side = size[0] + -size[0] % MULTIPLE, size[1] + -size[1] % MULTIPLE
-    found = []
+    found: List[Optional[Tensor]] = []
     for part in (slice(0, 4), slice(-3, None)):
         weight, bias = network.answer.weight[part], network.answer.bias
         assert bias is not None
