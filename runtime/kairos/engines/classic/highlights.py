@@ -6,7 +6,7 @@ hardly shows; where the light is a thousand times the ground's, a stretched rim 
 
 from __future__ import annotations
 
-from typing import List, NamedTuple, Tuple
+from typing import List, NamedTuple
 
 import cv2
 import numpy as np
@@ -35,36 +35,46 @@ _ASTRAY = 2.0
 
 
 class Spot(NamedTuple):
-    """One highlight: its centre of light (x, y), area in pixels, light (relative), and where it is."""
+    """One highlight: its centre of light (x, y), area in pixels, light (relative), and where it is: its label, and the
+    rows and columns of the frame that hold it and its rim.
+    """
 
     x: float
     y: float
     area: int
     light: float
     label: int
+    rows: slice
+    columns: slice
 
 
-def move_whole(flow: Flow, proxy0: Tensor, proxy1: Tensor) -> Flow:
+class Highlights(NamedTuple):
+    """Of a frame: labels (H, W), and those among them that are small highlights."""
+
+    labels: npt.NDArray[np.int32]
+    spots: List[Spot]
+
+
+def move_whole(flow: Flow, here: Highlights, there: Highlights) -> Flow:
     """The flow with every small highlight that both frames show moved by the way of its centre of light.
 
     Args:
         flow: (H, W, 2) pixels, from the first frame's pixels to the second.
-        proxy0, proxy1: (3, H, W), log-encoded.
+        here, there: of the first and of the second frame.
     """
-    labels, spots = _spots(proxy0)
-    if not spots:
+    if not here.spots or not there.spots:
         return flow
-    _, others = _spots(proxy1)
     out = flow.copy()
     rim = np.ones((2 * _RIM + 1, 2 * _RIM + 1), np.uint8)
-    for spot in spots:
-        inside = labels == spot.label
-        guess = np.median(flow[inside], axis=0)
+    for spot in here.spots:
+        place = spot.rows, spot.columns
+        inside = here.labels[place] == spot.label
+        guess = np.median(flow[place][inside], axis=0)
         astray = _ASTRAY + 0.5 * float(np.sqrt(spot.area))
-        near = [other for other in others if _same(spot, other, guess, astray)]
+        near = [other for other in there.spots if _same(spot, other, guess, astray)]
         if len(near) == 1:
             region = cv2.dilate(inside.astype(np.uint8), rim) > 0
-            out[region] = (near[0].x - spot.x, near[0].y - spot.y)
+            out[place][region] = (near[0].x - spot.x, near[0].y - spot.y)
     return out
 
 
@@ -74,13 +84,13 @@ def _same(spot: Spot, other: Spot, guess: npt.NDArray[np.float32], astray: float
     return bool(distance <= astray) and alike
 
 
-def _spots(proxy: Tensor) -> Tuple[npt.NDArray[np.int32], List[Spot]]:
-    """Labels (H, W) and the highlights among them; none that touches the frame's edge, where part of it is unseen."""
+def highlights(proxy: Tensor) -> Highlights:
+    """Those of a frame (3, H, W), log-encoded; none that touches its edge, where part of it is unseen."""
     level = proxy.amax(0).cpu().numpy()
     bright = level > _BRIGHT
     height, width = level.shape
     if not bright.any():
-        return np.zeros((height, width), np.int32), []
+        return Highlights(np.zeros((height, width), np.int32), [])
     _, labels, stats, _ = cv2.connectedComponentsWithStats(bright.astype(np.uint8), connectivity=8)
     spots = []
     for label, (left, top, across, down, area) in enumerate(stats.tolist()):
@@ -92,5 +102,6 @@ def _spots(proxy: Tensor) -> Tuple[npt.NDArray[np.int32], List[Spot]]:
         light = np.exp2(np.minimum(level[rows, columns], _BRIGHT + 30 * _STOP) / _STOP - _BRIGHT / _STOP)
         total = float(light.sum())
         y, x = np.mgrid[rows, columns]
-        spots.append(Spot(float((light * x).sum() / total), float((light * y).sum() / total), area, total, label))
-    return labels.astype(np.int32), spots
+        middle = float((light * x).sum() / total), float((light * y).sum() / total)
+        spots.append(Spot(*middle, area, total, label, rows, columns))
+    return Highlights(labels.astype(np.int32, copy=False), spots)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Optional, Protocol, Tuple
@@ -15,10 +16,10 @@ from torch import Tensor
 from kairos.engines.base import ShotView
 from kairos.engines.classic.flat import FLAT_REACH, Mask, settle
 from kairos.engines.classic.fusion import fuse
-from kairos.engines.classic.highlights import move_whole
+from kairos.engines.classic.highlights import Highlights, highlights, move_whole
 from kairos.engines.classic.reach import Reach, reaches
 from kairos.engines.classic.regions import Labels, departed, labels_of
-from kairos.engines.classic.search import prepare
+from kairos.engines.classic.search import Flow, prepare
 from kairos.motion.fill import fill_holes
 from kairos.motion.occlusion import confidence, consistency
 from kairos.motion.splat import splat
@@ -249,11 +250,17 @@ def _flows(
         return Found(zero, zero)
     found = estimate(first, second)
     still_plane = still[0].cpu().numpy()
-    measured = []
-    for flow, proxy, other in ((found.there, first.proxy, second.proxy), (found.back, second.proxy, first.proxy)):
+
+    def settled(flow: Tensor, proxy: Tensor) -> Tuple[Flow, Highlights]:
         plane = np.ascontiguousarray(flow.permute(1, 2, 0).cpu().numpy())
-        settled = move_whole(settle(plane, _flat(proxy), still_plane), proxy, other)
-        measured.append(torch.from_numpy(np.ascontiguousarray(settled.transpose(2, 0, 1))).to(proxy.device))
+        return settle(plane, _flat(proxy), still_plane), highlights(proxy)
+
+    with ThreadPoolExecutor(2) as both:
+        sides = list(both.map(settled, (found.there, found.back), (first.proxy, second.proxy)))
+    measured = []
+    for (flow, here), (_, there_too) in zip(sides, sides[::-1]):
+        planes = np.ascontiguousarray(move_whole(flow, here, there_too).transpose(2, 0, 1))
+        measured.append(torch.from_numpy(planes).to(first.proxy.device))
     if there is not None:
         return Found(there, _inverse(there, measured[1], first.proxy, second.proxy))
     if back is not None:
