@@ -193,8 +193,10 @@ def _measured(
                 add_picture(tallies[each.card.id], picture, scene, sharp)
                 add_motion(tallies[each.card.id], found, scene)
             for name, straight in ((STRAIGHT, True), (TRUTH, False)):
-                picture = compose(first, last, true_answer(scene, straight), Policy.BLEND, codec=Codec())
+                answer = true_answer(scene, straight)
+                picture = compose(first, last, answer, Policy.BLEND, codec=Codec())
                 add_picture(tallies[name], picture, scene, sharp)
+                add_motion(tallies[name], answer, scene)
     return tallies
 
 

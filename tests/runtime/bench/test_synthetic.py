@@ -11,7 +11,18 @@ import pytest
 import torch
 
 from kairos.bench import synthetic as bench
-from kairos.bench.synthetic import BLEND, TRUTH, Report, Tally, add_motion, add_picture, render, synthetic, true_answer
+from kairos.bench.synthetic import (
+    BLEND,
+    STRAIGHT,
+    TRUTH,
+    Report,
+    Tally,
+    add_motion,
+    add_picture,
+    render,
+    synthetic,
+    true_answer,
+)
 from kairos.cli import main
 from kairos.errors import BadRequest
 from kairos.motion.compose import compose
@@ -160,6 +171,9 @@ def test_four_frames_tell_of_acceleration_and_two_do_not() -> None:
     two, four = (synthetic(["classic"], 12, 96, 64, "cpu", frames=frames) for frames in (2, 4))
     assert two.tallies[TRUTH] == four.tallies[TRUTH]
     assert four.tallies["classic"].psnr > two.tallies["classic"].psnr + 0.3
+    # What two frames can tell at best errs where paths are curved; the paths as they are do not.
+    assert two.tallies[STRAIGHT].epe > 0.05 and two.tallies[TRUTH].epe == two.tallies[TRUTH].epe_large == 0.0
+    assert two.tallies[STRAIGHT].f1 == two.tallies[TRUTH].f1 == 1.0
 
 
 def test_what_cannot_be_measured_is_refused() -> None:
