@@ -11,6 +11,9 @@ from torch import Tensor
 from kairos.motion import fast
 from kairos.motion.warp import backward_warp
 
+SHARE = 0.05
+"""Part of a vector's length by which there and back may disagree."""
+
 
 class Consistency(NamedTuple):
     """How two flows of opposite direction agree, seen from the first one's pixels. All (1, H, W)."""
@@ -38,7 +41,7 @@ def consistency(flow: Tensor, back: Tensor) -> Consistency:
     return Consistency(error, inside[None])
 
 
-def confidence(found: Consistency, flow: Tensor, slack: float = 0.5, share: float = 0.05) -> Tensor:
+def confidence(found: Consistency, flow: Tensor, slack: float = 0.5, share: float = SHARE) -> Tensor:
     """Confidence in a flow from its consistency: 1 at no error, 1/e at ``slack`` pixels plus ``share`` of its length.
 
     Returns:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kairos.engines.base import EngineSettings, Pair
-from kairos.engines.classic import path
+from kairos.engines.classic import motion, path
 from kairos.engines.classic.path import Bend, bend_at
 from kairos.engines.registry import engine
 from kairos.engines.swift import layers, looking, quick, session
@@ -90,11 +90,13 @@ def test_pictures_are_rolled_off_alike(brightest: float, monkeypatch: pytest.Mon
     torch.testing.assert_close(found, squash(picture), atol=1e-6, rtol=1e-6)
 
 
-def test_what_is_no_number_is_not_hidden() -> None:
+def test_what_is_no_number_stays_so_and_hides_no_highlight() -> None:
     picture = torch.full((1, 1, 4, 4), 0.5)
-    picture[0, 0, 1, 1], picture[0, 0, 2, 2] = torch.nan, 9.0
-    found = squash(picture)
-    assert found.isnan().sum() == 1 and bool(found[0, 0, 1, 1].isnan()) and 1 < float(found[0, 0, 2, 2]) < 9
+    for bright in ((0, 1), (2, 2)):
+        picture[:] = 0.5
+        picture[0, 0, 1, 1], picture[(0, 0, *bright)] = torch.nan, 9.0
+        found = squash(picture)
+        assert found.isnan().sum() == 1 and bool(found[0, 0, 1, 1].isnan()) and 1 < float(found[(0, 0, *bright)]) < 9
 
 
 @pytest.mark.parametrize("size", [(720, 1280), (64, 64), (176, 336)])
@@ -123,6 +125,20 @@ def test_paths_bend_alike(size: Tuple[int, int], monkeypatch: pytest.MonkeyPatch
     wanted = bend_at(bend, velocity, (shown[2], shown[3]), 0.3)
     assert float(wanted.abs().max()) > 0.05
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(120, 200), (111, 133), (5, 7), (1, 3)])
+def test_trust_and_what_is_in_front(size: Tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    there = F.interpolate(drawn(1, 2, 6, 6, scale=6.0), size, mode="bicubic")[0]
+    back = F.interpolate(drawn(1, 2, 6, 6, seed=2, scale=0.4), size, mode="bicubic")[0] - there
+    there[:, 0, 0] = torch.nan
+    found = motion._agreement(there, back, 0.5)
+    monkeypatch.setattr(motion, "_kernels", lambda: None)
+    for one, other in zip(found, motion._agreement(there, back, 0.5)):
+        # A vector that is no number carries nothing, and nobody trusts it.
+        one, other = (each.nan_to_num(0.0).clone() for each in (one, other))
+        one[:, 0, 0], other[:, 0, 0] = 0.0, 0.0
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
 def frames(height: int, width: int, gain: float) -> List[Tensor]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
+from types import ModuleType
 from typing import NamedTuple, Optional, Protocol, Tuple
 
 import cv2
@@ -20,8 +21,9 @@ from kairos.engines.classic.highlights import Highlights, highlights, move_whole
 from kairos.engines.classic.reach import Reach, reaches
 from kairos.engines.classic.regions import Labels, departed, labels_of
 from kairos.engines.classic.search import Flow, prepare
+from kairos.motion import fast
 from kairos.motion.fill import fill_holes
-from kairos.motion.occlusion import confidence, consistency
+from kairos.motion.occlusion import SHARE, confidence, consistency
 from kairos.motion.splat import splat
 from kairos.motion.tiling import resize, resize_flow
 from kairos.motion.warp import backward_warp
@@ -229,10 +231,28 @@ def _agreement(there: Tensor, back: Tensor, pixel: float) -> Tuple[Tensor, Tenso
     """(2, h, w) of either side: how far both ways agree, and what is in front. A pixel of theirs is ``pixel`` wide."""
     slack = SLACK / pixel
     sides = []
+    kernels = _kernels() if there.numel() and fast.usable(there, back) else None
     for flow, other in ((there, back), (back, there)):
+        if kernels is not None:
+            sides.append(_agreed(kernels, flow, other, slack))
+            continue
         trust = confidence(consistency(flow, other), flow, slack)
         sides.append(torch.cat([trust, _front(flow, other)]))
     return sides[0], sides[1]
+
+
+def _agreed(kernels: ModuleType, flow: Tensor, other: Tensor, slack: float) -> Tensor:
+    """The same for one side in one pass."""
+    height, width = flow.shape[-2:]
+    out, (_, arrived) = torch.empty_like(flow, memory_format=torch.contiguous_format), splat(flow[:0], flow)
+    lines = [each.detach().contiguous().view(-1).numpy() for each in (flow, other, arrived, out)]
+    agree = partial(kernels.agree_rows, *lines, np.float32(slack), np.float32(SHARE), height, width)
+    fast.in_bands(agree, height, width)
+    return out
+
+
+def _kernels() -> Optional[ModuleType]:
+    return fast.compiled("kairos.engines.classic.trust_kernels")
 
 
 def _flows(

@@ -161,13 +161,12 @@ def mix_rows(
 @kernel("void(f4[::1], f4[::1], i8, i8)", contract=True)
 def squash_rows(image: Line, out: Line, first: int, last: int) -> None:
     """Some numbers of a picture, rolled off beyond -1..1."""
-    over = _0
+    many = np.int32(0)
     for i in range(first, last):
         centred = (image[u(i)] - _HALF) * _2
         out[u(i)] = centred
-        over = max(over, abs(centred))
-    # What is no number is greater than nothing: looked for one by one.
-    if over > _1 or over != over:
+        many += np.int32(1) if abs(centred) > _1 else np.int32(0)
+    if many:
         for i in range(first, last):
             beyond = abs(out[u(i)]) - _1
             if beyond > _0:

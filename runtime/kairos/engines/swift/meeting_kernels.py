@@ -115,12 +115,12 @@ def gather_rows(
                         most = max(line[0, u(x)], max(line[1, u(x)], line[2, u(x)]))
                         bright[at + u(x)] = most if side == 0 else max(bright[at + u(x)], most)
                 for channel in range(3):
-                    over = _0
+                    many = np.int32(0)
                     for x in range(width):
                         centred = (line[u(channel), u(x)] - _HALF) * _2
                         line[u(channel), u(x)] = centred
-                        over = max(over, abs(centred))
-                    if over > _1:
+                        many += np.int32(1) if abs(centred) > _1 else np.int32(0)
+                    if many:
                         for x in range(width):
                             centred = line[u(channel), u(x)]
                             if abs(centred) > _1:
