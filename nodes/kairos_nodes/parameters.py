@@ -143,7 +143,7 @@ _TABLE = (
         "What finds the motion; auto takes the best that can run here.",
         "--engine",
         "auto",
-        choices=("auto", "classic", "swift"),
+        choices=("auto", "classic", "swift", "siren", "hierarchical"),
         accepts=r"[a-z][a-z0-9_-]*|onnx:.+",
         form="ENGINE",
         jobs=JOBS,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from typing import Dict, List, Mapping, Protocol, Tuple
+from typing import Dict, List, Mapping, Optional, Protocol, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from kairos.engines.hierarchical.masks.models import Models, identity_of, load_models
+from kairos.engines.hierarchical.masks.open_world import words
 from kairos.engines.hierarchical.masks.store import Store
-from kairos.errors import EngineError
 from kairos.motion.encode import decode
 from kairos.motion.region_choice import RegionRule
 from kairos.motion.region_rules import agreed, key
@@ -52,6 +53,7 @@ class FoundRegions:
         self._finders: Dict[str, Finder] = {}
         self._kept: OrderedDict[Tuple[str, int], Tensor] = OrderedDict()
         self._digests: List[str] = []
+        self._models = ""
         self._lock = threading.Lock()
 
     def labels(self, plate: Plate, view: str, position: int) -> Tensor:
@@ -73,9 +75,12 @@ class FoundRegions:
         return self._source.kind == "auto"
 
     def identity(self, position: int) -> str:
-        """Of the frames that the labels are known by: for ``auto`` all up to this one, and what follows it."""
+        """What the labels are known by: for ``auto`` all frames up to this one, and what follows it; for ``tags`` the
+        models. Raises KairosError where their weights are missing or damaged.
+        """
         if self._source.kind == "tags":
-            return ""
+            self._models = self._models or identity_of()
+            return self._models
         if not self._digests:
             from kairos.engines.hierarchical.masks.moving import METHOD
 
@@ -116,26 +121,19 @@ class TaggedObjects:
     """
 
     def __init__(self, plate: Plate, view: str, tags: Tuple[str, ...], facts: Mapping[str, object]) -> None:
-        try:
-            from kairos.engines.hierarchical.masks.models import load_models
-            from kairos.engines.hierarchical.masks.open_world import words
-        except ImportError as error:
-            raise EngineError(
-                f"--regions tags: needs open-world models, and {error.name or error} is missing.",
-                "Install Kairos with its optional part for them, or use --regions auto or a matte.",
-            ) from None
-        self._models = load_models(plate.device)
         self._plate, self._view, self._tags = plate, plate.view(view), tags
-        self._words = words
-        self._store = Store(fingerprint({"tags": tags, "models": self._models.identity, **facts}))
+        self._models: Optional[Models] = None
+        self._store = Store(fingerprint({"tags": tags, "models": identity_of(), **facts}))
 
     def labels(self, position: int) -> Tensor:
         """(H, W) int16."""
         kept = self._store.get(position)
         if kept is not None and "labels" in kept:
             return torch.from_numpy(np.asarray(kept["labels"], np.int16)).to(self._view.device)
-        words = self._words(self._picture(position), self._tags, self._models)
-        names, labels, _ = agreed(words, words, size=self._view.size)
+        # What was kept needs no networks: they are built for the first frame that was not.
+        self._models = self._models or load_models(self._plate.device)
+        seen = words(self._picture(position), self._tags, self._models)
+        names, labels, _ = agreed(seen, seen, size=self._view.size)
         numbers = {key(tag): number for number, tag in enumerate(self._tags, 1)}
         table = torch.tensor([0, *(numbers[key(name)] for name in names)], dtype=torch.int16)
         labels = table[labels.cpu().int()]

@@ -4,7 +4,8 @@ It stands where cells are 16 pixels of the frame wide: level 0 of the coarse fea
 size, level 1 at full size. Before the decoder looks around there, regions tell how an object moves as a whole (HIR-L),
 and the window around the motion so far is compared once more with what is known of regions (HIR-S). What comes of that
 is added to the motion so far, and takes the prior's place as far as it is thought better, object by object up to their
-outlines. The last layer begins at 0. As nothing depends on a time, nothing is done for more in-betweens.
+outlines; in use, only where both ends of it look more alike (:mod:`kairos.engines.hierarchical.proving`). The last
+layer begins at 0. As nothing depends on a time, nothing is done for more in-betweens.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from kairos.engines.convolutions import Conv
 from kairos.engines.fetching import warp
 from kairos.engines.hierarchical.attention import attend_near
 from kairos.engines.hierarchical.blocks import FAR, PARTS, Compared, Met, Regional, Settings
+from kairos.engines.hierarchical.proving import borne_out
 from kairos.engines.layout import beside
 from kairos.engines.swift.motion import COARSE, Features, Step, in_cells
 
@@ -93,7 +95,8 @@ class SwiftHierarchy(Regional):
         level = level_of(scale, len(first.coarse))
         met = self.meet(first.coarse[level], second.coarse[level], *(labels or (None, None)))
         around = None if labels is None or outlines is None else (torch.cat(labels), torch.cat(outlines))
-        return Step(level, lambda flow, prior: self.bettered(met, flow, prior, COARSE << level, around))
+        looks = torch.cat([first.coarse[level], second.coarse[level]])
+        return Step(level, lambda flow, prior: self.bettered(met, flow, prior, COARSE << level, around, looks))
 
     def meet(self, first: Tensor, second: Tensor, labels0: Optional[Tensor], labels1: Optional[Tensor]) -> Met:
         """What is known of a pair; arguments and errors are those of :meth:`paired`."""
@@ -102,7 +105,13 @@ class SwiftHierarchy(Regional):
         return Met(planes, motion, keys, values)
 
     def bettered(
-        self, met: Met, flow: Tensor, prior: Optional[Tensor], stride: int, around: Optional[Labels] = None
+        self,
+        met: Met,
+        flow: Tensor,
+        prior: Optional[Tensor],
+        stride: int,
+        around: Optional[Labels] = None,
+        looks: Optional[Tensor] = None,
     ) -> Tuple[Tensor, Optional[Tensor]]:
         """Motion and prior with what regions tell; unchanged to the bit until it is trained.
 
@@ -112,13 +121,20 @@ class SwiftHierarchy(Regional):
             prior: (2B, 2, H, W) pixels, or None.
             stride: pixels of the prior that a cell is wide.
             around: label maps (2B, h, w) and (2B, H, W) of both frames.
+            looks: (2B, C, h, w) features of both frames by which it has to prove itself; None: all of it is taken, as
+                it is in training.
         """
         near = flow if prior is None else in_cells(prior, stride, (flow.shape[-2], flow.shape[-1]))
         change, share = self._told(met, flow, near, prior is not None)
-        flow = flow + change
+        told = flow + change
+        if looks is not None:
+            proved = borne_out(looks, told, (flow, near))
+            flow, share = flow + proved * change, proved * share
+        else:
+            flow = told
         if prior is None:
             return flow, None
-        grown = told_to_pixels(torch.cat([flow * stride, share], 1), (prior.shape[-2], prior.shape[-1]), stride, around)
+        grown = told_to_pixels(torch.cat([told * stride, share], 1), (prior.shape[-2], prior.shape[-1]), stride, around)
         return flow, torch.lerp(prior, grown[:, :2], grown[:, 2:])
 
     def _told(self, met: Met, flow: Tensor, near: Tensor, is_known: bool) -> Tuple[Tensor, Tensor]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from itertools import combinations
-from typing import Tuple
+from typing import Optional, Tuple
 
 import pytest
 import torch
 from torch import Tensor
 
 from kairos.engines.hierarchical.blocks import PARTS
-from kairos.engines.hierarchical.plugged_swift import SwiftHierarchy, level_of, told_to_pixels
-from kairos.engines.swift.motion import Features, Motion
+from kairos.engines.hierarchical.plugged_swift import Labels, SwiftHierarchy, level_of, told_to_pixels
+from kairos.engines.hierarchical.proving import borne_out
+from kairos.engines.swift.motion import Features, Motion, Step
 
 SUBSETS = [parts for count in (0, 1, 4) for parts in combinations(PARTS, count)]
 
@@ -48,13 +49,20 @@ def test_untrained_it_leaves_swift_as_it_is_to_the_bit() -> None:
     assert all(torch.equal(one.flow, two.flow) for one, two in zip(estimates, again))
 
 
+def unproved(hierarchy: SwiftHierarchy, first: Features, second: Features, maps: Optional[Labels] = None) -> Step:
+    """A step that takes all that the plug-in says, as training does."""
+    met = hierarchy.meet(first.coarse[1], second.coarse[1], *labels())
+    around = None if maps is None else (torch.cat(labels()), torch.cat(maps))
+    return Step(1, lambda flow, prior: hierarchy.bettered(met, flow, prior, 16, around))
+
+
 @pytest.mark.parametrize("parts", SUBSETS, ids=lambda parts: "+".join(parts) or "none")
 def test_with_each_of_the_parts_and_all_it_moves_the_motion_and_all_of_it_learns(parts: Tuple[str, ...]) -> None:
     motion, hierarchy = made(parts, trained=True)
     first, second = pair(motion)
     motion.requires_grad_(False)
     _, before = motion(first, second)
-    _, found = motion(first, second, step=hierarchy.step(first, second, labels=labels()))
+    _, found = motion(first, second, step=unproved(hierarchy, first, second))
     assert not torch.equal(found, before)
     (found * torch.rand(found.shape, generator=torch.Generator().manual_seed(3))).sum().backward()  # type: ignore[no-untyped-call]
     idle = [name for name, each in hierarchy.named_parameters() if each.grad is None or not each.grad.any()]
@@ -69,17 +77,64 @@ def test_cells_are_16_pixels_of_the_frame_wide_where_there_is_such_a_level() -> 
 @torch.no_grad()
 def test_a_prior_is_left_to_the_bit_until_training_and_then_gives_way() -> None:
     prior = torch.randn(2, 2, 96, 128, generator=torch.Generator().manual_seed(4)) * 6
-    outlines = tuple(each.repeat_interleave(16, 1).repeat_interleave(16, 2) for each in labels())
+    first_map, second_map = (each.repeat_interleave(16, 1).repeat_interleave(16, 2) for each in labels())
     answers = []
     for trained in (False, True):
         motion, hierarchy = made(trained=trained)
         first, second = pair(motion)
         _, alone = motion(first, second, prior)
-        step = hierarchy.step(first, second, labels=labels(), outlines=(outlines[0], outlines[1]))
+        step = unproved(hierarchy, first, second, (first_map, second_map))
         _, found = motion(first, second, prior, step=step)
         flow, other = step.moved(torch.zeros(2, 2, 6, 8), prior)
         answers.append((torch.equal(found, alone), other is not None and torch.equal(other, prior), bool(flow.any())))
     assert answers == [(True, True, False), (False, False, True)]
+
+
+class Shifted:
+    """Frames of which the second is the first moved by whole cells, and motion both ways."""
+
+    def __init__(self, across: int = 2) -> None:
+        first = torch.rand(1, 5, 8, 12, generator=torch.Generator().manual_seed(5))
+        self.looks = torch.cat([first, first.roll(across, 3)])
+        self.truth = torch.zeros(2, 2, 8, 12)
+        self.truth[0, 0], self.truth[1, 0] = across, -across
+        self.still = torch.zeros(2, 2, 8, 12)
+
+
+def test_what_takes_cells_to_where_they_look_more_alike_is_proved_and_nothing_else_is() -> None:
+    scene = Shifted()
+    # What ends outside of the frame looks like its border.
+    inside = slice(3, 9)
+    assert borne_out(scene.looks, scene.truth, [scene.still])[..., inside].eq(1).all()
+    assert not borne_out(scene.looks, scene.still, [scene.truth])[..., inside].any()
+    assert not borne_out(scene.looks, scene.truth, [scene.truth])[..., inside].any(), "as good is no better"
+    assert not borne_out(scene.looks, scene.truth, [scene.still, scene.truth])[..., inside].any(), "than either"
+
+
+def test_a_cell_alone_proves_nothing_against_its_neighbours() -> None:
+    scene = Shifted()
+    told, known = scene.still.clone(), scene.truth.clone()
+    told[..., 4, 6], known[..., 4, 6] = scene.truth[..., 4, 6], scene.still[..., 4, 6]
+    assert not borne_out(scene.looks, told, [known])[..., 3:9].any()
+
+
+@torch.no_grad()
+def test_what_the_plug_in_says_is_taken_where_it_is_proved() -> None:
+    motion, hierarchy = made()
+    image = torch.rand(1, 3, 96, 128, generator=torch.Generator().manual_seed(6))
+    first, second = (motion.encoder(each, 2) for each in (image, image.roll(32, 3)))
+    truth = torch.zeros(2, 2, 6, 8)
+    truth[0, 0], truth[1, 0] = 2.0, -2.0
+    met = hierarchy.meet(first.coarse[1], second.coarse[1], None, None)
+    looks = torch.cat([first.coarse[1], second.coarse[1]])
+    prior = torch.zeros(2, 2, 96, 128)
+    for told, taken in ((truth, True), (-truth, False)):
+        hierarchy._told = lambda *given, told=told: (told, torch.ones(2, 1, 6, 8))  # type: ignore[method-assign]
+        flow, grown = hierarchy.bettered(met, torch.zeros(2, 2, 6, 8), prior, 16, None, looks)
+        assert grown is not None
+        middle = flow[..., 2:4, 3:5], grown[..., 40:56, 56:72] / 16
+        wanted = truth[..., 2:4, 3:5] if taken else torch.zeros(2, 2, 2, 2)
+        assert torch.allclose(middle[0], wanted) and torch.allclose(middle[1].mean((2, 3)), wanted.mean((2, 3)))
 
 
 def test_cells_are_told_to_pixels_up_to_the_outlines_of_objects() -> None:

@@ -5,13 +5,14 @@ Nothing is downloaded and nothing of a folder is run: tensors come from safetens
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import json
 import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 import torch
 
@@ -25,7 +26,6 @@ from kairos.weights.folders import (
     GROUNDING_DINO,
     PICTURES,
     SAM_HQ,
-    TENSORS,
     Kind,
     check_folder,
     read_json,
@@ -45,7 +45,7 @@ class Models:
         segmenter: boxes to masks.
         tagger: a picture to words; None where there are no weights of it, and words have to be given.
         device: they run on.
-        identity: of all their weights; others give another.
+        identity: of detector and segmenter, see :func:`identity_of`.
     """
 
     detector: Detector
@@ -68,31 +68,43 @@ def load_models(device: torch.device, detector: str = "", segmenter: str = "", t
         EngineError: weights are missing, or the package that runs them is.
         KairosError: kept weights are damaged.
     """
-    folders = [_folder(kind, name) for kind, name in ((GROUNDING_DINO, detector), (SAM_HQ, segmenter))]
-    missing = [kind for kind, (folder, _) in zip((GROUNDING_DINO, SAM_HQ), folders) if folder is None]
-    if missing:
-        names = " and ".join(kind.id for kind in missing)
-        raise EngineError(
-            f"Regions by words need the weights of {names}.", "; ".join(kind.by_hand() for kind in missing) + "."
-        )
-    (first, first_sha), (second, second_sha) = folders
-    assert first is not None and second is not None
+    (first, first_sha), (second, second_sha) = _folders(detector, segmenter)
     tags = load_tagger(tagger, device)
     return Models(
         _detector(first, first_sha, str(device)),
         _segmenter(second, second_sha, str(device)),
         tags,
         device,
-        " ".join(filter(None, (first_sha, second_sha, tags.identity if tags is not None else ""))),
+        f"{first_sha} {second_sha}",
     )
 
 
-def _folder(kind: Kind, name: str) -> Tuple[Optional[Path], str]:
-    """Where a model lies, and the SHA-256 of its tensors; None where there is none."""
+def identity_of(detector: str = "", segmenter: str = "") -> str:
+    """What finds objects whose words are given, known by its files: no network is built.
+
+    Arguments and errors are those of :func:`load_models`.
+    """
+    return " ".join(sha256 for _, sha256 in _folders(detector, segmenter))
+
+
+def _folders(detector: str, segmenter: str) -> Tuple[Tuple[Path, str], Tuple[Path, str]]:
+    """Where detector and segmenter lie, and what they are known by."""
+    first, second = _folder(GROUNDING_DINO, detector), _folder(SAM_HQ, segmenter)
+    if first is not None and second is not None:
+        return first, second
+    missing = [kind for kind, found in ((GROUNDING_DINO, first), (SAM_HQ, second)) if found is None]
+    raise EngineError(
+        f"Regions by words need the weights of {' and '.join(kind.id for kind in missing)}.",
+        "; ".join(kind.by_hand() for kind in missing) + ".",
+    )
+
+
+def _folder(kind: Kind, name: str) -> Optional[Tuple[Path, str]]:
+    """Where a model lies, and a SHA-256 of all of its files that count; None where there is none."""
     store = Store()
     records = store.of(kind.id)
     if not name and not records:
-        return None, ""
+        return None
     record = next((each for each in records if name in ("", each.name)), None)
     if record is not None:
         trouble = store.trouble(record)
@@ -101,7 +113,7 @@ def _folder(kind: Kind, name: str) -> Tuple[Optional[Path], str]:
                 f"The weights {record.name} {trouble}.",
                 f"Run kairos weights remove {record.name}, and add them again.",
             )
-        return store.folder(record.name), record.sha256
+        return store.folder(record.name), _joined(record.files)
     path = Path(name).expanduser()
     if not path.is_dir():
         known = ", ".join(each.name for each in records)
@@ -109,8 +121,13 @@ def _folder(kind: Kind, name: str) -> Tuple[Optional[Path], str]:
             f"{name} is neither a folder nor weights of {kind.id}.",
             f"There are {known}." if known else f"{kind.by_hand()}.",
         )
-    check_folder(path, kind)
-    return path.resolve(), file_sha256(path / TENSORS)
+    _, names = check_folder(path, kind)
+    return path.resolve(), _joined({name: file_sha256(path / name) for name in names})
+
+
+def _joined(files: Mapping[str, str]) -> str:
+    """One digest of all by name: the vocabulary and the size of pictures decide what a network finds, too."""
+    return hashlib.sha256(json.dumps(dict(files), sort_keys=True).encode()).hexdigest()
 
 
 @lru_cache(maxsize=1)

@@ -34,7 +34,6 @@ class Tagger:
     def __init__(self, record: Record, device: torch.device, store: Optional[Store] = None) -> None:
         self._record, self._device = record, device
         self._root = (store if store is not None else Store()).root
-        self.identity = record.sha256
         self._lists: Optional[Tuple[List[str], Tensor]] = None
 
     @property

@@ -15,72 +15,21 @@ from torch import Tensor
 from kairos.engines.hierarchical.masks import models as models_module
 from kairos.engines.hierarchical.masks import open_world
 from kairos.engines.hierarchical.masks.detector import Found
-from kairos.engines.hierarchical.masks.models import Models, load_models
+from kairos.engines.hierarchical.masks.models import Models, identity_of, load_models
 from kairos.engines.hierarchical.masks.segmenter import CHUNK, at_size
 from kairos.errors import BadRequest, EngineError, KairosError
 from kairos.motion.region_rules import Word
 from kairos.weights.adding import add
 from kairos.weights.store import Store
+from support.open_world import keep_folders, vocabulary
 
 CPU = torch.device("cpu")
-WORDS = ["dog", "person", "tennis", "racket", "tree", "##s", "a", "b", "c", "d"]
-
-
-def vocabulary() -> List[str]:
-    """BERT's marks at BERT's numbers, and a few words."""
-    words = [f"[unused{index}]" for index in range(1040)]
-    words[0], words[100], words[101], words[102], words[1012], words[1029] = (
-        "[PAD]",
-        "[UNK]",
-        "[CLS]",
-        "[SEP]",
-        ".",
-        "?",
-    )
-    words[1030:1040] = WORDS
-    return words
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Dict[str, Path]:
-    """Tiny untrained networks, written by the package that reads them."""
-    from transformers import GroundingDinoConfig, GroundingDinoForObjectDetection, SamHQConfig, SamHQModel
-
-    torch.manual_seed(0)
-    root = tmp_path_factory.mktemp("folders")
-    detector = GroundingDinoForObjectDetection(
-        GroundingDinoConfig(
-            backbone_config={
-                "model_type": "swin", "image_size": 64, "embed_dim": 8, "depths": [1, 1, 1, 1],
-                "num_heads": [1, 1, 2, 2], "window_size": 2, "out_indices": [2, 3, 4],
-            },
-            text_config={
-                "model_type": "bert", "vocab_size": 1040, "hidden_size": 16, "num_hidden_layers": 1,
-                "num_attention_heads": 2, "intermediate_size": 16, "max_position_embeddings": 64,
-            },
-            num_queries=6, d_model=32, encoder_layers=1, encoder_ffn_dim=16, encoder_attention_heads=2,
-            decoder_layers=2, decoder_ffn_dim=16, decoder_attention_heads=2, max_text_len=24,
-        )
-    )  # fmt: skip
-    segmenter = SamHQModel(
-        SamHQConfig(
-            vision_config={
-                "hidden_size": 16, "output_channels": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
-                "image_size": 64, "patch_size": 16, "window_size": 2, "global_attn_indexes": [1], "num_pos_feats": 16,
-                "mlp_dim": 16, "initializer_range": 0.02,
-            },
-            prompt_encoder_config={"hidden_size": 32, "image_size": 64, "patch_size": 16},
-            mask_decoder_config={
-                "hidden_size": 32, "mlp_dim": 16, "num_attention_heads": 2, "iou_head_hidden_dim": 16, "vit_dim": 16,
-            },
-        )
-    )  # fmt: skip
-    sizes = {"grounding-dino": {"shortest_edge": 64, "longest_edge": 96}, "sam-hq": {"longest_edge": 64}}
-    for network, (name, size) in zip((detector, segmenter), sizes.items()):
-        network.save_pretrained(root / name)
-        (root / name / "preprocessor_config.json").write_text(json.dumps({"size": size}))
-    (root / "grounding-dino" / "vocab.txt").write_text("\n".join(vocabulary()) + "\n")
-    return {name: root / name for name in sizes}
+    """Tiny untrained networks."""
+    return keep_folders(tmp_path_factory.mktemp("folders"))
 
 
 @pytest.fixture(autouse=True)
@@ -151,7 +100,9 @@ def test_tags_become_words_with_masks_of_the_pictures_size_offline(
         assert word.mask.shape == (48, 80) and word.mask.dtype is torch.bool and 0.25 < word.score <= 1
     again = open_world.words(picture(), ["dog", "tennis racket"], models)
     assert all(torch.equal(one.mask, other.mask) for one, other in zip(words, again))
-    assert models.identity == f"{store.get('grounding-dino').sha256} {store.get('sam-hq').sha256}"
+    # Known by their files alone, wherever these lie.
+    lying = [str(folder) for folder in folders.values()]
+    assert models.identity == identity_of() == identity_of(*lying) == load_models(CPU, *lying).identity
     names, maps = open_world.label_maps([picture(), picture(1)], ["dog", "tree"], models)
     assert len(maps) == 2 and all(each.shape == (48, 80) and each.dtype is torch.int16 for each in maps)
     assert all(int(each.max()) <= len(names) for each in maps)
@@ -291,8 +242,6 @@ def test_frames_without_any_word_are_all_remainder() -> None:
 
 def test_frames_are_tagged_where_no_words_are_given() -> None:
     class Tags:
-        identity = ""
-
         def tags(self, picture: Tensor) -> List[str]:
             return ["dog"]
 
