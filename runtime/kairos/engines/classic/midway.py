@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import List, Optional, Tuple
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kairos.engines.classic import layered
 from kairos.engines.classic.course import Course, Curve
+from kairos.engines.classic.layered import Arriving
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.path import Bend, bend_at
-from kairos.engines.classic.reach import Reach
+from kairos.engines.classic.reach import Front, Reach, in_front
 from kairos.motion.fill import fill_holes, fill_weighted
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.occlusion import clean_mask
@@ -44,6 +48,8 @@ _KNOWN = 0.05
 
 _DOUBT = 0.05
 """Weight of a source that does not show the pixel: where neither does, both are blended."""
+
+_ARRIVING = Arriving(IN_FRONT, REACHED, _KNOWN, FLOOR)
 
 SOFTENING = 3.0
 """Visibility is decided together by the pixels within this distance, at :data:`NOMINAL` pixels' width."""
@@ -95,6 +101,10 @@ def between(motion: PairMotion, curve: Optional[Curve], time: float) -> Inbetwee
     """
     here = moment(motion, time, curve)
     to_0, to_1 = paths(here, curve)
+    if layered.usable(motion, here.trust):
+        told = layered.told((here.seen0, here.seen1), here.trust, here.quiet, time, _DOUBT)
+        answer = Inbetween(time, to_0, to_1, *told.split(1))
+        return kept_apart(answer, motion, here)
     weight0, weight1 = weights(here)
     seen0, seen1 = here.seen0, here.seen1
     answer = Inbetween(
@@ -120,18 +130,20 @@ def kept_apart(answer: Inbetween, motion: PairMotion, here: Moment) -> Inbetween
         motion: of the pair at full size.
         here: which of its layers is seen.
     """
-    layers = motion.layers
-    if len(layers) == 1:
+    if len(motion.layers) == 1:
         return answer
+    ways, planes = (answer.flow_to_0, answer.flow_to_1), (answer.blend, answer.occlusion_0, answer.occlusion_1)
+    if layered.usable(motion, here.top, *ways, *planes):
+        own = layered.shown(motion, here.top, ways)
+        blend, gone0, gone1 = layered.apart(planes[0], planes[1:], own, here.quiet, _ALIEN).split(1)
+        return replace(answer, blend=blend, occlusion_0=gone0, occlusion_1=gone1)
     own0, own1 = torch.zeros_like(answer.blend), torch.zeros_like(answer.blend)
-    for index, (layer, above, reach) in enumerate(zip(layers, _in_front(layers), motion.reaches)):
-        assert above is not None, "there are several layers"
-        planes = [layer.share0, layer.share1, *above, answer.flow_to_0, answer.flow_to_1, here.top]
-        share0, share1, front0, front1, to_0, to_1, top = planes if reach is None else map(reach.cut, planes)
-        clear = (
-            share * (1 - F.max_pool2d(front[None], 3, 1, 1)[0]) for share, front in ((share0, front0), (share1, front1))
-        )
-        shown = (torch.where(top == index, backward_warp(*each), 0.0) for each in zip(clear, (to_0, to_1)))
+    for index, (front, reach) in enumerate(zip(motion.fronts, motion.reaches)):
+        assert front is not None, "there are several layers"
+        cut = (*ways, here.top)
+        to_0, to_1, top = cut if reach is None else map(reach.cut, cut)
+        clear = (front.clear0, to_0), (front.clear1, to_1)
+        shown = (torch.where(top == index, backward_warp(*each), 0.0) for each in clear)
         # Every pixel shows one layer only.
         one, two = shown if reach is None else map(reach.placed, shown)
         own0, own1 = own0 + one, own1 + two
@@ -150,12 +162,32 @@ def kept_apart(answer: Inbetween, motion: PairMotion, here: Moment) -> Inbetween
 
 def moment(motion: PairMotion, time: float, curve: Optional[Curve] = None) -> Moment:
     """What arrives at a time, and which source shows it."""
-    seen = list(zip(motion.layers, _in_front(motion.layers), motion.reaches))
-    moved = [_move(layer, time, front, reach) for layer, front, reach in seen]
+    several = len(motion.layers) > 1
+    away: Optional[Tensor]
+    if several and 0 < time < 1 and not isinstance(curve, Course) and layered.usable(motion):
+        (velocity, trust, top), away = layered.seen_at(motion, time, _ARRIVING), None
+    else:
+        velocity, trust, top, away = _seen_at(motion, time, curve)
+    quiet = motion.still & ~_reached(motion, time)
+    velocity = torch.where(quiet, 0.0, velocity)
+    away = None if away is None else torch.where(quiet, 0.0, away)
+    to_0, to_1 = _ways(velocity, away, time)
+    seen0 = _visibility(motion, top, velocity, to_0, quiet, first=True)
+    seen1 = _visibility(motion, top, velocity, to_1, quiet, first=False)
+    return Moment(time, velocity, trust, top, quiet, seen0, seen1, away)
+
+
+def _seen_at(
+    motion: PairMotion, time: float, curve: Optional[Curve]
+) -> Tuple[Tensor, Tensor, Tensor, Optional[Tensor]]:
+    """Velocity, trust, index of the layer, and how far off the straight line, of what is seen at a time."""
+    moved = [_move(*each, time) for each in zip(motion.layers, motion.fronts, motion.reaches)]
     if isinstance(curve, Course) and 0 < time < 1:
+        shares = [(layer.share0, layer.share1) for layer in motion.layers]
+        above = in_front(shares) if len(shares) > 1 else [None]
         moved = [
             _led(curve, index, layer, each, front, time)
-            for index, ((layer, front, _), each) in enumerate(zip(seen, moved))
+            for index, (layer, each, front) in enumerate(zip(motion.layers, moved, above))
         ]
     velocity, trust, away = moved[0].velocity, moved[0].trust, moved[0].away
     top = torch.zeros_like(trust)
@@ -165,14 +197,7 @@ def moment(motion: PairMotion, time: float, curve: Optional[Curve] = None) -> Mo
         top = torch.where(above, float(index), top)
         if away is not None and upper.away is not None:
             away = torch.where(above, upper.away, away)
-    quiet = motion.still & ~_reached(motion, time)
-    velocity = torch.where(quiet, 0.0, velocity)
-    away = None if away is None else torch.where(quiet, 0.0, away)
-    to_0, to_1 = _ways(velocity, away, time)
-    seen0 = _visibility(motion, top, velocity, to_0, first=True)
-    seen1 = _visibility(motion, top, velocity, to_1, first=False)
-    seen0, seen1 = torch.where(quiet, 1.0, seen0), torch.where(quiet, 1.0, seen1)
-    return Moment(time, velocity, trust, top, quiet, seen0, seen1, away)
+    return velocity, trust, top, away
 
 
 def paths(here: Moment, curve: Optional[Curve]) -> Tuple[Tensor, Tensor]:
@@ -204,32 +229,19 @@ def _covering(covers: List[Tensor]) -> List[Tensor]:
     return [(cover > 0.5) | ((most <= 0.5) & (cover == most) & (cover > covers[0])) for cover in covers[1:]]
 
 
-def _in_front(layers: Tuple[Layer, ...]) -> List[Optional[Tuple[Tensor, Tensor]]]:
-    """For every layer, (1, H, W) each, how much of source 0's and source 1's pixel belongs to layers in front of it.
-    None for a layer that is alone.
-    """
-    if len(layers) == 1:
-        return [None]
-    above0, above1 = torch.zeros_like(layers[0].share0), torch.zeros_like(layers[0].share1)
-    found: List[Optional[Tuple[Tensor, Tensor]]] = []
-    for layer in reversed(layers):
-        found.append((above0, above1))
-        above0, above1 = (above0 + layer.share0).clamp(max=1), (above1 + layer.share1).clamp(max=1)
-    return found[::-1]
-
-
-def _move(layer: Layer, time: float, above: Optional[Tuple[Tensor, Tensor]], reach: Optional[Reach]) -> _Moved:
+def _move(layer: Layer, front: Optional[Front], reach: Optional[Reach], time: float) -> _Moved:
     """A layer's motion at a time, from both sources by how far their vectors are to be trusted.
 
     Args:
         layer: the layer.
-        time: 0..1.
-        above: how much of either source's pixels is in front of it; None for a layer that is alone.
+        front: what is in front of it; None for a layer that is alone.
         reach: where it can be seen: elsewhere it stands still and covers nothing. None: everywhere.
+        time: 0..1.
     """
+    above = None if front is None else (front.above0, front.above1)
     if reach is None or above is None or time in (0.0, 1.0):
         return _arrived(layer, time, above)
-    part = _arrived(reach.within(layer), time, (reach.cut(above[0]), reach.cut(above[1])))
+    part = _arrived(reach.within(layer), time, above)
     return _Moved(*(reach.placed(each) for each in (part.velocity, part.trust, part.cover)))
 
 
@@ -292,9 +304,11 @@ def _filled(velocity: Tensor, trust: Tensor) -> Tensor:
 
 def _reached(motion: PairMotion, time: float) -> Tensor:
     """(1, H, W) bool: something that moves comes near the pixel at this time."""
-    area = torch.zeros_like(motion.still, dtype=torch.float32)
     if not bool(motion.still.any()):
-        return area > 0
+        return torch.zeros_like(motion.still)
+    if layered.usable(motion):
+        return _around(layered.reached(motion, time, _TRUSTED))
+    area = torch.zeros_like(motion.still, dtype=torch.float32)
     for layer, reach in zip(motion.layers, motion.reaches):
         for flow, trust, part in ((layer.there, layer.trust0, time), (layer.back, layer.trust1, 1 - time)):
             moves = ~motion.still & (trust > _TRUSTED)
@@ -303,12 +317,25 @@ def _reached(motion: PairMotion, time: float) -> Tensor:
             some = carried if reach is None else reach.cut(carried)
             arrived = splat(some[:0], some)[1]
             area += arrived if reach is None else reach.placed(arrived)
-    near = (area > 0).float()[None]
+    return _around(area > 0)
+
+
+def _around(places: Tensor) -> Tensor:
+    """Places (1, H, W) bool and all within two pixels of them."""
+    if places.device.type == "cpu":
+        near = cv2.dilate(places[0].numpy().view(np.uint8), np.ones((5, 5), np.uint8))
+        return torch.from_numpy(near > 0)[None]
+    near = places.float()[None]
     return F.max_pool2d(F.max_pool2d(near, (5, 1), 1, (2, 0)), (1, 5), 1, (0, 2))[0] > 0
 
 
-def _visibility(motion: PairMotion, top: Tensor, velocity: Tensor, to_source: Tensor, first: bool) -> Tensor:
+def _visibility(
+    motion: PairMotion, top: Tensor, velocity: Tensor, to_source: Tensor, quiet: Tensor, first: bool
+) -> Tensor:
     """How far the source pixel a vector comes from moves the same way and belongs to the same layer, 0..1."""
+    if layered.usable(motion, top, velocity, to_source):
+        seen = layered.visible(motion, top, velocity, to_source, first, (SLACK, SHARE))
+        return layered.softened(seen, _taps(seen), quiet)
     seen = torch.zeros_like(top)
     slack = SLACK + SHARE * velocity.square().sum(0, keepdim=True).sqrt()
     for index, (layer, reach) in enumerate(zip(motion.layers, motion.reaches)):
@@ -321,7 +348,7 @@ def _visibility(motion: PairMotion, top: Tensor, velocity: Tensor, to_source: Te
         own = torch.where(shown == index, own, 0.0)
         seen = seen + (own if reach is None else reach.placed(own))
     seen = seen * inside(to_source)
-    return _soften(seen)
+    return torch.where(quiet, 1.0, _soften(seen))
 
 
 def inside(flow: Tensor) -> Tensor:
@@ -336,14 +363,19 @@ def inside(flow: Tensor) -> Tensor:
 def _soften(mask: Tensor) -> Tensor:
     """A Gaussian mean, computed at half size."""
     height, width = mask.shape[-2:]
-    sigma = 0.5 * SOFTENING * max(1.0, max(height, width) / NOMINAL) ** 0.5
+    taps = _taps(mask)
     small = F.avg_pool2d(mask[None], 2, ceil_mode=True)
-    radius = round(3 * sigma)
-    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=mask.device) / sigma) ** 2)
-    taps = taps / taps.sum()
-    padded = F.pad(small, (radius,) * 4, mode="replicate")
+    padded = F.pad(small, (len(taps) // 2,) * 4, mode="replicate")
     soft = F.conv2d(F.conv2d(padded, taps.reshape(1, 1, 1, -1)), taps.reshape(1, 1, -1, 1))
     return resize(soft[0], soft.shape[-2] * 2, soft.shape[-1] * 2)[:, :height, :width]
+
+
+def _taps(mask: Tensor) -> Tensor:
+    """Weights of that mean, at half size."""
+    sigma = 0.5 * SOFTENING * max(1.0, max(mask.shape[-2:]) / NOMINAL) ** 0.5
+    radius = round(3 * sigma)
+    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=mask.device) / sigma) ** 2)
+    return taps / taps.sum()
 
 
 def hidden(seen: Tensor, other: Tensor) -> Tensor:
