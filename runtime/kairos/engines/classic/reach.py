@@ -127,14 +127,28 @@ def reach_of(share0: Tensor, share1: Tensor) -> Optional[Reach]:
     """Where these pixels (1, H, W) of both frames can be seen between them; None: everywhere, or nearly."""
     shows = (share0 > 0) | (share1 > 0)
     height, width = shows.shape[-2:]
-    sides = []
-    for axis, length in ((-1, height), (-2, width)):
-        places = shows[0].any(axis).nonzero()
-        if not len(places):
-            return None
-        first, last = (int(each) for each in torch.cat([places[0], places[-1]]))
-        sides.append((max(0, first - _MARGIN), min(length, last + 1 + _MARGIN)))
-    (top, bottom), (left, right) = sides
+    ends = _ends(shows[0])
+    if ends is None:
+        return None
+    top, bottom, left, right = ends
+    top, left = max(0, top - _MARGIN), max(0, left - _MARGIN)
+    bottom, right = min(height, bottom + _MARGIN), min(width, right + _MARGIN)
     if (bottom - top) * (right - left) > _MOST * height * width:
         return None
     return Reach(top, bottom, left, right, (height, width))
+
+
+def _ends(shows: Tensor) -> Optional[Tuple[int, int, int, int]]:
+    """First row and the one behind the last, and so the columns, of what is true; None for nothing."""
+    if shows.device.type == "cpu":
+        left, top, wide, high = cv2.boundingRect(shows.numpy().view(np.uint8))
+        return (top, top + high, left, left + wide) if wide else None
+    sides: List[int] = []
+    for axis in (-1, -2):
+        places = shows.any(axis).nonzero()
+        if not len(places):
+            return None
+        first, last = (int(each) for each in torch.cat([places[0], places[-1]]))
+        sides += [first, last + 1]
+    top, bottom, left, right = sides
+    return top, bottom, left, right
