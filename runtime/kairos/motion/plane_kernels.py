@@ -87,7 +87,7 @@ def patch_rows(
         softly: mixed by a weight in 0..1; otherwise ``values`` are taken as they are where their weight is above 0.
         top, bottom: rows of ``out``.
     """
-    channels, height, width = values.shape
+    channels, _, width = values.shape
     small_height, small_width = coarse.shape[1:]
     line, fine = np.empty(small_width, np.float32), np.empty(2 * small_width, np.float32)
     for y in range(top, bottom):

@@ -41,7 +41,7 @@ def renamed(labels: Labels, names: Mapping[int, int], count: int) -> Labels:
 
 
 def boxes(labels: Labels) -> Counts:
-    """(N, 4) of every number: the first row, the one behind the last, and so the columns; 0 rows of what is not there."""
+    """(N, 4) of every number: the first row, the one behind the last, and so the columns. Of nothing, the end is 0."""
     count = int(labels.max(initial=0)) + 1
     height, width = labels.shape
     nothing = np.tile(np.array([height, 0, width, 0], np.int64), (count, 1))
@@ -79,7 +79,8 @@ def unlike(
     """
     given = [fast.array(each) for each in (*pictures, *flows)]
     nothing = np.zeros((int(told[0].max(initial=0)) + 1, 3))
-    return _in_strips(_loaded().unlike_rows, (*given, *told, np.float32(most)), nothing).sum(0)
+    found: Sums = _in_strips(_loaded().unlike_rows, (*given, *told, np.float32(most)), nothing).sum(0)
+    return found
 
 
 def believed(

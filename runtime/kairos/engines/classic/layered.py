@@ -6,7 +6,7 @@ Every function here is to be called only where :func:`usable` says so.
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from types import ModuleType
 from typing import NamedTuple, Optional, Tuple
 
@@ -44,8 +44,8 @@ class Arriving(NamedTuple):
 
 def usable(motion: PairMotion, *planes: Tensor) -> bool:
     """Whether the kernels can take the layers, and these planes."""
-    layer = motion.layers[0]
-    return fast.usable(layer.there, layer.share0, *planes) and _kernels() is not None
+    layers = [each for layer in motion.layers for each in (layer.there, layer.back, layer.trust0, layer.trust1)]
+    return fast.usable(*layers, *planes) and _kernels() is not None
 
 
 def seen_at(motion: PairMotion, time: float, how: Arriving) -> Tuple[Tensor, Tensor, Tensor]:
@@ -61,7 +61,7 @@ def seen_at(motion: PairMotion, time: float, how: Arriving) -> Tuple[Tensor, Ten
         moved = _arrived(layer, front, box, time, how)
         planes = (fast.array(each) for each in (*moved, velocity, trust, level, top))
         own = [next(planes) for _ in range(3)]
-        work = partial(kernels.cover_rows, index, *own, box, *planes)
+        work = partial(kernels.layers.cover_rows, index, *own, box, *planes)
         fast.in_bands(work, *_sides(box))
     return velocity, trust, top
 
@@ -79,17 +79,17 @@ def _arrived(
     ):
         planes = [fast.array(each) for each in (flow, trust, hides, share, above)]
         spans = np.empty((height, 2), np.int64)
-        fast.in_bands(partial(kernels.span_rows, planes[0], np.float32(share_of_way), box, spans), height, width)
+        fast.in_bands(partial(kernels.layers.span_rows, planes[0], np.float32(share_of_way), box, spans), height, width)
         numbers = [np.float32(each) for each in (how.in_front, share_of_way, TINY_SHARE)]
-        sides.append(partial(kernels.arrive_rows, *planes, *numbers, box, spans))
+        sides.append(partial(kernels.layers.arrive_rows, *planes, *numbers, box, spans))
     found = torch.empty(6, height, width)
     out, numbers = found.numpy(), [np.float32(each) for each in (time, how.reached, how.known)]
 
     def rows(top: int, bottom: int) -> None:
-        first, second = (np.empty((bottom - top) * width * kernels.LANES, np.float32) for _ in sides)
+        first, second = (np.empty((bottom - top) * width * kernels.layers.LANES, np.float32) for _ in sides)
         for side, arrived in zip(sides, (first, second)):
             side(arrived, top, bottom)
-        kernels.meet_rows(first, second, *numbers, out, top, bottom)
+        kernels.layers.meet_rows(first, second, *numbers, out, top, bottom)
 
     fast.in_parts(rows, height, max(1, height * width // _STRIP))
     velocity, trust = fill_holes(found[:2], found[2:3] > 0), found[3:4]
@@ -108,7 +108,7 @@ def reached(motion: PairMotion, time: float, trusted: float) -> Tensor:
         for flow, trust, share in ((layer.there, layer.trust0, time), (layer.back, layer.trust1, 1 - time)):
             numbers = np.float32(share), np.float32(trusted)
             planes = fast.array(flow), fast.array(trust), still
-            fast.in_bands(partial(kernels.near_rows, *planes, *numbers, box, found), *_sides(box))
+            fast.in_bands(partial(kernels.layers.near_rows, *planes, *numbers, box, found), *_sides(box))
     return torch.from_numpy(found)[None] > 0
 
 
@@ -135,7 +135,7 @@ def visible(
         numbers = [np.float32(each) for each in (sign, *slack)]
         source = fast.array(flow), fast.array(share)
         several = len(motion.layers) > 1
-        work = partial(kernels.visible_rows, index, several, *numbers, *source, *planes, box, seen.numpy())
+        work = partial(kernels.layers.visible_rows, index, several, *numbers, *source, *planes, box, seen.numpy())
         fast.in_bands(work, *_sides(box))
     return seen
 
@@ -148,9 +148,9 @@ def softened(mask: Tensor, taps: Tensor, quiet: Tensor) -> Tensor:
     height, width = mask.shape[-2:]
     half = np.empty((1, (height + 1) // 2, (width + 1) // 2), np.float32)
     out, weights = torch.empty(mask.shape), fast.array(taps)
-    fast.in_bands(partial(kernels.across_rows, fast.array(mask), weights, half), *half.shape[1:])
+    fast.in_bands(partial(kernels.seen.across_rows, fast.array(mask), weights, half), *half.shape[1:])
     still = quiet.contiguous().numpy()
-    fast.in_bands(partial(kernels.down_rows, half, weights, still, out.numpy()), height, width)
+    fast.in_bands(partial(kernels.seen.down_rows, half, weights, still, out.numpy()), height, width)
     return out
 
 
@@ -163,7 +163,7 @@ def shown(motion: PairMotion, top: Tensor, ways: Tuple[Tensor, Tensor]) -> Tuple
         box = _box(reach, top.shape[-2:])
         for clear, way, out in zip((front.clear0, front.clear1), ways, found):
             planes = [fast.array(each) for each in (clear, top, way)]
-            fast.in_bands(partial(kernels.fetch_rows, index, *planes, box, out.numpy()), *_sides(box))
+            fast.in_bands(partial(kernels.layers.fetch_rows, index, *planes, box, out.numpy()), *_sides(box))
     return found
 
 
@@ -174,7 +174,7 @@ def told(seen: Tuple[Tensor, Tensor], trust: Tensor, quiet: Tensor, time: float,
     out = torch.empty(4, *trust.shape[-2:])
     planes = [fast.array(each) for each in (*seen, trust)]
     numbers = np.float32(time), np.float32(doubt)
-    work = partial(_loaded().told_rows, *planes, quiet.contiguous().numpy(), *numbers, out.numpy())
+    work = partial(_loaded().seen.told_rows, *planes, quiet.contiguous().numpy(), *numbers, out.numpy())
     fast.in_bands(work, *trust.shape[-2:])
     return out
 
@@ -187,7 +187,7 @@ def apart(
     """
     out = torch.empty(3, *blend.shape[-2:])
     planes = [fast.array(each) for each in (blend, *hidden, *own)]
-    work = partial(_loaded().apart_rows, *planes, quiet.contiguous().numpy(), np.float32(alien), out.numpy())
+    work = partial(_loaded().seen.apart_rows, *planes, quiet.contiguous().numpy(), np.float32(alien), out.numpy())
     fast.in_bands(work, *blend.shape[-2:])
     return out
 
@@ -202,11 +202,18 @@ def _sides(box: npt.NDArray[np.int64]) -> Tuple[int, int]:
     return int(box[1] - box[0]), int(box[3] - box[2])
 
 
-def _loaded() -> ModuleType:
+class _Kernels(NamedTuple):
+    layers: ModuleType
+    seen: ModuleType
+
+
+def _loaded() -> _Kernels:
     kernels = _kernels()
     assert kernels is not None, "only after usable()"
     return kernels
 
 
-def _kernels() -> Optional[ModuleType]:
-    return fast.compiled("kairos.engines.classic.layer_kernels")
+@cache
+def _kernels() -> Optional[_Kernels]:
+    layers, seen = (fast.compiled(f"kairos.engines.classic.{name}_kernels") for name in ("layer", "seen"))
+    return None if layers is None or seen is None else _Kernels(layers, seen)

@@ -104,7 +104,7 @@ def _own(layer: Layer, share0: Tensor, share1: Tensor) -> Layer:
     reach = reach_of(share0, share1)
     ways = (layer.there, layer.trust0, share0, share1), (layer.back, layer.trust1, share1, share0)
     if counted.usable(*ways[0], *ways[1]):
-        return replace(whole, **_owned(ways, reach))
+        return _owned(whole, ways, reach)
     part = whole if reach is None else reach.within(whole)
     lands0, lands1 = backward_warp(part.share1, part.there), backward_warp(part.share0, part.back)
     trust0, trust1 = (
@@ -119,8 +119,8 @@ def _own(layer: Layer, share0: Tensor, share1: Tensor) -> Layer:
     return replace(whole, there=there, back=back, trust0=trust0, trust1=trust1)
 
 
-def _owned(ways: Tuple[_Way, _Way], reach: Optional[Reach]) -> Dict[str, Tensor]:
-    """The same by compiled kernels: what of the layer changes."""
+def _owned(whole: Layer, ways: Tuple[_Way, _Way], reach: Optional[Reach]) -> Layer:
+    """The same by compiled kernels."""
     height, width = ways[0][0].shape[-2:]
     box = (0, height, 0, width) if reach is None else (reach.top, reach.bottom, reach.left, reach.right)
     found = []
@@ -129,7 +129,7 @@ def _owned(ways: Tuple[_Way, _Way], reach: Optional[Reach]) -> Dict[str, Tensor]
         filled = fill_weighted(way[0] if reach is None else reach.cut(way[0]), weight)
         found.append((filled if reach is None else reach.placed(filled), trust))
     (there, trust0), (back, trust1) = found
-    return {"there": there, "back": back, "trust0": trust0, "trust1": trust1}
+    return replace(whole, there=there, back=back, trust0=trust0, trust1=trust1)
 
 
 def _believed(trust: Tensor) -> Tensor:
@@ -271,8 +271,9 @@ def _rigid(
     total = matrix[:, 0, 0].copy()
     matrix += _STIFF * np.diag([0.0, 1.0, 1.0]) * total[:, None, None] + np.eye(3) * 1e-9
     fitted = np.linalg.solve(matrix, right)
-    moved = [sum(fitted[:, row, axis][numbers] * term for row, term in enumerate((1.0, *places))) for axis in range(2)]
-    return np.stack(moved), np.asarray(total >= _FEWEST)
+    first, across, down = (fitted[:, row].T[:, numbers] for row in range(3))
+    moved: npt.NDArray[np.float64] = first + across * places[0] + down * places[1]
+    return moved, np.asarray(total >= _FEWEST)
 
 
 def _order(votes: npt.NDArray[np.float64], rules: Mapping[int, RegionRule]) -> List[int]:

@@ -69,9 +69,7 @@ class Front:
     clear1: Tensor
 
 
-def fronts(
-    shares: Sequence[Tuple[Tensor, Tensor]], seen: Sequence[Optional[Reach]]
-) -> Tuple[Optional[Front], ...]:
+def fronts(shares: Sequence[Tuple[Tensor, Tensor]], seen: Sequence[Optional[Reach]]) -> Tuple[Optional[Front], ...]:
     """For every layer what lies in front of it; None for a layer that is alone.
 
     Args:
@@ -97,9 +95,7 @@ def in_front(shares: Sequence[Tuple[Tensor, Tensor]]) -> List[Tuple[Tensor, Tens
     return found[::-1]
 
 
-def _front(
-    shares: Tuple[Tensor, Tensor], above: Tuple[Tensor, Tensor], reach: Optional[Reach]
-) -> Front:
+def _front(shares: Tuple[Tensor, Tensor], above: Tuple[Tensor, Tensor], reach: Optional[Reach]) -> Front:
     own, front = ((each if reach is None else tuple(map(reach.cut, each))) for each in (shares, above))
     clear0, clear1 = (share * (1 - _greatest(over)) for share, over in zip(own, front))
     return Front(front[0], front[1], clear0, clear1)

@@ -14,9 +14,11 @@ import torch
 from torch import Tensor
 
 from kairos.engines.classic import counted
-from kairos.engines.classic.counted import Labels
 from kairos.engines.classic.search import Flow
 from kairos.motion.warp import backward_warp
+
+Labels = counted.Labels
+"""(H, W) int16, 0 = the rest."""
 
 Places = npt.NDArray[np.int64]
 
@@ -90,9 +92,9 @@ def better(
     """
     if counted.usable(flow, other, *pictures):
         told = _numbers(regions[0]), _numbers(regions[1])
-        area, *unlike = counted.unlike(pictures, (flow, other), told, _UNLIKE).T
-        costs = [each / np.maximum(area, 1.0) for each in unlike]
-        won = (costs[1] + slight < _CLEARLY * (costs[0] + slight)) & (area >= _FEWEST)
+        shared, mine, others = counted.unlike(pictures, (flow, other), told, _UNLIKE).T
+        cost, rival = (total / np.maximum(shared, 1.0) for total in (mine, others))
+        won = (rival + slight < _CLEARLY * (cost + slight)) & (shared >= _FEWEST)
         return torch.from_numpy(won[told[0]]) if won.any() else None
     labels = regions[0].long()
     many = max(int(labels.max()), 1) + 1
