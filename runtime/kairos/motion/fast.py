@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from importlib import import_module
 from types import ModuleType
 from typing import Callable, NamedTuple, Optional, Tuple
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from kairos.motion import team
 
-_SMALL = 1 << 14
+SMALL = 1 << 14
 """Pixels that are not worth handing to another thread."""
 
 
@@ -64,7 +64,7 @@ def warp(planes: Tensor, flow: Tensor, filter: str, clamp: bool) -> Tensor:
     """See :func:`kairos.motion.warp.backward_warp`; filters ``bilinear``, ``cubic`` and ``lanczos``."""
     kernels = _loaded().moving
     out = torch.empty(planes.shape)
-    source, vectors, target = _array(planes), _array(flow), out.numpy()
+    source, vectors, target = array(planes), array(flow), out.numpy()
 
     def rows(top: int, bottom: int) -> None:
         if filter == "bilinear":
@@ -82,7 +82,7 @@ def blend(source0: Tensor, source1: Tensor, flows: Tuple[Tensor, Tensor], amount
     """Both sources (C, H, W) warped, clamped, and mixed; ``amount`` (1, H, W) is the weight of the first."""
     kernels = _loaded().moving
     first, second = warp(source0, flows[0], filter, True), warp(source1, flows[1], filter, True)
-    mixed, other, weight = first.numpy(), second.numpy(), _array(amount)
+    mixed, other, weight = first.numpy(), second.numpy(), array(amount)
     in_bands(lambda top, bottom: kernels.mix_rows(mixed, other, weight, top, bottom), *amount.shape[-2:])
     return first
 
@@ -91,7 +91,7 @@ def nearest(planes: Tensor, flow: Tensor) -> Tensor:
     """Nearest source pixels of float32 planes, moved as bits."""
     kernels = _loaded().moving
     out = torch.empty(planes.shape)
-    source, vectors, target = _array(planes).view(np.int32), _array(flow), out.numpy().view(np.int32)
+    source, vectors, target = array(planes).view(np.int32), array(flow), out.numpy().view(np.int32)
     in_bands(lambda top, bottom: kernels.nearest_rows(source, vectors, target, top, bottom), *flow.shape[-2:])
     return out
 
@@ -103,8 +103,8 @@ def splat(values: Tensor, flow: Tensor, importance: Optional[Tensor], mode: str,
     which = {"average": kernels.AVERAGE, "linear": kernels.LINEAR, "softmax": kernels.SOFTMAX}[mode]
     coverage, weights = torch.empty(1, height, width), np.empty(height * width, np.float32)
     mean = torch.empty(len(values), height, width)
-    source, vectors = _array(values), _array(flow)
-    metric = coverage.numpy() if importance is None else _array(importance)
+    source, vectors = array(values), array(flow)
+    metric = coverage.numpy() if importance is None else array(importance)
     reach, limit = np.empty((height, 2), np.int64), np.float32(least)
     in_bands(lambda top, bottom: kernels.reach_rows(vectors, reach, top, bottom), height, width)
     greatest = weights
@@ -127,7 +127,7 @@ def unmixed(planes: Tensor, flow: Tensor) -> Tensor:
     """See :func:`kairos.motion.warp.warp_unmixed`."""
     moving, still = _loaded()
     count, height, width = planes.shape
-    out, source, vectors = torch.empty(planes.shape), _array(planes), _array(flow)
+    out, source, vectors = torch.empty(planes.shape), array(planes), array(flow)
     spread, smooth = np.empty((count, height + 4, width + 4), np.float32), np.empty((height, width), np.uint8)
     target = out.numpy()
     in_bands(lambda top, bottom: still.spread_rows(source, spread, top, bottom), height + 4, width)
@@ -141,7 +141,7 @@ def round_trip(flow: Tensor, back: Tensor) -> Tuple[Tensor, Tensor]:
     kernels = _loaded().moving
     height, width = flow.shape[-2:]
     error, inside = torch.empty(1, height, width), torch.empty(1, height, width, dtype=torch.bool)
-    there, again, far, within = _array(flow), _array(back), error.numpy(), inside.numpy()
+    there, again, far, within = array(flow), array(back), error.numpy(), inside.numpy()
     in_bands(lambda top, bottom: kernels.round_trip_rows(there, again, far, within, top, bottom), height, width)
     return error, inside
 
@@ -150,7 +150,7 @@ def median(planes: Tensor) -> Tensor:
     """See :func:`kairos.motion.occlusion.clean_mask`."""
     kernels = _loaded().planes
     out = torch.empty(planes.shape)
-    source, target = _array(planes), out.numpy()
+    source, target = array(planes), out.numpy()
     in_bands(lambda top, bottom: kernels.median_rows(source, target, top, bottom), *planes.shape[-2:])
     return out
 
@@ -162,10 +162,40 @@ def halve(values: Tensor, weight: Tensor, least: float) -> Tuple[Tensor, Tensor]
     kernels = _loaded().planes
     height, width = (values.shape[-2] + 1) // 2, (values.shape[-1] + 1) // 2
     coarse, left = torch.empty(len(values), height, width), torch.empty(1, height, width)
-    source, share, limit = _array(values), _array(weight), np.float32(least)
+    source, share, limit = array(values), array(weight), np.float32(least)
     target, rest = coarse.numpy(), left.numpy()
     in_bands(lambda top, bottom: kernels.halve_rows(source, share, limit, target, rest, top, bottom), *(height, width))
     return coarse, left
+
+
+def patch(coarse: Tensor, values: Tensor, weight: Tensor, softly: bool) -> Tensor:
+    """Planes (C, H, W) mixed, by a weight (1, H, W), with others of half their size, rounded up, that are enlarged;
+    not ``softly``: their own where the weight is above 0.
+    """
+    kernels = _loaded().planes
+    out = torch.empty(values.shape)
+    planes = array(coarse), array(values), array(weight), out.numpy()
+    work = partial(kernels.patch_rows, *planes, softly)
+    in_bands(work, *values.shape[-2:])
+    return out
+
+
+def pull(values: Tensor, weight: Tensor, softly: bool) -> Tensor:
+    """See :func:`kairos.motion.fill.fill_weighted`, and, not ``softly``, :func:`kairos.motion.fill.fill_holes` of 0
+    where unknown; on one thread, for pictures up to :data:`SMALL`.
+    """
+    out = torch.empty(values.shape)
+    _loaded().planes.pull(array(values), array(weight), out.numpy(), softly)
+    return out
+
+
+def mean(planes: Tensor, least: float) -> Tensor:
+    """Means of planes (C, H, W) over 3 by 3 pixels, the border repeated, at least ``least``."""
+    kernels = _loaded().planes
+    out = torch.empty(planes.shape)
+    work = partial(kernels.mean_rows, array(planes), np.float32(least), out.numpy())
+    in_bands(work, *planes.shape[-2:])
+    return out
 
 
 def enlarge(planes: Tensor, rows: Tuple[Tensor, Tensor], columns: Tuple[Tensor, Tensor]) -> Tensor:
@@ -173,20 +203,21 @@ def enlarge(planes: Tensor, rows: Tuple[Tensor, Tensor], columns: Tuple[Tensor, 
     kernels = _loaded().planes
     height, width = len(rows[0]), len(columns[0])
     out = torch.empty(len(planes), height, width)
-    source, target = _array(planes), out.numpy()
+    source, target = array(planes), out.numpy()
     places = [each.numpy() for each in (*rows, *columns)]
     in_bands(lambda top, bottom: kernels.enlarge_rows(source, *places, target, top, bottom), height, width)
     return out
 
 
-def _array(planes: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def array(planes: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """What a kernel takes of planes on the CPU: contiguous, in the planes' own memory where they are."""
     found: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = planes.detach().contiguous().numpy()
     return found
 
 
 def in_bands(work: Callable[[int, int], None], height: int, width: int) -> None:
     """Runs a kernel over all rows, in as many bands as torch uses threads; what it answers is the same for any."""
-    in_parts(work, height, min(torch.get_num_threads(), height * width // _SMALL))
+    in_parts(work, height, min(torch.get_num_threads(), height * width // SMALL))
 
 
 def in_parts(work: Callable[[int, int], None], height: int, bands: int) -> None:

@@ -33,10 +33,16 @@ def _pull(values: Tensor, known: Tensor) -> Tensor:
     height, width = values.shape[-2:]
     if height == 1 and width == 1:
         return values
-    coarse, share = _halved(values, known.to(values.dtype), 1e-12)
+    weight = known.to(values.dtype)
+    compiled = fast.usable(values, weight)
+    if compiled and height * width <= fast.SMALL:
+        return fast.pull(values, weight, softly=False)
+    coarse, share = _halved(values, weight, 1e-12)
     present = share > 0
     if not bool(present.all()):
         coarse = _pull(coarse, present)
+    if compiled:
+        return fast.patch(coarse, values, weight, softly=False)
     return torch.where(known, values, _doubled(coarse, height, width))
 
 
@@ -71,7 +77,12 @@ def _pull_soft(values: Tensor, weight: Tensor) -> Tensor:
     height, width = values.shape[-2:]
     if height == 1 and width == 1:
         return values
+    compiled = fast.usable(values, weight)
+    if compiled and height * width <= fast.SMALL:
+        return fast.pull(values, weight, softly=True)
     coarse, share = _halved(values, weight, 1e-6)
     coarse = _pull_soft(coarse, (share * 2).clamp(max=1.0))
+    if compiled:
+        return fast.patch(coarse, values, weight, softly=True)
     fine = _doubled(coarse, height, width)
     return torch.lerp(fine, values, weight)

@@ -16,6 +16,7 @@ Flags = npt.NDArray[np.uint8]
 """(H, W), contiguous."""
 
 _ZERO, _QUARTER, _ONE, _THREE = np.float32(0.0), np.float32(0.25), np.float32(1.0), np.float32(3.0)
+_HALF, _THREE_QUARTERS, _TWO = np.float32(0.5), np.float32(0.75), np.float32(2.0)
 _ROUNDING = np.float32(1e-6)
 
 
@@ -70,6 +71,127 @@ def halve_rows(
                 i, j = np.uintp(2 * x), np.uintp(2 * x + 1)
                 total = (upper[i] + upper[j] + lower[i] + lower[j]) * _QUARTER
                 out[channel, y, x] = total / max(out_weight[0, y, x], least)
+
+
+@kernel(f"void({PLANES}, {PLANES}, {PLANES}, {PLANES}, b1, i8, i8)")
+def patch_rows(
+    coarse: Planes, values: Planes, weight: Planes, out: Planes, softly: bool, top: int, bottom: int
+) -> None:
+    """Planes mixed with others of half their size, enlarged linearly.
+
+    Args:
+        coarse: (C, h, w), half the size, rounded up.
+        values: (C, H, W); may be ``out``.
+        weight: (1, H, W), of ``values``.
+        out: (C, H, W).
+        softly: mixed by a weight in 0..1; otherwise ``values`` are taken as they are where their weight is above 0.
+        top, bottom: rows of ``out``.
+    """
+    channels, _, width = values.shape
+    small_height, small_width = coarse.shape[1:]
+    line, fine = np.empty(small_width, np.float32), np.empty(2 * small_width, np.float32)
+    for y in range(top, bottom):
+        middle = y // 2
+        odd = y % 2 == 1
+        first = middle if odd else max(middle - 1, 0)
+        second = min(middle + 1, small_height - 1) if odd else middle
+        fraction = _QUARTER if odd else _THREE_QUARTERS
+        rest = _ONE - fraction
+        for channel in range(channels):
+            for x in range(small_width):
+                line[x] = coarse[channel, first, x] * rest + coarse[channel, second, x] * fraction
+            fine[0] = line[0]
+            for x in range(1, small_width):
+                i = np.uintp(x)
+                j = np.uintp(2 * x)
+                before, after = line[i - np.uintp(1)], line[i]
+                fine[j - np.uintp(1)] = before * _THREE_QUARTERS + after * _QUARTER
+                fine[j] = before * _QUARTER + after * _THREE_QUARTERS
+            fine[2 * small_width - 1] = line[small_width - 1]
+            if softly:
+                for x in range(width):
+                    a, b, w = fine[x], values[channel, y, x], weight[0, y, x]
+                    away = b - a
+                    out[channel, y, x] = a + w * away if w < _HALF else b - away * (_ONE - w)
+            else:
+                for x in range(width):
+                    out[channel, y, x] = values[channel, y, x] if weight[0, y, x] > _ZERO else fine[x]
+
+
+@kernel(f"void({PLANES}, {PLANES}, {PLANES}, b1)")
+def pull(values: Planes, weight: Planes, out: Planes, softly: bool) -> None:
+    """A small picture filled from its surroundings, through all sizes down to a pixel.
+
+    Args:
+        values: (C, H, W).
+        weight: (1, H, W): softly, how far each pixel is kept, 0..1; otherwise 1 where it is known, and 0.
+        out: (C, H, W).
+        softly: see :func:`patch_rows`.
+    """
+    channels, height, width = values.shape
+    levels, total = 0, 0
+    while height > 1 or width > 1:
+        height, width = (height + 1) // 2, (width + 1) // 2
+        total += height * width
+        levels += 1
+    smaller, weights, left = np.empty(total * channels, np.float32), np.empty(total, np.float32), 0
+    _, height, width = values.shape
+    at, least = 0, np.float32(1e-6 if softly else 1e-12)
+    below, share = values, weight
+    deepest = 0
+    for _ in range(levels):
+        height, width = (height + 1) // 2, (width + 1) // 2
+        size = height * width
+        coarse = smaller[at * channels : (at + size) * channels].reshape(channels, height, width)
+        kept = weights[at : at + size].reshape(1, height, width)
+        halve_rows(below, share, least, coarse, kept, 0, height)
+        left = 0
+        for y in range(height):
+            for x in range(width):
+                own = kept[0, y, x]
+                if softly:
+                    kept[0, y, x] = min(own * _TWO, _ONE)
+                else:
+                    kept[0, y, x] = _ONE if own > _ZERO else _ZERO
+                    left += 0 if own > _ZERO else 1
+        below, share = coarse, kept
+        at += size
+        deepest += 1
+        if not softly and left == 0:
+            break
+    for level in range(deepest - 2, -2, -1):
+        _, height, width = values.shape
+        at = 0
+        for _ in range(level + 1):
+            height, width = (height + 1) // 2, (width + 1) // 2
+            at += height * width
+        if level < 0:
+            patch_rows(below, values, weight, out, softly, 0, height)
+        else:
+            size = height * width
+            at -= size
+            finer = smaller[at * channels : (at + size) * channels].reshape(channels, height, width)
+            kept = weights[at : at + size].reshape(1, height, width)
+            patch_rows(below, finer, kept, finer, softly, 0, height)
+            below = finer
+    if not deepest:
+        out[:] = values
+
+
+@kernel(f"void({PLANES}, f4, {PLANES}, i8, i8)")
+def mean_rows(planes: Planes, least: np.float32, out: Planes, top: int, bottom: int) -> None:
+    """Means over 3 by 3 pixels, at least ``least``. The border is repeated."""
+    channels, height, width = planes.shape
+    line = np.empty(width + 2, np.float32)
+    ninth = np.float32(1.0 / 9.0)
+    for channel in range(channels):
+        for y in range(top, bottom):
+            above, below = max(y - 1, 0), min(y + 1, height - 1)
+            for x in range(width):
+                line[x + 1] = planes[channel, above, x] + planes[channel, y, x] + planes[channel, below, x]
+            line[0], line[width + 1] = line[1], line[width]
+            for x in range(width):
+                out[channel, y, x] = max((line[x] + line[x + 1] + line[x + 2]) * ninth, least)
 
 
 @kernel(f"void({PLANES}, {PLANES}, i8, i8)")

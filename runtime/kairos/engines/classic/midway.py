@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import List, Optional, Tuple
+from typing import Optional, Tuple
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kairos.engines.classic.course import Course, Curve
-from kairos.engines.classic.motion import Layer, PairMotion
+from kairos.engines.classic import layered
+from kairos.engines.classic.arriving import seen_at, ways
+from kairos.engines.classic.course import Curve
+from kairos.engines.classic.motion import PairMotion
 from kairos.engines.classic.path import Bend, bend_at
-from kairos.engines.classic.reach import Reach
-from kairos.motion.fill import fill_holes, fill_weighted
 from kairos.motion.inbetween import Inbetween
-from kairos.motion.occlusion import clean_mask
 from kairos.motion.splat import splat
 from kairos.motion.tiling import resize
 from kairos.motion.warp import backward_warp
-
-REACHED = 0.25
-"""Part of a pixel that must arrive for its motion to count."""
-
-IN_FRONT = 20.0
-"""How much more a pixel says that is known to hide others."""
 
 _TRUSTED = 0.3
 """Trust over which a vector may carry something onto still ground."""
@@ -33,14 +28,8 @@ SLACK, SHARE = 1.0, 0.05
 """Disagreement between a pixel's motion and that of the source pixel it comes from which halves its visibility:
 pixels, and part of its speed."""
 
-FLOOR = 0.02
-"""Least say of a motion nobody vouches for, against what surrounds it."""
-
 _ALIEN = 0.1
 """Say of a source that shows another layer than the one seen: regions that were found are not exact."""
-
-_KNOWN = 0.05
-"""Say of both sources under which nobody knows what a layer covers."""
 
 DOUBT = 0.05
 """Weight of a source that does not show the pixel: where neither does, both are blended."""
@@ -48,16 +37,6 @@ DOUBT = 0.05
 SOFTENING = 3.0
 """Visibility is decided together by the pixels within this distance, at :data:`NOMINAL` pixels' width."""
 NOMINAL = 640
-
-
-@dataclass(frozen=True)
-class _Moved:
-    """A layer at the in-between's time."""
-
-    velocity: Tensor
-    trust: Tensor
-    cover: Tensor
-    away: Optional[Tensor] = None
 
 
 @dataclass(frozen=True)
@@ -95,6 +74,10 @@ def between(motion: PairMotion, curve: Optional[Curve], time: float) -> Inbetwee
     """
     here = moment(motion, time, curve)
     to_0, to_1 = paths(here, curve)
+    if layered.usable(motion, here.trust):
+        told = layered.told((here.seen0, here.seen1), here.trust, here.quiet, time, DOUBT)
+        answer = Inbetween(time, to_0, to_1, told[:1], told[1:2], told[2:3], told[3:])
+        return kept_apart(answer, motion, here)
     weight0, weight1 = weights(here)
     seen0, seen1 = here.seen0, here.seen1
     answer = Inbetween(
@@ -120,18 +103,20 @@ def kept_apart(answer: Inbetween, motion: PairMotion, here: Moment) -> Inbetween
         motion: of the pair at full size.
         here: which of its layers is seen.
     """
-    layers = motion.layers
-    if len(layers) == 1:
+    if len(motion.layers) == 1:
         return answer
+    flows, planes = (answer.flow_to_0, answer.flow_to_1), (answer.blend, answer.occlusion_0, answer.occlusion_1)
+    if layered.usable(motion, here.top, *flows, *planes):
+        own = layered.shown(motion, here.top, flows)
+        told = layered.apart(planes[0], planes[1:], own, here.quiet, _ALIEN)
+        return replace(answer, blend=told[:1], occlusion_0=told[1:2], occlusion_1=told[2:])
     own0, own1 = torch.zeros_like(answer.blend), torch.zeros_like(answer.blend)
-    for index, (layer, above, reach) in enumerate(zip(layers, _in_front(layers), motion.reaches)):
-        assert above is not None, "there are several layers"
-        planes = [layer.share0, layer.share1, *above, answer.flow_to_0, answer.flow_to_1, here.top]
-        share0, share1, front0, front1, to_0, to_1, top = planes if reach is None else map(reach.cut, planes)
-        clear = (
-            share * (1 - F.max_pool2d(front[None], 3, 1, 1)[0]) for share, front in ((share0, front0), (share1, front1))
-        )
-        shown = (torch.where(top == index, backward_warp(*each), 0.0) for each in zip(clear, (to_0, to_1)))
+    for index, (front, reach) in enumerate(zip(motion.fronts, motion.reaches)):
+        assert front is not None, "there are several layers"
+        cut = (*flows, here.top)
+        to_0, to_1, top = cut if reach is None else map(reach.cut, cut)
+        clear = (front.clear0, to_0), (front.clear1, to_1)
+        shown = (torch.where(top == index, backward_warp(*each), 0.0) for each in clear)
         # Every pixel shows one layer only.
         one, two = shown if reach is None else map(reach.placed, shown)
         own0, own1 = own0 + one, own1 + two
@@ -150,28 +135,13 @@ def kept_apart(answer: Inbetween, motion: PairMotion, here: Moment) -> Inbetween
 
 def moment(motion: PairMotion, time: float, curve: Optional[Curve] = None) -> Moment:
     """What arrives at a time, and which source shows it."""
-    seen = list(zip(motion.layers, _in_front(motion.layers), motion.reaches))
-    moved = [_move(layer, time, front, reach) for layer, front, reach in seen]
-    if isinstance(curve, Course) and 0 < time < 1:
-        moved = [
-            _led(curve, index, layer, each, front, time)
-            for index, ((layer, front, _), each) in enumerate(zip(seen, moved))
-        ]
-    velocity, trust, away = moved[0].velocity, moved[0].trust, moved[0].away
-    top = torch.zeros_like(trust)
-    covers = _covering([each.cover for each in moved])
-    for index, (upper, above) in enumerate(zip(moved[1:], covers), start=1):
-        velocity, trust = torch.where(above, upper.velocity, velocity), torch.where(above, upper.trust, trust)
-        top = torch.where(above, float(index), top)
-        if away is not None and upper.away is not None:
-            away = torch.where(above, upper.away, away)
+    velocity, trust, top, away = seen_at(motion, time, curve)
     quiet = motion.still & ~_reached(motion, time)
     velocity = torch.where(quiet, 0.0, velocity)
     away = None if away is None else torch.where(quiet, 0.0, away)
-    to_0, to_1 = _ways(velocity, away, time)
-    seen0 = _visibility(motion, top, velocity, to_0, first=True)
-    seen1 = _visibility(motion, top, velocity, to_1, first=False)
-    seen0, seen1 = torch.where(quiet, 1.0, seen0), torch.where(quiet, 1.0, seen1)
+    to_0, to_1 = ways(velocity, away, time)
+    seen0 = _visibility(motion, top, velocity, to_0, quiet, first=True)
+    seen1 = _visibility(motion, top, velocity, to_1, quiet, first=False)
     return Moment(time, velocity, trust, top, quiet, seen0, seen1, away)
 
 
@@ -181,12 +151,7 @@ def paths(here: Moment, curve: Optional[Curve]) -> Tuple[Tensor, Tensor]:
     if isinstance(curve, Bend) and 0 < here.time < 1:
         away = bend_at(curve, here.velocity, (here.seen0, here.seen1), here.time)
         away = torch.where(here.quiet, 0.0, away)
-    return _ways(here.velocity, away, here.time)
-
-
-def _ways(velocity: Tensor, away: Optional[Tensor], time: float) -> Tuple[Tensor, Tensor]:
-    to_0, to_1 = velocity * -time, velocity * (1 - time)
-    return (to_0, to_1) if away is None else (to_0 - away, to_1 - away)
+    return ways(here.velocity, away, here.time)
 
 
 def weights(here: Moment) -> Tuple[Tensor, Tensor]:
@@ -194,107 +159,13 @@ def weights(here: Moment) -> Tuple[Tensor, Tensor]:
     return (1 - here.time) * (here.seen0 + DOUBT), here.time * (here.seen1 + DOUBT)
 
 
-def _covering(covers: List[Tensor]) -> List[Tensor]:
-    """(1, H, W) bool for every layer but the furthest: it covers the pixel. Where none covers most of it, the one that
-    covers more than any other does.
-    """
-    if len(covers) == 1:
-        return []
-    most = torch.cat(covers).amax(0, keepdim=True)
-    return [(cover > 0.5) | ((most <= 0.5) & (cover == most) & (cover > covers[0])) for cover in covers[1:]]
-
-
-def _in_front(layers: Tuple[Layer, ...]) -> List[Optional[Tuple[Tensor, Tensor]]]:
-    """For every layer, (1, H, W) each, how much of source 0's and source 1's pixel belongs to layers in front of it.
-    None for a layer that is alone.
-    """
-    if len(layers) == 1:
-        return [None]
-    above0, above1 = torch.zeros_like(layers[0].share0), torch.zeros_like(layers[0].share1)
-    found: List[Optional[Tuple[Tensor, Tensor]]] = []
-    for layer in reversed(layers):
-        found.append((above0, above1))
-        above0, above1 = (above0 + layer.share0).clamp(max=1), (above1 + layer.share1).clamp(max=1)
-    return found[::-1]
-
-
-def _move(layer: Layer, time: float, above: Optional[Tuple[Tensor, Tensor]], reach: Optional[Reach]) -> _Moved:
-    """A layer's motion at a time, from both sources by how far their vectors are to be trusted.
-
-    Args:
-        layer: the layer.
-        time: 0..1.
-        above: how much of either source's pixels is in front of it; None for a layer that is alone.
-        reach: where it can be seen: elsewhere it stands still and covers nothing. None: everywhere.
-    """
-    if reach is None or above is None or time in (0.0, 1.0):
-        return _arrived(layer, time, above)
-    part = _arrived(reach.within(layer), time, (reach.cut(above[0]), reach.cut(above[1])))
-    return _Moved(*(reach.placed(each) for each in (part.velocity, part.trust, part.cover)))
-
-
-def _arrived(layer: Layer, time: float, above: Optional[Tuple[Tensor, Tensor]]) -> _Moved:
-    if time == 0.0:
-        return _Moved(layer.there, layer.trust0, layer.share0)
-    if time == 1.0:
-        return _Moved(-layer.back, layer.trust1, layer.share1)
-    sides = []
-    for flow, trust, front, share, part, sign, hides in (
-        (layer.there, layer.trust0, layer.front0, layer.share0, time, 1.0, above and above[0]),
-        (layer.back, layer.trust1, layer.front1, layer.share1, 1 - time, -1.0, above and above[1]),
-    ):
-        weight = trust * (1.0 + IN_FRONT * front) * share.clamp(min=1e-3)
-        values = [flow * sign, trust] if hides is None else [flow * sign, trust, share, 1 - hides]
-        found, area = splat(torch.cat(values), flow * part, weight, "linear")
-        sides.append((found[:2], found[2:3] * (area > REACHED), found[3:4], found[4:], area))
-    (flow0, trust0, share0, open0, area0), (flow1, trust1, share1, open1, area1) = sides
-    total = trust0 + trust1
-    velocity = (flow0 * trust0 + flow1 * trust1) / total.clamp(min=1e-9)
-    velocity = fill_holes(velocity, total > 1e-4)
-    trust = torch.maximum(trust0, trust1)
-    if not layer.given:
-        velocity = _filled(clean_mask(velocity), trust)
-    if above is None:
-        return _Moved(velocity, trust, layer.share0)
-    # Nearer in time knows better how much of the pixel is the layer's, if anything arrived from there.
-    say0, say1 = (1 - time) * (area0 > REACHED) * open0, time * (area1 > REACHED) * open1
-    return _Moved(velocity, trust, _covered(share0, say0, share1, say1))
-
-
-def _led(
-    course: Course, index: int, layer: Layer, moved: _Moved, above: Optional[Tuple[Tensor, Tensor]], time: float
-) -> _Moved:
-    """A layer on its course: its motion, and the part of each pixel that is the layer's, told along it."""
-    velocity, away = course.at(index, time, moved.velocity)
-    if above is None:
-        return _Moved(velocity, moved.trust, moved.cover, away)
-    to_0, to_1 = _ways(velocity, away, time)
-    side0 = backward_warp(torch.cat([layer.share0, 1 - above[0]]), to_0)
-    side1 = backward_warp(torch.cat([layer.share1, 1 - above[1]]), to_1)
-    cover = _covered(side0[:1], (1 - time) * side0[1:], side1[:1], time * side1[1:])
-    return _Moved(velocity, moved.trust, cover, away)
-
-
-def _covered(share0: Tensor, say0: Tensor, share1: Tensor, say1: Tensor) -> Tensor:
-    """(1, H, W) how much of each pixel is a layer's, from what either source says of it.
-
-    A source that shows something in front does not know; where neither does it goes on as it is around.
-    """
-    say = say0 + say1
-    return fill_holes((share0 * say0 + share1 * say1) / say.clamp(min=1e-6), say > _KNOWN)
-
-
-def _filled(velocity: Tensor, trust: Tensor) -> Tensor:
-    """Motion nobody vouches for gives way to what surrounds it; what is trusted fully stays exactly as it is."""
-    weight = F.avg_pool2d(F.pad(trust[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0].clamp(FLOOR, 1.0)
-    return fill_weighted(velocity, weight)
-
-
 def _reached(motion: PairMotion, time: float) -> Tensor:
     """(1, H, W) bool: something that moves comes near the pixel at this time."""
-    area = torch.zeros_like(motion.still, dtype=torch.float32)
     if not bool(motion.still.any()):
-        return area > 0
+        return torch.zeros_like(motion.still)
+    if layered.usable(motion):
+        return _around(layered.reached(motion, time, _TRUSTED))
+    area = torch.zeros_like(motion.still, dtype=torch.float32)
     for layer, reach in zip(motion.layers, motion.reaches):
         for flow, trust, part in ((layer.there, layer.trust0, time), (layer.back, layer.trust1, 1 - time)):
             moves = ~motion.still & (trust > _TRUSTED)
@@ -303,12 +174,24 @@ def _reached(motion: PairMotion, time: float) -> Tensor:
             some = carried if reach is None else reach.cut(carried)
             arrived = splat(some[:0], some)[1]
             area += arrived if reach is None else reach.placed(arrived)
-    near = (area > 0).float()[None]
+    return _around(area > 0)
+
+
+def _around(places: Tensor) -> Tensor:
+    """Places (1, H, W) bool and all within two pixels of them."""
+    if places.device.type == "cpu":
+        return torch.from_numpy(cv2.dilate(places[0].numpy().view(np.uint8), np.ones((5, 5), np.uint8)) > 0)[None]
+    near = places.float()[None]
     return F.max_pool2d(F.max_pool2d(near, (5, 1), 1, (2, 0)), (1, 5), 1, (0, 2))[0] > 0
 
 
-def _visibility(motion: PairMotion, top: Tensor, velocity: Tensor, to_source: Tensor, first: bool) -> Tensor:
+def _visibility(
+    motion: PairMotion, top: Tensor, velocity: Tensor, to_source: Tensor, quiet: Tensor, first: bool
+) -> Tensor:
     """How far the source pixel a vector comes from moves the same way and belongs to the same layer, 0..1."""
+    if layered.usable(motion, top, velocity, to_source):
+        seen = layered.visible(motion, top, velocity, to_source, first, (SLACK, SHARE))
+        return layered.softened(seen, _taps(seen), quiet)
     seen = torch.zeros_like(top)
     slack = SLACK + SHARE * velocity.square().sum(0, keepdim=True).sqrt()
     for index, (layer, reach) in enumerate(zip(motion.layers, motion.reaches)):
@@ -321,7 +204,7 @@ def _visibility(motion: PairMotion, top: Tensor, velocity: Tensor, to_source: Te
         own = torch.where(shown == index, own, 0.0)
         seen = seen + (own if reach is None else reach.placed(own))
     seen = seen * inside(to_source)
-    return _soften(seen)
+    return torch.where(quiet, 1.0, _soften(seen))
 
 
 def inside(flow: Tensor) -> Tensor:
@@ -336,14 +219,19 @@ def inside(flow: Tensor) -> Tensor:
 def _soften(mask: Tensor) -> Tensor:
     """A Gaussian mean, computed at half size."""
     height, width = mask.shape[-2:]
-    sigma = 0.5 * SOFTENING * max(1.0, max(height, width) / NOMINAL) ** 0.5
+    taps = _taps(mask)
     small = F.avg_pool2d(mask[None], 2, ceil_mode=True)
-    radius = round(3 * sigma)
-    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=mask.device) / sigma) ** 2)
-    taps = taps / taps.sum()
-    padded = F.pad(small, (radius,) * 4, mode="replicate")
+    padded = F.pad(small, (len(taps) // 2,) * 4, mode="replicate")
     soft = F.conv2d(F.conv2d(padded, taps.reshape(1, 1, 1, -1)), taps.reshape(1, 1, -1, 1))
     return resize(soft[0], soft.shape[-2] * 2, soft.shape[-1] * 2)[:, :height, :width]
+
+
+def _taps(mask: Tensor) -> Tensor:
+    """Weights of that mean, at half size."""
+    sigma = 0.5 * SOFTENING * max(1.0, max(mask.shape[-2:]) / NOMINAL) ** 0.5
+    radius = round(3 * sigma)
+    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, device=mask.device) / sigma) ** 2)
+    return taps / taps.sum()
 
 
 def hidden(seen: Tensor, other: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from kairos.engines.base import ShotView
 from kairos.engines.classic.flat import FLAT_REACH, Mask, settle
 from kairos.engines.classic.fusion import fuse
 from kairos.engines.classic.highlights import Highlights, highlights, move_whole
-from kairos.engines.classic.reach import Reach, reaches
+from kairos.engines.classic.reach import Front, Reach, fronts, reaches
 from kairos.engines.classic.regions import Labels, departed, labels_of
 from kairos.engines.classic.search import Flow, prepare
 from kairos.motion import fast
@@ -134,6 +134,11 @@ class PairMotion:
     def reaches(self) -> Tuple[Optional[Reach], ...]:
         """Where each layer can be seen."""
         return reaches([(layer.share0, layer.share1) for layer in self.layers])
+
+    @cached_property
+    def fronts(self) -> Tuple[Optional[Front], ...]:
+        """What lies in front of each layer where it can be seen."""
+        return fronts([(layer.share0, layer.share1) for layer in self.layers], self.reaches)
 
     def reversed(self) -> PairMotion:
         """The same seen from the second frame."""

@@ -14,8 +14,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from kairos.engines.classic import counted
 from kairos.engines.classic.motion import LEAST_TRUST, Layer
-from kairos.engines.classic.reach import reach_of
+from kairos.engines.classic.reach import Reach, reach_of
 from kairos.engines.classic.regions import Box, Labels, boxes, labels_of
 from kairos.motion.fill import fill_weighted
 from kairos.motion.inbetween import Inbetween
@@ -52,6 +53,10 @@ _APART = 8
 """Pixels between objects that never meet, so that the same layer may hold them."""
 
 
+_Way = Tuple[Tensor, Tensor, Tensor, Tensor]
+"""Of some objects, from one frame: flow, trust, and how much of this frame's and of the other's pixels they are."""
+
+
 def parted(
     layer: Layer, labels0: Tensor, labels1: Tensor, rules: Optional[Mapping[int, RegionRule]] = None
 ) -> Tuple[Layer, ...]:
@@ -79,19 +84,27 @@ def parted(
         shown = [number for number in numbers if number not in held]
         if not shown:
             continue
-        share0, share1 = (
-            torch.from_numpy(np.isin(labels, shown)).to(layer.there.device)[None].float() for labels in (one, two)
-        )
+        share0, share1 = (_share(labels, shown).to(layer.there.device) for labels in (one, two))
         if not (bool(share0.any()) or bool(share1.any())):
             continue
         layers.append(_own(layer, share0, share1))
     return tuple(layers) or (layer,)
 
 
+def _share(labels: Labels, numbers: Sequence[int]) -> Tensor:
+    """(1, H, W): 1 where these objects are, 0 elsewhere."""
+    table = np.zeros(1 + max(int(labels.max()), *numbers), np.float32)
+    table[list(numbers)] = 1.0
+    return torch.from_numpy(table[labels])[None]
+
+
 def _own(layer: Layer, share0: Tensor, share1: Tensor) -> Layer:
     """The motion of the objects that these pixels (1, H, W) of both frames are."""
     whole = replace(layer, share0=share0, share1=share1)
     reach = reach_of(share0, share1)
+    ways = (layer.there, layer.trust0, share0, share1), (layer.back, layer.trust1, share1, share0)
+    if counted.usable(*ways[0], *ways[1]):
+        return _owned(whole, ways, reach)
     part = whole if reach is None else reach.within(whole)
     lands0, lands1 = backward_warp(part.share1, part.there), backward_warp(part.share0, part.back)
     trust0, trust1 = (
@@ -103,6 +116,19 @@ def _own(layer: Layer, share0: Tensor, share1: Tensor) -> Layer:
     if reach is not None:
         there, back, trust0, trust1 = (reach.placed(each) for each in (there, back, trust0, trust1))
     trust0, trust1 = trust0.clamp(min=LEAST_TRUST), trust1.clamp(min=LEAST_TRUST)
+    return replace(whole, there=there, back=back, trust0=trust0, trust1=trust1)
+
+
+def _owned(whole: Layer, ways: Tuple[_Way, _Way], reach: Optional[Reach]) -> Layer:
+    """The same by compiled kernels."""
+    height, width = ways[0][0].shape[-2:]
+    box = (0, height, 0, width) if reach is None else (reach.top, reach.bottom, reach.left, reach.right)
+    found = []
+    for way in ways:
+        trust, weight = counted.believed(way, box, _ASTRAY, _DOUBTED, LEAST_TRUST)
+        filled = fill_weighted(way[0] if reach is None else reach.cut(way[0]), weight)
+        found.append((filled if reach is None else reach.placed(filled), trust))
+    (there, trust0), (back, trust1) = found
     return replace(whole, there=there, back=back, trust0=trust0, trust1=trust1)
 
 
@@ -134,9 +160,18 @@ def held_still(answer: Inbetween, labels0: Tensor, labels1: Tensor, rules: Mappi
 
 def _common(one: Labels, two: Labels) -> Tuple[Labels, Labels]:
     """What only one frame shows becomes the rest."""
-    both = np.intersect1d(np.flatnonzero(_counts(one)), np.flatnonzero(_counts(two))).astype(np.int16)
-    shared = [np.where(np.isin(labels, both), labels, 0).astype(np.int16) for labels in (one, two)]
-    return shared[0], shared[1]
+    counts = _counts(one), _counts(two)
+    alone = np.setxor1d(np.flatnonzero(counts[0]), np.flatnonzero(counts[1]))
+    return _without(one, alone), _without(two, alone)
+
+
+def _without(labels: Labels, numbers: npt.NDArray[np.int64]) -> Labels:
+    """A label map in which these objects are of the rest."""
+    table = np.arange(1 + max(int(labels.max()), int(numbers.max(initial=0))), dtype=np.int16)
+    if not numbers.size:
+        return labels
+    table[numbers] = 0
+    return table[labels]
 
 
 def _borne_out(layer: Layer, one: Labels, two: Labels, rules: Mapping[int, RegionRule]) -> Tuple[Labels, Labels]:
@@ -150,6 +185,10 @@ def _borne_out(layer: Layer, one: Labels, two: Labels, rules: Mapping[int, Regio
         (layer.there, layer.trust0, one, two),
         (layer.back, layer.trust1, two, one),
     ):
+        if counted.usable(flow, trust):
+            stays, comes, all_of_it, begins = counted.ends(flow, trust, labels, other, count, _SURE)
+            hits, met, known, area = hits + stays, met + begins + comes, known + begins, area + all_of_it
+            continue
         ends = (
             nearest_warp(torch.from_numpy(other).to(flow.device)[None].float(), flow)[0].cpu().numpy().astype(np.int16)
         )
@@ -162,7 +201,7 @@ def _borne_out(layer: Layer, one: Labels, two: Labels, rules: Mapping[int, Regio
     off = (hits < _AGREED * met) & (known > _KNOWN * area)
     keeps = [0, *(number for number, rule in rules.items() if number < count and (rule.order or rule.hold))]
     off[keeps] = False
-    return np.where(off[one], 0, one).astype(np.int16), np.where(off[two], 0, two).astype(np.int16)
+    return _without(one, np.flatnonzero(off)), _without(two, np.flatnonzero(off))
 
 
 def _counts(labels: Labels) -> npt.NDArray[np.int64]:
@@ -184,49 +223,57 @@ def _votes(layer: Layer, one: Labels, two: Labels) -> npt.NDArray[np.float64]:
     ):
         trust, sure = (each[0].cpu().numpy() for each in trusts)
         some = labels[::step, ::step]
-        moved, known = _rigid(flow[:, ::step, ::step].cpu().numpy(), trust[::step, ::step], some, count)
+        # Nobody asks whether anything vanishes under the rest, or the rest under anything.
+        rows, columns = np.nonzero(some)
+        numbers = some[rows, columns].astype(np.int64)
+        vectors = flow[:, ::step, ::step].cpu().numpy()[:, rows, columns]
+        # Places in frame widths around its middle keep the equations well conditioned.
+        places = (columns - some.shape[1] / 2) / some.shape[1], (rows - some.shape[0] / 2) / some.shape[1]
+        moved, known = _rigid(vectors, trust[::step, ::step][rows, columns], places, numbers, count)
         goes = np.rint(moved).clip(-1e6, 1e6).astype(np.int64)
-        x, y = np.arange(0, width, step) + goes[0], np.arange(0, height, step)[:, None] + goes[1]
+        x, y = columns * step + goes[0], rows * step + goes[1]
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         x, y = x.clip(0, width - 1), y.clip(0, height - 1)
         ends = other[y, x]
-        gone = inside & known[some] & (ends != some) & (sure[y, x] > _SURE)
-        np.add.at(votes, (some[gone].astype(np.int64), ends[gone].astype(np.int64)), float(step * step))
+        gone = inside & known[numbers] & (ends != numbers) & (sure[y, x] > _SURE)
+        np.add.at(votes, (numbers[gone], ends[gone].astype(np.int64)), float(step * step))
     return votes
 
 
 def _rigid(
-    flow: npt.NDArray[np.float32], trust: npt.NDArray[np.float32], labels: Labels, count: int
+    flow: npt.NDArray[np.float32],
+    trust: npt.NDArray[np.float32],
+    places: Tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+    numbers: npt.NDArray[np.int64],
+    count: int,
 ) -> Tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Every object's motion as an affine one, fitted by weighted least squares to what is believed of it.
 
     Args:
-        flow: (2, H, W) pixels.
-        trust: (H, W) in 0..1.
-        labels: below ``count``.
+        flow: (2, P) pixels, of some pixels.
+        trust: (P,) in 0..1.
+        places: (P,) each, x and y, about 0..1 apart.
+        numbers: (P,) of their objects, below ``count``.
 
     Returns:
-        (2, H, W), and for each number whether enough is believed.
+        (2, P), and for each number whether enough is believed.
     """
-    height, width = labels.shape
-    numbers = labels.ravel().astype(np.int64)
-    finite = np.isfinite(flow).all(0)
-    weight = np.where(finite & (trust > _SURE), trust, 0.0).ravel().astype(np.float64)
-    y, x = (each.ravel() for each in np.mgrid[:height, :width].astype(np.float64))
-    # Places in frame widths around its middle keep the equations well conditioned.
-    terms = (np.ones_like(x), (x - width / 2) / width, (y - height / 2) / width)
-    values = np.where(finite, flow, 0.0).reshape(2, -1).astype(np.float64)
-
-    def summed(plane: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return np.asarray(np.bincount(numbers, plane * weight, count), np.float64)
-
-    matrix = np.stack([np.stack([summed(one * two) for two in terms], -1) for one in terms], -2)
-    right = np.stack([np.stack([summed(one * value) for value in values], -1) for one in terms], -2)
-    total = matrix[:, 0, 0]
-    matrix = matrix + _STIFF * np.diag([0.0, 1.0, 1.0]) * total[:, None, None] + np.eye(3) * 1e-9
+    sure = np.flatnonzero(np.isfinite(flow).all(0) & (trust > _SURE))
+    of, weight = numbers[sure], trust[sure].astype(np.float64)
+    terms = [np.ones(len(sure)), *(place[sure] for place in places)]
+    weighted, values = [term * weight for term in terms], flow[:, sure].astype(np.float64)
+    matrix, right = np.zeros((count, 3, 3)), np.zeros((count, 3, 2))
+    for row in range(3):
+        for column in range(row, 3):
+            matrix[:, row, column] = matrix[:, column, row] = np.bincount(of, weighted[row] * terms[column], count)
+        for axis in range(2):
+            right[:, row, axis] = np.bincount(of, weighted[row] * values[axis], count)
+    total = matrix[:, 0, 0].copy()
+    matrix += _STIFF * np.diag([0.0, 1.0, 1.0]) * total[:, None, None] + np.eye(3) * 1e-9
     fitted = np.linalg.solve(matrix, right)
-    moved: npt.NDArray[np.float64] = np.einsum("ntc,tn->cn", fitted[numbers], np.stack(terms)).astype(np.float64)
-    return moved.reshape(2, height, width), np.asarray(total >= _FEWEST)
+    first, across, down = (fitted[:, row].T[:, numbers] for row in range(3))
+    moved: npt.NDArray[np.float64] = first + across * places[0] + down * places[1]
+    return moved, np.asarray(total >= _FEWEST)
 
 
 def _order(votes: npt.NDArray[np.float64], rules: Mapping[int, RegionRule]) -> List[int]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Optional, Sequence, Tuple, TypeVar
+from typing import Any, List, Optional, Sequence, Tuple, TypeVar
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -52,6 +54,60 @@ class Reach:
         return changed
 
 
+@dataclass(frozen=True)
+class Front:
+    """What lies in front of a layer, in the part of the frame in which that can be seen, (1, h, w) each.
+
+    Attributes:
+        above0, above1: how much of source 0's and source 1's pixels belongs to layers in front of it.
+        clear0, clear1: how much is its own and shows it cleanly: not within a pixel of what is in front.
+    """
+
+    above0: Tensor
+    above1: Tensor
+    clear0: Tensor
+    clear1: Tensor
+
+
+def fronts(shares: Sequence[Tuple[Tensor, Tensor]], seen: Sequence[Optional[Reach]]) -> Tuple[Optional[Front], ...]:
+    """For every layer what lies in front of it; None for a layer that is alone.
+
+    Args:
+        shares: of every layer, furthest first, (1, H, W) each: how much of either frame's pixels is its.
+        seen: where each can be.
+    """
+    if len(shares) == 1:
+        return (None,)
+    return tuple(_front(*each) for each in zip(shares, in_front(shares), seen))
+
+
+def in_front(shares: Sequence[Tuple[Tensor, Tensor]]) -> List[Tuple[Tensor, Tensor]]:
+    """For every layer, (1, H, W) each, how much of source 0's and source 1's pixels belongs to layers in front of it.
+
+    Args:
+        shares: as :func:`fronts` takes them.
+    """
+    above0, above1 = (torch.zeros_like(share) for share in shares[0])
+    found: List[Tuple[Tensor, Tensor]] = []
+    for share0, share1 in reversed(shares):
+        found.append((above0, above1))
+        above0, above1 = (above0 + share0).clamp(max=1), (above1 + share1).clamp(max=1)
+    return found[::-1]
+
+
+def _front(shares: Tuple[Tensor, Tensor], above: Tuple[Tensor, Tensor], reach: Optional[Reach]) -> Front:
+    own, front = ((each if reach is None else tuple(map(reach.cut, each))) for each in (shares, above))
+    clear0, clear1 = (share * (1 - _greatest(over)) for share, over in zip(own, front))
+    return Front(front[0], front[1], clear0, clear1)
+
+
+def _greatest(planes: Tensor) -> Tensor:
+    """The greatest of planes (1, H, W) over 3 by 3 pixels."""
+    if planes.device.type == "cpu":
+        return torch.from_numpy(cv2.dilate(planes[0].numpy(), np.ones((3, 3), np.uint8)))[None]
+    return F.max_pool2d(planes[None], 3, 1, 1)[0]
+
+
 def reaches(shares: Sequence[Tuple[Tensor, Tensor]]) -> Tuple[Optional[Reach], ...]:
     """For each layer where it can be seen between both frames, on straight paths; None: everywhere, or nearly.
 
@@ -67,14 +123,28 @@ def reach_of(share0: Tensor, share1: Tensor) -> Optional[Reach]:
     """Where these pixels (1, H, W) of both frames can be seen between them; None: everywhere, or nearly."""
     shows = (share0 > 0) | (share1 > 0)
     height, width = shows.shape[-2:]
-    sides = []
-    for axis, length in ((-1, height), (-2, width)):
-        places = shows[0].any(axis).nonzero()
-        if not len(places):
-            return None
-        first, last = (int(each) for each in torch.cat([places[0], places[-1]]))
-        sides.append((max(0, first - _MARGIN), min(length, last + 1 + _MARGIN)))
-    (top, bottom), (left, right) = sides
+    ends = _ends(shows[0])
+    if ends is None:
+        return None
+    top, bottom, left, right = ends
+    top, left = max(0, top - _MARGIN), max(0, left - _MARGIN)
+    bottom, right = min(height, bottom + _MARGIN), min(width, right + _MARGIN)
     if (bottom - top) * (right - left) > _MOST * height * width:
         return None
     return Reach(top, bottom, left, right, (height, width))
+
+
+def _ends(shows: Tensor) -> Optional[Tuple[int, int, int, int]]:
+    """First row and the one behind the last, and so the columns, of what is true; None for nothing."""
+    if shows.device.type == "cpu":
+        left, top, wide, high = cv2.boundingRect(shows.numpy().view(np.uint8))
+        return (top, top + high, left, left + wide) if wide else None
+    sides: List[int] = []
+    for axis in (-1, -2):
+        places = shows.any(axis).nonzero()
+        if not len(places):
+            return None
+        first, last = (int(each) for each in torch.cat([places[0], places[-1]]))
+        sides += [first, last + 1]
+    top, bottom, left, right = sides
+    return top, bottom, left, right

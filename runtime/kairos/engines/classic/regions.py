@@ -13,11 +13,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from kairos.engines.classic import counted
 from kairos.engines.classic.search import Flow
 from kairos.motion.warp import backward_warp
 
-Labels = npt.NDArray[np.int16]
-"""(H, W), 0 = the rest."""
+Labels = counted.Labels
+"""(H, W) int16, 0 = the rest."""
 
 Places = npt.NDArray[np.int64]
 
@@ -52,7 +53,7 @@ def labels_of(first: Optional[Tensor], second: Optional[Tensor]) -> Optional[Tup
     """Both label maps; None where either is missing or tells nothing apart."""
     if first is None or second is None:
         return None
-    one, two = (np.asarray(labels.cpu(), np.int16) for labels in (first, second))
+    one, two = (np.ascontiguousarray(labels.cpu(), np.int16) for labels in (first, second))
     return (one, two) if one.any() and two.any() else None
 
 
@@ -89,6 +90,12 @@ def better(
         regions: (H, W) label maps of both.
         slight: added to what both differ by: of two that hardly differ neither is clearly the better one.
     """
+    if counted.usable(flow, other, *pictures):
+        told = _numbers(regions[0]), _numbers(regions[1])
+        shared, mine, others = counted.unlike(pictures, (flow, other), told, _UNLIKE).T
+        cost, rival = (total / np.maximum(shared, 1.0) for total in (mine, others))
+        won = (rival + slight < _CLEARLY * (cost + slight)) & (shared >= _FEWEST)
+        return torch.from_numpy(won[told[0]]) if won.any() else None
     labels = regions[0].long()
     many = max(int(labels.max()), 1) + 1
     unlikes = []
@@ -126,6 +133,10 @@ def departed(flows: Tensor, others: Tensor, pictures: Tuple[Tensor, Tensor], tol
     return chosen
 
 
+def _numbers(labels: Tensor) -> Labels:
+    return np.ascontiguousarray(labels.to(torch.int16).numpy())
+
+
 def _gone(before: Tuple[int, int], after: Tuple[int, int], length: int, places: Places, places_after: Places) -> float:
     """How far an object has come along an axis, by its first and last place (and one) and all its pixels' places."""
     starts, ends = min(before[0], after[0]) > 0, max(before[1], after[1]) < length
@@ -136,6 +147,9 @@ def _gone(before: Tuple[int, int], after: Tuple[int, int], length: int, places: 
 
 def boxes(labels: Labels) -> Dict[int, Box]:
     """Of all objects, by number."""
+    if counted.usable():
+        found = counted.boxes(np.ascontiguousarray(labels))
+        return {number: Box(*map(int, box)) for number, box in enumerate(found) if box[1]}
     rows, columns = np.nonzero(labels > 0)
     numbers = labels[rows, columns]
     many = int(numbers.max(initial=0)) + 1

@@ -94,15 +94,16 @@ def _best(
     def spectrum(plane: Plane) -> npt.NDArray[np.complex128]:
         return np.asarray(np.fft.rfft2(plane, shape))
 
-    def correlated(one: npt.NDArray[np.complex128], two: npt.NDArray[np.complex128]) -> Plane:
-        return np.asarray(np.fft.irfft2(one.conj() * two, shape))
+    def plane(spectrum: npt.NDArray[np.complex128]) -> Plane:
+        return np.asarray(np.fft.irfft2(spectrum, shape))
 
-    known0, known1 = spectrum(mask0), spectrum(mask1)
-    overlap = correlated(known0, known1)
-    apart = (
-        correlated(spectrum(first**2 * mask0), known1)
-        + correlated(known0, spectrum(second**2 * mask1))
-        - 2 * correlated(spectrum(first * mask0), spectrum(second * mask1))
+    shown0, shown1 = first * mask0, second * mask1
+    known0, known1 = spectrum(mask0).conj(), spectrum(mask1)
+    overlap = plane(known0 * known1)
+    apart = plane(
+        spectrum(first * shown0).conj() * known1
+        + known0 * spectrum(second * shown1)
+        - 2 * spectrum(shown0).conj() * spectrum(shown1)
     )
     rows, columns = (
         (np.arange(length) + one) % length - one + offset

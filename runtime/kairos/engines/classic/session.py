@@ -132,6 +132,8 @@ class ClassicSession:
 
     def _bend(self, pair: Pair, motion: PairMotion) -> Optional[Bend]:
         """Acceleration at both sources, where the shot has neighbours."""
+        if pair.before is None and pair.after is None:
+            return None
         halves, trusts = [], []
         for own, next_to, ratio in self._around(pair, motion):
             onward, trust = whole(own)
@@ -142,8 +144,6 @@ class ClassicSession:
             backward, other = whole(next_to)
             halves.append(half_acceleration(onward, backward, ratio))
             trusts.append(trust * other)
-        if pair.before is None and pair.after is None:
-            return None
         return Bend(halves[0], halves[1], trusts[0], trusts[1])
 
 

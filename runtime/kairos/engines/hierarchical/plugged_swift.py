@@ -10,8 +10,11 @@ layer begins at 0. As nothing depends on a time, nothing is done for more in-bet
 
 from __future__ import annotations
 
+from functools import partial
+from types import ModuleType
 from typing import Optional, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,6 +26,7 @@ from kairos.engines.hierarchical.blocks import FAR, PARTS, Compared, Met, Region
 from kairos.engines.hierarchical.proving import borne_out
 from kairos.engines.layout import beside
 from kairos.engines.swift.motion import COARSE, Features, Step, in_cells
+from kairos.motion import fast
 
 CELL = 16
 """Pixels of the frame that a cell is wide."""
@@ -176,6 +180,9 @@ def told_to_pixels(planes: Tensor, size: Tuple[int, int], stride: int, around: O
             takes what is nearest.
     """
     rows, columns = planes.shape[-2:]
+    kernels = fast.compiled("kairos.engines.hierarchical.pixel_kernels") if fast.usable(planes) else None
+    if kernels is not None:
+        return _compiled(kernels, planes, size, stride, around)
     y, x = (((torch.arange(side, device=planes.device) + 0.5) / stride - 0.5) for side in size)
     if around is None:
         around = torch.zeros(1, rows, columns, device=planes.device), torch.zeros(1, *size, device=planes.device)
@@ -190,3 +197,19 @@ def told_to_pixels(planes: Tensor, size: Tuple[int, int], stride: int, around: O
             weight = near * torch.where(same, 1.0, _ANOTHER)
             total, weights = total + planes[:, :, here[0], here[1]] * weight, weights + weight
     return total / weights
+
+
+def _compiled(
+    kernels: ModuleType, planes: Tensor, size: Tuple[int, int], stride: int, around: Optional[Labels]
+) -> Tensor:
+    out = torch.empty(*planes.shape[:2], *size)
+    if around is None:
+        # One map of either kind serves the whole batch.
+        one = torch.zeros(1, *planes.shape[-2:], dtype=torch.int16), torch.zeros(1, *size, dtype=torch.int16)
+        around = one[0].expand(len(planes), -1, -1), one[1].expand(len(planes), -1, -1)
+    numbers = [np.float32(each) for each in (stride, _APART, _ANOTHER)]
+    for some, cells, pixels, answer in zip(planes, *around, out):
+        labels = [each.to(torch.int16).contiguous().numpy() for each in (cells, pixels)]
+        work = partial(kernels.told_rows, fast.array(some), *labels, *numbers, answer.numpy())
+        fast.in_bands(work, *size)
+    return out

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kairos.engines import fetching
-from kairos.engines.classic import midway, motion
+from kairos.engines.classic import arriving, midway, motion
 from kairos.engines.classic.midway import Moment
 from kairos.engines.classic.motion import Found, Layer
 from kairos.engines.fetching import counted, ones
@@ -83,9 +83,9 @@ def moment(layer: Layer, time: Tensor) -> Moment:
         (layer.there, layer.trust0, layer.front0, time, 1.0),
         (layer.back, layer.trust1, layer.front1, 1 - time, -1.0),
     ):
-        weight = trust * (1.0 + midway.IN_FRONT * front)
+        weight = trust * (1.0 + arriving.IN_FRONT * front)
         found, area = splat(torch.cat([flow * sign, trust]), flow * part, weight)
-        sides.append((found[:2], found[2:] * (area > midway.REACHED)))
+        sides.append((found[:2], found[2:] * (area > arriving.REACHED)))
     (flow0, trust0), (flow1, trust1) = sides
     total = trust0 + trust1
     velocity = (flow0 * trust0 + flow1 * trust1) / total.clamp(min=1e-9)
@@ -108,7 +108,7 @@ def _filled(values: Tensor, known: Tensor, depth: int) -> Tensor:
 def _settled(velocity: Tensor, trust: Tensor) -> Tensor:
     """Motion nobody vouches for gives way to what surrounds it."""
     weight = F.avg_pool2d(F.pad(trust[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0]
-    return _pulled(velocity, weight.clamp(midway.FLOOR, 1.0), _DEEPEST)
+    return _pulled(velocity, weight.clamp(arriving.FLOOR, 1.0), _DEEPEST)
 
 
 def _pulled(values: Tensor, weight: Tensor, depth: int) -> Tensor:

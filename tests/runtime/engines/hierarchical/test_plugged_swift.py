@@ -13,6 +13,7 @@ from kairos.engines.hierarchical.blocks import PARTS
 from kairos.engines.hierarchical.plugged_swift import Labels, SwiftHierarchy, level_of, told_to_pixels
 from kairos.engines.hierarchical.proving import borne_out
 from kairos.engines.swift.motion import Features, Motion, Step
+from kairos.motion import fast
 
 SUBSETS = [parts for count in (0, 1, 4) for parts in combinations(PARTS, count)]
 
@@ -156,3 +157,20 @@ def test_without_outlines_cells_are_interpolated_as_anywhere() -> None:
     whole = torch.nn.functional.interpolate(planes, (80, 112), mode="bilinear", align_corners=False)
     assert torch.allclose(found, whole[..., :105], atol=0.01)
     assert torch.allclose(told_to_pixels(torch.ones(1, 1, 5, 7), (77, 111), 16), torch.ones(()))
+
+
+@pytest.mark.parametrize("size", [(77, 111), (16, 16), (5, 200)], ids=str)
+@pytest.mark.parametrize("apart", [True, False])
+def test_kernels_tell_cells_to_pixels_as_torch_does(
+    size: Tuple[int, int], apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fast.usable(torch.zeros(1)), "numba is among the dependencies"
+    drawn = torch.Generator().manual_seed(4)
+    # Cells may reach beyond the picture.
+    cells = (-(-size[0] // 16) + 1, -(-size[1] // 16))
+    planes = torch.randn(2, 3, *cells, generator=drawn)
+    labels = [torch.randint(0, 3, (2, *each), generator=drawn).to(torch.int16) for each in (cells, size)]
+    around = (labels[0], labels[1]) if apart else None
+    found = told_to_pixels(planes, size, 16, around)
+    monkeypatch.setattr(fast, "usable", lambda *_: False)
+    assert found.shape == (2, 3, *size) and torch.allclose(found, told_to_pixels(planes, size, 16, around), atol=1e-5)

@@ -1,0 +1,131 @@
+"""What label maps tell of two frames, by compiled kernels.
+
+Every function here but :func:`usable` and :func:`renamed` is to be called only where that says so. Label maps are
+(H, W) int16, objects from 1 on, 0 the rest.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from types import ModuleType
+from typing import Callable, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from kairos.motion import fast
+
+Labels = npt.NDArray[np.int16]
+"""(H, W), 0 = the rest."""
+Counts = npt.NDArray[np.int64]
+Sums = npt.NDArray[np.float64]
+
+_STRIP = 64
+"""Rows that are summed up together: always the same, so that sums are."""
+
+
+def usable(*planes: Tensor) -> bool:
+    """Whether the kernels can take these planes."""
+    return fast.usable(*planes) and _kernels() is not None
+
+
+def renamed(labels: Labels, names: Mapping[int, int], count: int) -> Labels:
+    """A label map of numbers below ``count`` with other numbers; what has none becomes the rest."""
+    table = np.zeros(count, np.int16)
+    for number, name in names.items():
+        if number < count:
+            table[number] = name
+    return table[labels]
+
+
+def boxes(labels: Labels) -> Counts:
+    """(N, 4) of every number: the first row, the one behind the last, and so the columns. Of nothing, the end is 0."""
+    count = int(labels.max(initial=0)) + 1
+    height, width = labels.shape
+    nothing = np.tile(np.array([height, 0, width, 0], np.int64), (count, 1))
+    tables = _in_strips(_loaded().box_rows, (labels,), nothing)
+    return np.stack([tables[:, :, 0].min(0), tables[:, :, 1].max(0), tables[:, :, 2].min(0), tables[:, :, 3].max(0)], 1)
+
+
+def ends(flow: Tensor, trust: Tensor, labels: Labels, other: Labels, count: int, sure: float) -> Counts:
+    """(4, count) by number: vectors trusted more than ``sure`` that begin and end on it, those that end on it and begin
+    elsewhere, its pixels, and all such vectors that begin on it.
+
+    Args:
+        flow: (2, H, W) pixels.
+        trust: (1, H, W) in 0..1.
+        labels, other: of the frame that the vectors begin in, and of that they end in; numbers below ``count``.
+        count: of numbers.
+        sure: see above.
+    """
+    given = fast.array(flow), fast.array(trust), labels, other, np.float32(sure)
+    found: Counts = _in_strips(_loaded().end_rows, given, np.zeros((4, count), np.int64)).sum(0)
+    return found
+
+
+def unlike(
+    pictures: Tuple[Tensor, Tensor], flows: Tuple[Tensor, Tensor], told: Tuple[Labels, Labels], most: float
+) -> Sums:
+    """(N, 3) by object: pixels that either flow takes to something alike, and how unlike what both take them to is,
+    summed over these.
+
+    Args:
+        pictures: (3, H, W) each.
+        flows: (2, H, W) pixels each, from the first picture to the second.
+        told: label maps of both.
+        most: difference that counts as nothing alike, as does ending on another object.
+    """
+    given = [fast.array(each) for each in (*pictures, *flows)]
+    nothing = np.zeros((int(told[0].max(initial=0)) + 1, 3))
+    found: Sums = _in_strips(_loaded().unlike_rows, (*given, *told, np.float32(most)), nothing).sum(0)
+    return found
+
+
+def believed(
+    way: Tuple[Tensor, Tensor, Tensor, Tensor], box: Sequence[int], astray: float, doubted: float, least: float
+) -> Tuple[Tensor, Tensor]:
+    """Trust (1, H, W) in the vectors of some objects, ``least`` outside their box; and (1, h, w), of the box, how far
+    each vector is believed when what is not is filled in.
+
+    Args:
+        way: flow (2, H, W) pixels, trust (1, H, W), and how much of the pixels of the frame that it begins in, and ends
+            in, is of these objects, (1, H, W) each.
+        box: top, bottom, left, right.
+        astray, doubted: see :mod:`kairos.engines.classic.parts`.
+        least: of trust.
+    """
+    top, bottom, left, right = box
+    trust, weight = torch.full(way[1].shape, least), torch.empty(1, bottom - top, right - left)
+    given = [fast.array(each) for each in way]
+    numbers = [np.float32(each) for each in (astray, doubted, least)]
+    planes = trust.numpy(), weight.numpy()
+    work = partial(_loaded().believe_rows, *given, np.array(box, np.int64), *numbers, *planes)
+    fast.in_bands(work, *weight.shape[1:])
+    return trust, weight
+
+
+def _in_strips(work: Callable[..., None], given: Sequence[object], begin: npt.NDArray[np.generic]) -> np.ndarray:
+    """(strips, ...): what a kernel counts in each strip of rows, beginning with the same."""
+    labels = next(each for each in given if isinstance(each, np.ndarray) and each.dtype == np.int16)
+    height, width = labels.shape
+    strips = -(-height // _STRIP)
+    tables = np.repeat(begin[None], strips, 0)
+
+    def some(first: int, end: int) -> None:
+        for strip in range(first, end):
+            work(*given, tables[strip], strip * _STRIP, min(height, (strip + 1) * _STRIP))
+
+    fast.in_parts(some, strips, min(torch.get_num_threads(), height * width // fast.SMALL))
+    return tables
+
+
+def _loaded() -> ModuleType:
+    kernels = _kernels()
+    assert kernels is not None, "only after usable()"
+    return kernels
+
+
+def _kernels() -> Optional[ModuleType]:
+    return fast.compiled("kairos.engines.classic.region_kernels")
