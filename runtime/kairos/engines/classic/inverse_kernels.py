@@ -37,8 +37,10 @@ its error and the slopes of that (2).
 _TURNS = 2
 _0, _1, _HALF, _QUARTER, _MIDDLE = (np.float32(each) for each in (0, 1, 0.5, 0.25, PATCH / 2))
 
-_DAMPING = np.float32(4.0)
-"""Added to the structure tensor's diagonal, grey levels squared: what is flat does not run away on its grain."""
+_DAMPING = np.float32(400.0)
+"""Added to the structure tensor's diagonal, grey levels squared: what is flat does not run away on its grain. For the
+same reason the tensor keeps what the mean slopes add to it, though patterns are compared without their means.
+"""
 
 _CLOSE = np.float32(0.01)
 """Square of the distance, pixels, at which a neighbour's motion is the patch's own."""
@@ -192,7 +194,6 @@ def _begun(
         here += pitch
     a, b, c, mean_x = sums(xx, xy, yy, x)
     mean_y, _two, _three, _four = sums(y, y, y, y)
-    a, b, c = a - mean_x * mean_x * share, b - mean_x * mean_y * share, c - mean_y * mean_y * share
     a, c = a + _DAMPING, c + _DAMPING
     factor = -_1 / (a * c - b * b)
     states[s], states[s + u(1)], states[s + u(2)] = c * factor, -b * factor, a * factor

@@ -7,7 +7,7 @@ Of their answers the best is taken at every pixel, and one last search at full s
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -15,21 +15,14 @@ import torch
 from torch import Tensor
 
 from kairos.engines.classic.fusion import camera_motion, choose
+from kairos.engines.classic.inverse_search import Effort, inverse_search
 from kairos.engines.classic.landmarks import landmark_motion
 from kairos.engines.classic.regions import Labels, travelled
 from kairos.engines.classic.resemblance import resembling
 from kairos.engines.classic.search import Flow, Picture, View, median, prepare
 
 
-class _Effort(NamedTuple):
-    """Of a dense inverse search: distance of its patches, pixels, and how often patches and field are improved."""
-
-    stride: int
-    iterations: int
-    refinements: int
-
-
-_AT_HALF, _AT_FULL = _Effort(3, 12, 5), _Effort(4, 6, 2)
+_AT_HALF, _AT_FULL = Effort(3, 12, 5), Effort(4, 6, 2)
 
 _FROM_START = 1
 """Pyramid level at which a search with a start begins."""
@@ -106,19 +99,10 @@ def _from(view: View, side: int) -> Tuple[Picture, Picture]:
 
 
 def _search(
-    pictures: Tuple[Picture, Picture], effort: _Effort, start: Optional[Flow] = None, by_brightness: bool = False
+    pictures: Tuple[Picture, Picture], effort: Effort, start: Optional[Flow] = None, by_brightness: bool = False
 ) -> Flow:
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    dis.setFinestScale(0)
-    dis.setPatchSize(8)
-    dis.setPatchStride(effort.stride)
-    dis.setGradientDescentIterations(effort.iterations)
-    dis.setVariationalRefinementIterations(effort.refinements)
-    dis.setUseMeanNormalization(not by_brightness)
-    if start is not None:
-        dis.setCoarsestScale(_FROM_START)
-    begin = np.zeros((*pictures[0].shape, 2), np.float32) if start is None else np.ascontiguousarray(start)
-    return np.asarray(dis.calc(*pictures, begin), np.float32)
+    coarsest = None if start is None else _FROM_START
+    return inverse_search(*pictures, effort, by_brightness=by_brightness, start=start, coarsest=coarsest)
 
 
 def _finished(whole: View, view: View, side: int, found: List[List[Flow]]) -> Flow:
