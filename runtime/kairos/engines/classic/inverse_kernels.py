@@ -37,15 +37,15 @@ its error and the slopes of that (2).
 _TURNS = 2
 _0, _1, _HALF, _QUARTER, _MIDDLE = (np.float32(each) for each in (0, 1, 0.5, 0.25, PATCH / 2))
 
-_DAMPING = np.float32(400.0)
+_DAMPING = np.float32(20)
 """Added to the structure tensor's diagonal, grey levels squared: what is flat does not run away on its grain. For the
 same reason the tensor keeps what the mean slopes add to it, though patterns are compared without their means.
 """
 
-_CLOSE = np.float32(0.01)
+_CLOSE = np.float32(1e-4)
 """Square of the distance, pixels, at which a neighbour's motion is the patch's own."""
 
-_ENOUGH = np.float32(1e-4)
+_ENOUGH = np.float32(1e-5)
 """Square of the step, pixels, after which a patch has arrived."""
 
 _FURTHEST = np.float32(PATCH * PATCH)
@@ -108,13 +108,17 @@ def halve_picture(fine: Line, fine_pitch: int, out: Line, pitch: int, height: in
 @kernel("void(f4[::1], f4[::1], f4[::1], i8, i8, i8)", contract=True)
 def find_slopes(picture: Line, across: Line, down: Line, pitch: int, height: int, width: int) -> None:
     """Slopes of a picture along x and y, grey levels per pixel; none beyond the picture."""
-    half = spread(_HALF)
+    half = spread(np.float32(0.125))
     for y in range(height):
         row = (y + EDGE) * pitch + EDGE
         for x in range(0, width, LANES):
             p = u(row + x)
-            store(across, p, (load(picture, p + u(1)) - load(picture, p - u(1))) * half)
-            store(down, p, (load(picture, p + u(pitch)) - load(picture, p - u(pitch))) * half)
+            q, r = p - u(pitch), p + u(pitch)
+            one, two, three = load(picture, q - u(1)), load(picture, q), load(picture, q + u(1))
+            four, five = load(picture, p - u(1)), load(picture, p + u(1))
+            six, seven, eight = load(picture, r - u(1)), load(picture, r), load(picture, r + u(1))
+            store(across, p, ((three - one) + (eight - six) + (five - four) + (five - four)) * half)
+            store(down, p, ((six - one) + (eight - three) + (seven - two) + (seven - two)) * half)
         for x in range(width, (width + LANES - 1) // LANES * LANES):
             across[u(row + x)] = _0
             down[u(row + x)] = _0
@@ -195,7 +199,7 @@ def _begun(
     a, b, c, mean_x = sums(xx, xy, yy, x)
     mean_y, _two, _three, _four = sums(y, y, y, y)
     a, c = a + _DAMPING, c + _DAMPING
-    factor = -_1 / (a * c - b * b)
+    factor = np.float32(-0.3) / (a * c - b * b)
     states[s], states[s + u(1)], states[s + u(2)] = c * factor, -b * factor, a * factor
     states[s + u(3)], states[s + u(4)] = mean_x * share, mean_y * share
 

@@ -22,9 +22,9 @@ from kairos.engines.classic.resemblance import resembling
 from kairos.engines.classic.search import Flow, Picture, View, median, prepare
 
 
-_AT_HALF, _AT_FULL = Effort(3, 12, 5), Effort(4, 6, 2)
+_AT_HALF, _AT_FULL = Effort(3, 12, 5), Effort(4, 6, 5)
 
-_FROM_START = 1
+_FROM_START = 0
 """Pyramid level at which a search with a start begins."""
 
 _LEAST = 64
