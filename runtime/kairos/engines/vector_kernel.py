@@ -151,6 +151,31 @@ def _halves(typing: Any, line: Any, at: Any) -> Any:
     return types.UniTuple(vector, 2)(line, types.uintp), written
 
 
+def _pair(typing: Any, first: Any, second: Any) -> Any:
+    """One number in the first half of a vector, and another in its second half."""
+
+    def written(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
+        both = ir.Constant(_VECTOR, ir.Undefined)
+        for number, place in zip(arguments, (0, LANES // 2)):
+            both = builder.insert_element(both, number, _INDEX(place))
+        half = LANES // 2
+        return builder.shuffle_vector(both, both, _lanes(*[0] * half, *[half] * half))
+
+    return vector(types.float32, types.float32), written
+
+
+def _quads(typing: Any, numbers: Any) -> Any:
+    """The first half of a vector and its second half added, as four numbers."""
+
+    def written(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
+        halves = [builder.shuffle_vector(*arguments * 2, _lanes(*range(at, at + 4))) for at in (0, 4)]
+        whole = builder.fadd(*halves)
+        each = [builder.extract_element(whole, _INDEX(lane)) for lane in range(4)]
+        return context.make_tuple(builder, kinds.return_type, each)
+
+    return types.UniTuple(types.float32, 4)(vector), written
+
+
 load: Any = intrinsic(_load)
 store: Any = intrinsic(_store)
 spread: Any = intrinsic(_spread)
@@ -159,3 +184,5 @@ size: Any = intrinsic(_unary("llvm.fabs"))
 greater: Any = intrinsic(_greater)
 sums: Any = intrinsic(_sums)
 halves: Any = intrinsic(_halves)
+pair: Any = intrinsic(_pair)
+quads: Any = intrinsic(_quads)

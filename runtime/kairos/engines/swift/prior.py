@@ -19,7 +19,7 @@ from kairos.engines.classic.inverse_search import Effort, inverse_search
 from kairos.engines.classic.landmarks import landmark_motion
 from kairos.engines.classic.regions import Labels, travelled
 from kairos.engines.classic.resemblance import resembling
-from kairos.engines.classic.search import Flow, Picture, View, median, prepare
+from kairos.engines.classic.search import Flow, Picture, View, fetch, median, prepare, round_trip
 
 
 _AT_HALF, _AT_FULL = Effort(3, 12, 5), Effort(4, 6, 5)
@@ -31,6 +31,12 @@ _LEAST = 64
 """Side of the smallest picture that can be searched, pixels."""
 
 _SIDES = 2
+
+_AGREES, _ALIKE, _NEARLY_ALL = 0.5, 12.0, 0.97
+"""A pixel's motion is found where the way there and back ends so near to it, pixels, and looks so much alike, grey
+levels; a frame's, where so many of its pixels' are. On made scenes, other starts then change the error of the motion by
+0.1 %.
+"""
 
 
 def classical_prior(first: Tensor, second: Tensor, regions: Optional[Tuple[Labels, Labels]] = None) -> Tensor:
@@ -48,10 +54,11 @@ def classical_prior(first: Tensor, second: Tensor, regions: Optional[Tuple[Label
     view = _half(whole) if min(whole.picture[0].shape) >= 2 * _LEAST else whole
     small = None if regions is None else (_to_size(regions[0], view), _to_size(regions[1], view))
     with ThreadPoolExecutor(_SIDES) as both:
-        landmarks = both.submit(landmark_motion, *view.picture)
         plain = list(both.map(lambda side: _search(_from(view, side), _AT_HALF), range(_SIDES)))
-        starts = landmarks.result()
-        found = list(both.map(lambda side: _others(view, side, plain, starts, small), range(_SIDES)))
+        found = [[flow] for flow in plain]
+        if small is not None or not all(both.map(lambda side: _solved(view, side, plain), range(_SIDES))):
+            starts = landmark_motion(*view.picture)
+            found = list(both.map(lambda side: _others(view, side, plain, starts, small), range(_SIDES)))
         flows = list(both.map(lambda side: _finished(whole, view, side, found), range(_SIDES)))
     return torch.from_numpy(np.ascontiguousarray(np.stack(flows).transpose(0, 3, 1, 2)))
 
@@ -70,6 +77,13 @@ def _half(view: View) -> View:
 def _to_size(labels: Labels, view: View) -> Labels:
     height, width = view.picture[0].shape
     return np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST), np.int16)
+
+
+def _solved(view: View, side: int, plain: List[Flow]) -> bool:
+    """Whether the plain search has found the way from one frame nearly everywhere: other starts find it no better."""
+    there, back = plain[side], plain[1 - side]
+    apart = np.abs(view.colour[side] - fetch(view.colour[1 - side], there)).mean(-1)
+    return float(((round_trip(there, back) < _AGREES) & (apart < _ALIKE)).mean()) >= _NEARLY_ALL
 
 
 def _others(
