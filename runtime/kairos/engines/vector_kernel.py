@@ -8,7 +8,7 @@ can. Processors whose vectors are shorter take two for one of these.
 from __future__ import annotations
 
 import operator
-from typing import Any, Callable
+from typing import Any, Callable, ClassVar, List
 
 from llvmlite import ir
 from numba import types
@@ -33,6 +33,9 @@ class Vector(types.Type):  # type: ignore[misc]
 
 vector = Vector()
 
+_TUPLE: Any = types.UniTuple
+_TWO, _FOUR = _TUPLE(vector, 2), _TUPLE(types.float32, 4)
+
 
 @register_model(Vector)
 class _Model(models.PrimitiveModel):  # type: ignore[misc]
@@ -45,7 +48,7 @@ def _operator(symbol: Any, name: str) -> None:
 
     @infer_global(symbol)
     class _Typed(ConcreteTemplate):  # type: ignore[misc]
-        cases = [signature(vector, vector, vector)]
+        cases: ClassVar[List[Any]] = [signature(vector, vector, vector)]
 
     @lower_builtin(symbol, Vector, Vector)  # type: ignore[untyped-decorator]
     def _lowered(context: Any, builder: Any, kind: Any, arguments: Any) -> Any:
@@ -135,7 +138,7 @@ def _sums(typing: Any, first: Any, second: Any, third: Any, fourth: Any) -> Any:
         each = [builder.extract_element(whole, _INDEX(lane)) for lane in range(4)]
         return context.make_tuple(builder, kinds.return_type, each)
 
-    return types.UniTuple(types.float32, 4)(vector, vector, vector, vector), written
+    return _FOUR(vector, vector, vector, vector), written
 
 
 def _halves(typing: Any, line: Any, at: Any) -> Any:
@@ -148,7 +151,7 @@ def _halves(typing: Any, line: Any, at: Any) -> Any:
         lanes = (_lanes(*range(0, 2 * LANES, 2)), _lanes(*range(1, 2 * LANES, 2)))
         return context.make_tuple(builder, kinds.return_type, [builder.shuffle_vector(*two, each) for each in lanes])
 
-    return types.UniTuple(vector, 2)(line, types.uintp), written
+    return _TWO(line, types.uintp), written
 
 
 def _pair(typing: Any, first: Any, second: Any) -> Any:
@@ -173,7 +176,7 @@ def _quads(typing: Any, numbers: Any) -> Any:
         each = [builder.extract_element(whole, _INDEX(lane)) for lane in range(4)]
         return context.make_tuple(builder, kinds.return_type, each)
 
-    return types.UniTuple(types.float32, 4)(vector), written
+    return _FOUR(vector), written
 
 
 load: Any = intrinsic(_load)

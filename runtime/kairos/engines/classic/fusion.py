@@ -32,7 +32,7 @@ _FIRST_BONUS = 1.0
 _RADIUS, _SOFTNESS = 9, 100.0
 """Window over which costs are gathered, pixels, and the contrast of an edge that they do not cross, levels squared."""
 
-_FROM_START = 2
+_FROM_START = 1
 """Pyramid level at which a search with a start begins: coarser ones would forget it."""
 
 _CONSISTENT = 1.0

@@ -57,13 +57,14 @@ def _matches(first: Picture, second: Picture) -> npt.NDArray[np.float32]:
     best = which[:, 0]
     alike = nearest[:, 0].clamp(min=0).sqrt() <= _RATIO * nearest[:, 1].clamp(min=0).sqrt()
     kept = alike & (apart.argmin(0)[best] == torch.arange(len(one)))
-    places = [cv2.KeyPoint.convert(points) for points in (points0, points1)]
-    return np.concatenate([places[0][kept.numpy()], places[1][best[kept].numpy()]], 1).astype(np.float32)
+    places = [np.asarray(cv2.KeyPoint.convert(points), np.float32) for points in (points0, points1)]
+    return np.concatenate([places[0][kept.numpy()], places[1][best[kept].numpy()]], 1)
 
 
 def _seen(picture: Picture) -> Tuple[Sequence[cv2.KeyPoint], Optional[npt.NDArray[np.float32]]]:
     """A picture's points and how each looks."""
-    return cv2.SIFT.create(nfeatures=_POINTS, contrastThreshold=_CONTRAST).detectAndCompute(picture, None)
+    points, looks = cv2.SIFT.create(nfeatures=_POINTS, contrastThreshold=_CONTRAST).detectAndCompute(picture, None)
+    return points, None if looks is None else np.asarray(looks, np.float32)
 
 
 def _spread(

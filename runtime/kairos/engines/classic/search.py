@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from kairos.engines.classic.inverse_search import Effort, Flow, Picture, inverse_search
+from kairos.engines.classic.inverse_search import Effort, inverse_search
+from kairos.engines.classic.inverse_search import Flow as Flow
+from kairos.engines.classic.inverse_search import Picture as Picture
 from kairos.motion.coarse import smooth_coarse
 
 Plane = npt.NDArray[np.float32]

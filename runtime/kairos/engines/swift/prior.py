@@ -21,7 +21,6 @@ from kairos.engines.classic.regions import Labels, travelled
 from kairos.engines.classic.resemblance import resembling
 from kairos.engines.classic.search import Flow, Picture, View, fetch, median, prepare, round_trip
 
-
 _AT_HALF, _AT_FULL = Effort(3, 12, 5), Effort(4, 6, 5)
 
 _FROM_START = 0
