@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 from typing import Any, Callable, ClassVar, List
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core.cgutils import get_or_insert_function
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
@@ -23,8 +23,13 @@ _FLOAT, _INDEX = ir.FloatType(), ir.IntType(32)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
 _FUSED = ("contract",)
 
+_known: Any = infer_global
+_lowering: Any = lower_builtin
+_signature: Any = signature
+_declared: Any = get_or_insert_function
 
-class Vector(types.Type):  # type: ignore[misc]
+
+class Vector(types.Type):
     """Of :data:`LANES` float32 numbers."""
 
     def __init__(self) -> None:
@@ -38,19 +43,19 @@ _TWO, _FOUR = _TUPLE(vector, 2), _TUPLE(types.float32, 4)
 
 
 @register_model(Vector)
-class _Model(models.PrimitiveModel):  # type: ignore[misc]
+class _Model(models.PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _VECTOR)
+        super().__init__(manager, kind, _VECTOR)  # type: ignore[no-untyped-call]
 
 
 def _operator(symbol: Any, name: str) -> None:
     """Vectors take an operator, number by number."""
 
-    @infer_global(symbol)
-    class _Typed(ConcreteTemplate):  # type: ignore[misc]
-        cases: ClassVar[List[Any]] = [signature(vector, vector, vector)]
+    @_known(symbol)
+    class _Typed(ConcreteTemplate):
+        cases: ClassVar[List[Any]] = [_signature(vector, vector, vector)]
 
-    @lower_builtin(symbol, Vector, Vector)  # type: ignore[untyped-decorator]
+    @_lowering(symbol, Vector, Vector)  # type: ignore[untyped-decorator]
     def _lowered(context: Any, builder: Any, kind: Any, arguments: Any) -> Any:
         return getattr(builder, name)(*arguments, flags=_FUSED)
 
@@ -107,7 +112,7 @@ def _unary(name: str) -> Callable[..., Any]:
     def typed(typing: Any, numbers: Any) -> Any:
         def written(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
             kind = ir.FunctionType(_VECTOR, [_VECTOR])
-            return builder.call(get_or_insert_function(builder.module, kind, f"{name}.v{LANES}f32"), arguments)
+            return builder.call(_declared(builder.module, kind, f"{name}.v{LANES}f32"), arguments)
 
         return vector(vector), written
 
@@ -133,7 +138,7 @@ def _sums(typing: Any, first: Any, second: Any, third: Any, fourth: Any) -> Any:
 
         low, high = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
         pairs = [folded(one, two, low, high) for one, two in (arguments[:2], arguments[2:])]
-        quads = folded(*pairs, (0, 1, 4, 5, 8, 9, 12, 13), (2, 3, 6, 7, 10, 11, 14, 15))
+        quads = folded(pairs[0], pairs[1], (0, 1, 4, 5, 8, 9, 12, 13), (2, 3, 6, 7, 10, 11, 14, 15))
         whole = folded(quads, quads, (0, 2, 4, 6), (1, 3, 5, 7))
         each = [builder.extract_element(whole, _INDEX(lane)) for lane in range(4)]
         return context.make_tuple(builder, kinds.return_type, each)

@@ -5,8 +5,8 @@ Kroeger, Timofte, Dai and Van Gool, "Fast Optical Flow using Dense Inverse Searc
 :mod:`kairos.engines.classic.refining_kernels`.
 
 Pictures are float32 lines with a border of :data:`EDGE` repeated pixels on every side, so that no place that a patch
-may take has to be asked for. A patch is eight vectors of eight pixels. What a kernel answers hangs on no thread: one call
-does all of its work in one order.
+may take has to be asked for. A patch is eight vectors of eight pixels. What a kernel answers hangs on no thread: one
+call does all of its work in one order.
 """
 
 from __future__ import annotations
