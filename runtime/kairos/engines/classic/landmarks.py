@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Optional, Sequence, Tuple
 
 import cv2
@@ -46,8 +45,7 @@ def landmark_motion(first: Picture, second: Picture) -> Optional[Tuple[Flow, Flo
 
 def _matches(first: Picture, second: Picture) -> npt.NDArray[np.float32]:
     """(N, 4): x, y in the first picture and in the second."""
-    with ThreadPoolExecutor(2) as both:
-        (points0, looks0), (points1, looks1) = both.map(_seen, (first, second))
+    (points0, looks0), (points1, looks1) = _seen(first), _seen(second)
     if looks0 is None or looks1 is None or min(len(points0), len(points1)) < _FEWEST:
         return np.zeros((0, 4), np.float32)
     # Looks are whole numbers up to 255, 128 of them: their products' sums are exact.

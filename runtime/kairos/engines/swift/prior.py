@@ -56,8 +56,12 @@ def classical_prior(first: Tensor, second: Tensor, regions: Optional[Tuple[Label
         plain = list(both.map(lambda side: _search(_from(view, side), _AT_HALF), range(_SIDES)))
         found = [[flow] for flow in plain]
         if small is not None or not all(both.map(lambda side: _solved(view, side, plain), range(_SIDES))):
-            starts = landmark_motion(*view.picture)
-            found = list(both.map(lambda side: _others(view, side, plain, starts, small), range(_SIDES)))
+            landmarks = both.submit(landmark_motion, *view.picture)
+            found = list(both.map(lambda side: _others(view, side, plain, small), range(_SIDES)))
+            starts = landmarks.result()
+            if starts is not None:
+                more = both.map(lambda side: _search(_from(view, side), _AT_HALF, starts[side]), range(_SIDES))
+                found = [[*flows, another] for flows, another in zip(found, more)]
         flows = list(both.map(lambda side: _finished(whole, view, side, found), range(_SIDES)))
     return torch.from_numpy(np.ascontiguousarray(np.stack(flows).transpose(0, 3, 1, 2)))
 
@@ -89,17 +93,14 @@ def _others(
     view: View,
     side: int,
     plain: List[Flow],
-    landmarks: Optional[Tuple[Flow, Flow]],
     regions: Optional[Tuple[Labels, Labels]],
 ) -> List[Flow]:
-    """All answers for the way from one frame, the plain search's first."""
+    """All answers for the way from one frame but that from landmarks, the plain search's first."""
     pictures = _from(view, side)
     found = [plain[side], _search(pictures, _AT_HALF, by_brightness=True)]
     camera = camera_motion(plain[side], plain[1 - side])
     if camera is not None:
         found.append(_search(pictures, _AT_HALF, camera))
-    if landmarks is not None:
-        found.append(_search(pictures, _AT_HALF, landmarks[side]))
     if regions is not None:
         labels = regions[side], regions[1 - side]
         start = resembling(travelled(*labels, plain[side]), pictures, *labels)
