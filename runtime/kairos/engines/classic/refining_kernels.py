@@ -30,7 +30,7 @@ _U, _V, _A, _Z, _X, _Y, _P = 0, 1, 2, 3, 4, 5, 6
 """Planes: motion; mean of both pictures, their difference; slopes of the mean; and nine of what must not change."""
 
 _BRIGHTNESS, _SLOPES, _SMOOTH, _OVER = (np.float32(each) for each in (5.0, 10.0, 20.0, 1.6))
-"""Weights of brightness, slopes and smoothness, and relaxation. Of Kroeger et al., who are four times less smooth: on
+"""Weights of brightness, slopes and smoothness, and relaxation. As Kroeger et al. have them, but twice as smooth: on
 made scenes with grain, smoother fields are nearer to the truth.
 """
 
