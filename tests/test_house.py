@@ -48,6 +48,7 @@ BARE = {
 
 OPTIONAL = {
     "engines/product_kernel.py": {"llvmlite", "numba"},
+    "engines/vector_kernel.py": {"llvmlite", "numba"},
     "motion/compiled.py": {"numba", "llvmlite"},
     "motion/kernels.py": {"numba"},
     "engines/gimm/kernels.py": {"numba"},

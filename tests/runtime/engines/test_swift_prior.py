@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -10,7 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from kairos.engines.classic.landmarks import landmark_motion
 from kairos.engines.classic.motion import Found, layer_of
+from kairos.engines.classic.search import Flow, Picture
+from kairos.engines.swift import prior
 from kairos.engines.swift.prior import classical_prior
 
 
@@ -52,6 +55,22 @@ def test_landmarks_find_what_moved_too_far_for_the_search() -> None:
     inside = slice(0, width - far)
     error = (there[:, :, inside] - torch.tensor([far, 0.0])[:, None, None]).square().sum(0).sqrt()
     assert float((error < 1).float().mean()) > 0.9
+
+
+@pytest.mark.parametrize(("far", "asked"), [(3.0, 0), (90.0, 1)])
+def test_what_the_plain_search_has_solved_is_not_searched_again(
+    monkeypatch: pytest.MonkeyPatch, far: float, asked: int
+) -> None:
+    calls: List[int] = []
+
+    def counted(*pictures: Picture) -> Optional[Tuple[Flow, Flow]]:
+        calls.append(1)
+        return landmark_motion(*pictures)
+
+    monkeypatch.setattr(prior, "landmark_motion", counted)
+    there, _ = classical_prior(*_moved(288, 384, far, 0.0))
+    assert len(calls) == asked
+    assert float((there[0, :, : 384 - 90] - far).abs().median()) < 0.1
 
 
 def test_the_same_frames_give_the_same_answer() -> None:

@@ -11,6 +11,7 @@ from kairos.engines.classic.landmarks import landmark_motion
 from kairos.engines.classic.regions import Labels, travelled
 from kairos.engines.classic.resemblance import resembling
 from kairos.engines.classic.search import Flow, Picture, Plane, View, fetch, median, round_trip, search
+from kairos.motion import fast
 
 _LARGE = 1_000_000
 """Frames with more pixels compare candidates at half size, and search for all but the first at half size."""
@@ -31,7 +32,7 @@ _FIRST_BONUS = 1.0
 _RADIUS, _SOFTNESS = 9, 100.0
 """Window over which costs are gathered, pixels, and the contrast of an edge that they do not cross, levels squared."""
 
-_FROM_START = 2
+_FROM_START = 1
 """Pyramid level at which a search with a start begins: coarser ones would forget it."""
 
 _CONSISTENT = 1.0
@@ -96,6 +97,16 @@ def camera_motion(flow: Flow, back: Flow) -> Optional[Flow]:
 
 
 def choose(view: View, side: int, flows: Sequence[Flow], opposite: Sequence[Flow]) -> Flow:
+    """The best of several motions (H, W, 2) at every pixel.
+
+    Args:
+        view: both frames.
+        side: the frame that they begin in.
+        flows: one or more; of those that are as good as one another the first.
+        opposite: of the way back.
+    """
+    if len(flows) == 1:
+        return median(flows[0])
     colour, other = view.colour[side], view.colour[1 - side]
     picture = view.picture[side]
     shrink = 2 if picture.size > _LARGE else 1
@@ -106,11 +117,7 @@ def choose(view: View, side: int, flows: Sequence[Flow], opposite: Sequence[Flow
         )
         picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
     small, small_opposite = ([_shrunk(each, size) for each in group] for group in (flows, opposite))
-    costs = []
-    for flow in small:
-        difference = np.abs(colour - fetch(other, flow)).mean(-1)
-        trip = np.min([round_trip(flow, back) for back in small_opposite], axis=0) * shrink
-        costs.append(np.minimum(difference, _CUTOFF) + _PER_PIXEL * np.minimum(trip, _FURTHEST))
+    costs = _costs((colour, other), small, small_opposite, shrink)
     costs = _gather(picture, costs, _RADIUS // shrink)
     costs[0] -= _FIRST_BONUS
     if shrink > 1:
@@ -123,6 +130,29 @@ def choose(view: View, side: int, flows: Sequence[Flow], opposite: Sequence[Flow
         best[better] = flow[better]
         least = np.minimum(least, cost)
     return median(best)
+
+
+def _costs(colours: Tuple[Plane, Plane], flows: Sequence[Flow], opposite: Sequence[Flow], shrink: int) -> List[Plane]:
+    """What speaks against each motion at every pixel, (H, W) grey levels."""
+    here, there = (np.ascontiguousarray(each, np.float32) for each in colours)
+    kernels = fast.compiled("kairos.engines.classic.choosing_kernels")
+    costs = []
+    if kernels is None or len(opposite) > kernels.MOST:
+        for flow in flows:
+            difference = np.abs(here - fetch(there, flow)).mean(-1)
+            trip = np.min([round_trip(flow, back) for back in opposite], axis=0) * shrink
+            costs.append(np.minimum(difference, _CUTOFF) + _PER_PIXEL * np.minimum(trip, _FURTHEST))
+        return costs
+    records = np.empty(here[..., 0].size * kernels.RECORD, np.float32)
+    for motion in range(kernels.MOST):
+        back = np.ascontiguousarray(opposite[min(motion, len(opposite) - 1)], np.float32)
+        kernels.gather_records(there, back.reshape(-1), motion, records)
+    limits = [np.float32(each) for each in (_CUTOFF, _FURTHEST, _PER_PIXEL, shrink)]
+    for flow in flows:
+        cost = np.empty(flow.shape[:2], np.float32)
+        kernels.find_costs(here, np.ascontiguousarray(flow).reshape(-1), records, *limits, cost.reshape(-1))
+        costs.append(cost)
+    return costs
 
 
 def _shrunk(flow: Flow, size: Tuple[int, int]) -> Flow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Tuple
+from typing import Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -45,19 +45,24 @@ def landmark_motion(first: Picture, second: Picture) -> Optional[Tuple[Flow, Flo
 
 def _matches(first: Picture, second: Picture) -> npt.NDArray[np.float32]:
     """(N, 4): x, y in the first picture and in the second."""
-    finder = cv2.SIFT.create(nfeatures=_POINTS, contrastThreshold=_CONTRAST)
-    points0, looks0 = finder.detectAndCompute(first, None)
-    points1, looks1 = finder.detectAndCompute(second, None)
-    found: List[Tuple[float, float, float, float]] = []
+    (points0, looks0), (points1, looks1) = _seen(first), _seen(second)
     if looks0 is None or looks1 is None or min(len(points0), len(points1)) < _FEWEST:
         return np.zeros((0, 4), np.float32)
-    matcher = cv2.BFMatcher(cv2.NORM_L2)
-    back = {match.queryIdx: match.trainIdx for match in matcher.match(looks1, looks0)}
-    for best, other in matcher.knnMatch(looks0, looks1, k=2):
-        if best.distance <= _RATIO * other.distance and back.get(best.trainIdx) == best.queryIdx:
-            (x0, y0), (x1, y1) = points0[best.queryIdx].pt, points1[best.trainIdx].pt
-            found.append((x0, y0, x1, y1))
-    return np.array(found, np.float32).reshape(-1, 4)
+    # Looks are whole numbers up to 255, 128 of them: their products' sums are exact.
+    one, two = torch.from_numpy(looks0), torch.from_numpy(looks1)
+    apart = one.square().sum(1)[:, None] + two.square().sum(1) - 2 * (one @ two.T)
+    nearest, which = apart.topk(2, largest=False)
+    best = which[:, 0]
+    alike = nearest[:, 0].clamp(min=0).sqrt() <= _RATIO * nearest[:, 1].clamp(min=0).sqrt()
+    kept = alike & (apart.argmin(0)[best] == torch.arange(len(one)))
+    places = [np.asarray(cv2.KeyPoint.convert(points), np.float32) for points in (points0, points1)]
+    return np.concatenate([places[0][kept.numpy()], places[1][best[kept].numpy()]], 1)
+
+
+def _seen(picture: Picture) -> Tuple[Sequence[cv2.KeyPoint], Optional[npt.NDArray[np.float32]]]:
+    """A picture's points and how each looks."""
+    points, looks = cv2.SIFT.create(nfeatures=_POINTS, contrastThreshold=_CONTRAST).detectAndCompute(picture, None)
+    return points, None if looks is None else np.asarray(looks, np.float32)
 
 
 def _spread(

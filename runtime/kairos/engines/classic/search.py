@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from kairos.engines.classic.inverse_search import Effort, inverse_search
+from kairos.engines.classic.inverse_search import Flow as Flow
+from kairos.engines.classic.inverse_search import Picture as Picture
 from kairos.motion.coarse import smooth_coarse
 
-Picture = npt.NDArray[np.uint8]
-"""(H, W) 8-bit brightness."""
 Plane = npt.NDArray[np.float32]
 """(H, W) float32."""
-Flow = npt.NDArray[np.float32]
-"""(H, W, 2) float32, pixels, x right, y down."""
 
 MAX_GAIN = 16.0
 """Dark or flat plates are brought up by this much at most: beyond it, grain is all there is."""
@@ -94,17 +93,10 @@ def search(
         start: flow to start from.
         coarsest: pyramid level to start at; the whole pyramid when not given.
     """
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    dis.setFinestScale(finest)
-    dis.setPatchSize(8)
-    dis.setPatchStride(stride)
-    dis.setGradientDescentIterations(16)
-    dis.setVariationalRefinementIterations(5)
-    dis.setUseMeanNormalization(not by_brightness)
-    if coarsest is not None:
-        dis.setCoarsestScale(max(coarsest, finest))
-    begin = np.zeros((*first.shape, 2), np.float32) if start is None else np.ascontiguousarray(start)
-    return np.asarray(dis.calc(first, second, begin), np.float32)
+    effort = Effort(stride, iterations=16, refinements=5)
+    return inverse_search(
+        *(first, second, effort), finest=finest, by_brightness=by_brightness, start=start, coarsest=coarsest
+    )
 
 
 def fetch(planes: npt.NDArray[np.float32], flow: Flow) -> npt.NDArray[np.float32]:

@@ -1,0 +1,80 @@
+"""What speaks against motions that were found, compiled for the CPU; see :mod:`kairos.engines.classic.fusion`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kairos.engines.vector_kernel import load, pair, quads, spread
+from kairos.motion.compiled import Line, Planes, kernel
+
+MOST = 4
+"""Motions of the way back that a motion is held against."""
+
+RECORD = 16
+"""Numbers that lie together for a pixel: :data:`MOST` motions along x, as many along y, and three colours."""
+
+_0, _THIRD = np.float32(0), np.float32(1 / 3)
+
+u = np.uintp
+
+
+@kernel("void(f4[:,:,::1], f4[::1], i8, f4[::1])", contract=True)
+def gather_records(colour: Planes, back: Line, motion: int, records: Line) -> None:
+    """Puts one motion of the way back (H * W * 2) to every pixel's record, and with the first the colours (H, W, 3)."""
+    height, width, _channels = colour.shape
+    for y in range(height):
+        for x in range(width):
+            p = u(y * width + x)
+            to = p * u(RECORD)
+            records[to + u(motion)] = back[u(2) * p]
+            records[to + u(MOST + motion)] = back[u(2) * p + u(1)]
+            if motion == 0:
+                for channel in range(3):
+                    records[to + u(2 * MOST + channel)] = colour[u(y), u(x), u(channel)]
+                    records[to + u(2 * MOST + 4 + channel)] = _0
+                records[to + u(2 * MOST + 3)] = _0
+                records[to + u(2 * MOST + 7)] = _0
+
+
+@kernel("void(f4[:,:,::1], f4[::1], f4[::1], f4, f4, f4, f4, f4[::1])", contract=True)
+def find_costs(
+    colour: Planes, flow: Line, records: Line, cutoff: np.float32, furthest: np.float32, per_pixel: np.float32,
+    shrink: np.float32, costs: Line,
+) -> None:  # fmt: skip
+    """Difference of colours at both ends, and distance from where the best way back ends.
+
+    Args:
+        colour: (H, W, 3) of the frame that the motion begins in.
+        flow: (H * W * 2) pixels.
+        records: of the other frame.
+        cutoff: difference after which colours are no more different.
+        furthest: distance after which a way back has missed no more, pixels of the frame.
+        per_pixel: what a pixel of it costs.
+        shrink: pixels of the frame to one of these.
+        costs: gets (H * W).
+    """
+    height, width, _channels = colour.shape
+    for y in range(height):
+        for x in range(width):
+            p = u(y * width + x)
+            move_x, move_y = flow[u(2) * p], flow[u(2) * p + u(1)]
+            px = min(max(np.float32(x) + move_x, _0), np.float32(width - 1))
+            py = min(max(np.float32(y) + move_y, _0), np.float32(height - 1))
+            left, top = int(px), int(py)
+            right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
+            fx, fy = px - np.float32(left), py - np.float32(top)
+            a, b = u(top * width + left) * u(RECORD), u(top * width + right) * u(RECORD)
+            c, d = u(bottom * width + left) * u(RECORD), u(bottom * width + right) * u(RECORD)
+            along, down = spread(fx), spread(fy)
+            above = load(records, a) + along * (load(records, b) - load(records, a))
+            below = load(records, c) + along * (load(records, d) - load(records, c))
+            away = above + down * (below - above) + pair(move_x, move_y)
+            one, two, three, four = quads(away * away)
+            trip = min(np.sqrt(min(min(one, two), min(three, four))) * shrink, furthest)
+            a, b, c, d = a + u(2 * MOST), b + u(2 * MOST), c + u(2 * MOST), d + u(2 * MOST)
+            above = load(records, a) + along * (load(records, b) - load(records, a))
+            below = load(records, c) + along * (load(records, d) - load(records, c))
+            red, green, blue, _none = quads(above + down * (below - above))
+            apart = abs(red - colour[u(y), u(x), u(0)]) + abs(green - colour[u(y), u(x), u(1)])
+            apart = (apart + abs(blue - colour[u(y), u(x), u(2)])) * _THIRD
+            costs[p] = min(apart, cutoff) + per_pixel * trip
