@@ -137,21 +137,27 @@ def _costs(colours: Tuple[Plane, Plane], flows: Sequence[Flow], opposite: Sequen
     here, there = (np.ascontiguousarray(each, np.float32) for each in colours)
     kernels = fast.compiled("kairos.engines.classic.choosing_kernels")
     costs = []
-    if kernels is None or len(opposite) > kernels.MOST:
+    if kernels is None:
         for flow in flows:
             difference = np.abs(here - fetch(there, flow)).mean(-1)
             trip = np.min([round_trip(flow, back) for back in opposite], axis=0) * shrink
             costs.append(np.minimum(difference, _CUTOFF) + _PER_PIXEL * np.minimum(trip, _FURTHEST))
         return costs
     records = np.empty(here[..., 0].size * kernels.RECORD, np.float32)
-    for motion in range(kernels.MOST):
-        back = np.ascontiguousarray(opposite[min(motion, len(opposite) - 1)], np.float32)
-        kernels.gather_records(there, back.reshape(-1), motion, records)
     limits = [np.float32(each) for each in (_CUTOFF, _FURTHEST, _PER_PIXEL, shrink)]
-    for flow in flows:
-        cost = np.empty(flow.shape[:2], np.float32)
-        kernels.find_costs(here, np.ascontiguousarray(flow).reshape(-1), records, *limits, cost.reshape(-1))
-        costs.append(cost)
+    for start in range(0, len(opposite), kernels.MOST):
+        some = opposite[start : start + kernels.MOST]
+        for motion in range(kernels.MOST):
+            back = np.ascontiguousarray(some[min(motion, len(some) - 1)], np.float32)
+            kernels.gather_records(there, back.reshape(-1), motion, records)
+        for number, flow in enumerate(flows):
+            cost = np.empty(flow.shape[:2], np.float32)
+            kernels.find_costs(here, np.ascontiguousarray(flow).reshape(-1), records, *limits, cost.reshape(-1))
+            if start:
+                # The difference of colours is the same; what the best way back misses counts.
+                costs[number] = np.minimum(costs[number], cost)
+            else:
+                costs.append(cost)
     return costs
 
 

@@ -7,6 +7,8 @@ long ones are worked through in chunks of queries. Shares and places are float32
 
 from __future__ import annotations
 
+from functools import partial
+from types import ModuleType
 from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 import torch
@@ -14,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kairos.engines.fetching import pixels
+from kairos.motion import fast
 
 RADIUS = 4
 """Cells around an expected place that :func:`attend_near` compares: 81 of them."""
@@ -135,6 +138,14 @@ def attend_near(
     known = keys.permute(0, 2, 3, 1).reshape(-1, width)
     told = values.float().permute(0, 2, 3, 1).reshape(-1, values.shape[1])
     window = _Window(displacement, radius)
+    kernels = _kernels(queries, keys, values, displacement)
+    if kernels is not None:
+        out, way = torch.empty(len(asked), told.shape[1]), torch.empty(len(asked), 2)
+        planes = (each.contiguous().view(-1).numpy() for each in (asked, known, told, *window.middles, out, way))
+        sizes = width, told.shape[1], height, across, radius
+        fast.in_bands(partial(kernels.near_cells, *planes, *sizes), len(asked), (2 * radius + 2) ** 2)
+        answer, offset = (each.view(batch, height, across, -1).permute(0, 3, 1, 2) for each in (out, way))
+        return Near(answer, offset)
     found, offsets = [], []
     rows = max(1, (limit or _chunk(queries)) // ((2 * radius + 2) ** 2 * width * known.element_size()))
     for start in range(0, asked.shape[0], rows):
@@ -165,6 +176,11 @@ class _Window:
         self._x = (x + moved[:, 0]).clamp(-beyond, width + beyond).flatten()
         self._y = (y + moved[:, 1]).clamp(-beyond, height + beyond).flatten()
         self._steps = torch.arange(-radius, radius + 1, device=displacement.device)
+
+    @property
+    def middles(self) -> Tuple[Tensor, Tensor]:
+        """(N,) each: column and row of every window's middle."""
+        return self._x, self._y
 
     def places(self, chunk: slice) -> Tensor:
         """(n, (2 radius + 2)^2) numbers of the whole cells among all of the batch, the border repeated."""
@@ -212,6 +228,12 @@ class _Window:
         """
         places = place.detach()[:, None] + self._steps
         return (torch.minimum(places, side - 1 - places) + 1).clamp(0, 1)
+
+
+def _kernels(queries: Tensor, *others: Tensor) -> Optional[ModuleType]:
+    """Those that do all cells' windows in one pass, where they can."""
+    usable = queries.shape[1] % 16 == 0 and queries.numel() > 0 and fast.usable(queries, *others)
+    return fast.compiled("kairos.engines.hierarchical.attention_kernels") if usable else None
 
 
 def _chunk(like: Tensor) -> int:
