@@ -54,8 +54,10 @@ def classical_prior(first: Tensor, second: Tensor, regions: Optional[Tuple[Label
     small = None if regions is None else (_to_size(regions[0], view), _to_size(regions[1], view))
     with ThreadPoolExecutor(_SIDES) as both:
         plain = list(both.map(lambda side: _search(_from(view, side), _AT_HALF), range(_SIDES)))
-        found = [[flow] for flow in plain]
-        if small is not None or not all(both.map(lambda side: _solved(view, side, plain), range(_SIDES))):
+        if all(both.map(lambda side: _solved(view, side, plain), range(_SIDES))):
+            objects = both.map(lambda side: _of_objects(view, side, plain, small), range(_SIDES))
+            found = [[flow, *others] for flow, others in zip(plain, objects)]
+        else:
             landmarks = both.submit(landmark_motion, *view.picture)
             found = list(both.map(lambda side: _others(view, side, plain, small), range(_SIDES)))
             starts = landmarks.result()
@@ -101,11 +103,16 @@ def _others(
     camera = camera_motion(plain[side], plain[1 - side])
     if camera is not None:
         found.append(_search(pictures, _AT_HALF, camera))
-    if regions is not None:
-        labels = regions[side], regions[1 - side]
-        start = resembling(travelled(*labels, plain[side]), pictures, *labels)
-        found += [_search(pictures, _AT_HALF, start), start]
-    return found
+    return [*found, *_of_objects(view, side, plain, regions)]
+
+
+def _of_objects(view: View, side: int, plain: List[Flow], regions: Optional[Tuple[Labels, Labels]]) -> List[Flow]:
+    """Answers for the way from one frame by how far each object has come as a whole; none where all is one."""
+    if regions is None:
+        return []
+    pictures, labels = _from(view, side), (regions[side], regions[1 - side])
+    start = resembling(travelled(*labels, plain[side]), pictures, *labels)
+    return [_search(pictures, _AT_HALF, start), start]
 
 
 def _from(view: View, side: int) -> Tuple[Picture, Picture]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from kairos.engines.hierarchical import attention
 from kairos.engines.hierarchical.attention import Attended, attend, attend_near
 
 TOLERANCE = 1e-5
@@ -189,3 +190,18 @@ def test_a_displacement_that_is_no_number_counts_as_none() -> None:
     planes, flow = drawn(1, 4, 6, 6), torch.zeros(1, 2, 6, 6)
     flow[0, 0, 2, 2] = torch.nan
     assert bool(attend_near(planes, planes, planes, flow).values.isfinite().all())
+
+
+@pytest.mark.parametrize("size", [(9, 14), (3, 40), (1, 1)])
+def test_windows_in_one_pass_tell_the_same(size: Tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = torch.Generator().manual_seed(3)
+    queries, keys = (torch.randn(2, 16, *size, generator=draw) for _ in range(2))
+    values, flow = torch.randn(2, 5, *size, generator=draw), torch.randn(2, 2, *size, generator=draw) * 4
+    flow[0, 0, 0, 0], flow[1, 1, 0, 0] = torch.nan, 300.0
+    with torch.inference_mode():
+        found = attend_near(queries, keys, values, flow)
+        monkeypatch.setattr(attention, "_kernels", lambda *planes: None)
+        wanted = attend_near(queries, keys, values, flow)
+    torch.testing.assert_close(found.values, wanted.values, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.offset, wanted.offset, atol=1e-5, rtol=1e-5)
+    assert not bool(wanted.values[1, :, 0, 0].any()), "its whole window lies outside"
