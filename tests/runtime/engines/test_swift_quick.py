@@ -184,7 +184,7 @@ def test_in_betweens_are_those_of_torch(
     assert all(call is not None for call in calls) and len(calls) == 2
     monkeypatch.setattr(session, "met", lambda *given: None)
     monkeypatch.setattr(path, "_kernels", lambda: None)
-    monkeypatch.setattr(layers.fast, "compiled", lambda module: None)
+    monkeypatch.setattr(layers, "_kernels", lambda image: None)
     monkeypatch.setattr(looking, "_kernels", lambda *planes: None)
     wanted: List[Inbetween] = list(engine("swift").open(shot, settings, lambda event: None).at(pair, (0.25, 0.6)))
     for one, other in zip(found, wanted):

@@ -48,7 +48,7 @@ _STEP = np.float32(0.5)
 _CLOSE = np.float32(1e-4)
 """Square of the distance, pixels, at which a neighbour's motion is the patch's own."""
 
-_ENOUGH = np.float32(1e-5)
+_ENOUGH = np.float32(1e-6)
 """Square of the step, pixels, after which a patch has arrived."""
 
 _FURTHEST = np.float32(PATCH * PATCH)

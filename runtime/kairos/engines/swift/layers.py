@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from types import ModuleType
 from typing import Callable, Optional
 
 import torch
@@ -48,7 +49,7 @@ def in_tiles(fn: Callable[[Tensor], Tensor], planes: Tensor, tile: Optional[int]
 
 def squash(image: Tensor) -> Tensor:
     """About -1..1 for ordinary plates; what is far brighter or darker is rolled off, never cut."""
-    kernels = fast.compiled("kairos.engines.swift.looking_kernels") if fast.usable(image) else None
+    kernels = _kernels(image)
     if kernels is not None:
         planes, out = image.contiguous(), torch.empty(image.shape)
         work = partial(kernels.squash_rows, planes.view(-1).numpy(), out.view(-1).numpy())
@@ -59,3 +60,7 @@ def squash(image: Tensor) -> Tensor:
     if not bool((over > 0).any()):
         return centred
     return torch.where(over > 0, centred.sign() * (1 + 0.5 * torch.log1p(over.clamp(min=0))), centred)
+
+
+def _kernels(image: Tensor) -> Optional[ModuleType]:
+    return fast.compiled("kairos.engines.swift.looking_kernels") if fast.usable(image) else None

@@ -133,11 +133,12 @@ def calm_of(bright: Tensor) -> Optional[Tensor]:
     if not bool((bright > _WHITE).any()):
         return None
     if bright.device.type == "cpu" and not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-        near = cv2.dilate(bright[0].numpy(), np.ones((_NEAR, _NEAR), np.uint8))
-        return (1.0 - (torch.from_numpy(near)[None] - _WHITE) / _FADE).clamp(0, 1)
+        wide = cv2.dilate(bright[0].numpy(), np.ones((_NEAR, _NEAR), np.uint8))
+        return (1.0 - (torch.from_numpy(wide)[None] - _WHITE) / _FADE).clamp(0, 1)
+    near = bright[None]
     for window, padding in (((_NEAR, 1), (_NEAR // 2, 0)), ((1, _NEAR), (0, _NEAR // 2))):
-        bright = F.max_pool2d(bright, window, 1, padding)
-    return (1.0 - (bright - _WHITE) / _FADE).clamp(0, 1)
+        near = F.max_pool2d(near, window, 1, padding)
+    return (1.0 - (near[0] - _WHITE) / _FADE).clamp(0, 1)
 
 
 def fetch_small(planes: Tensor, flow: Tensor) -> Tensor:
