@@ -123,8 +123,8 @@ def test_values_far_beyond_white_and_below_black_come_through(id: str) -> None:
     bright = [(frame - 0.5) * 4000 for frame in scene()]
     (answer,) = opened(id, MemoryShot(bright)).at(Pair(0, 1), [0.5])
     moved = compose(bright[0], bright[1], replace(answer, image=None, residual=None), Policy.BLEND)
-    # The untrained model of inbetween makes pictures that correspond with nothing: both frames are fetched from anywhere,
-    # and what is blended of them is seldom bright in both.
+    # The untrained model of inbetween makes pictures that correspond with nothing: both frames are fetched from
+    # anywhere, and what is blended of them is seldom bright in both.
     part = 0.1 if id == "inbetween" else 0.3
     assert float(moved.max()) > part * float(bright[0].max()) and float(moved.min()) < part * float(bright[0].min()) < 0
 
