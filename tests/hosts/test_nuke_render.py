@@ -95,7 +95,7 @@ def test_a_preview_is_the_frame_of_the_whole_render(
     shown, final = read_exr(Path(preview % 1010)), read_exr(Path(whole.result % 1010))
     assert set(shown) == set(final) and "forward.u" in shown
     # The exposure is settled on other frames, and motion is found on what it makes of the plate: a step of half (1/2048
-    # below 1) in colour, a hundredth of a pixel in vectors; a pixel in a thousand, where two ways fit alike, tips further.
+    # below 1) in colour, a hundredth of a pixel in vectors; one in a thousand, where two ways fit alike, tips further.
     for name in final:
         apart = np.abs(shown[name] - final[name])
         if name in "RGB":
