@@ -9,19 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from kairos.motion.compiled import Plane, kernel, part
+from kairos.motion.place_kernels import kept
 
 Places = npt.NDArray[np.uint32]
 Edges = npt.NDArray[np.int64]
 
 u = np.uintp
 _0, _1 = np.float32(0), np.float32(1)
-
-
-@part
-def _kept(place: np.float32, most: np.float32) -> np.float32:
-    """Within 0 and the most; what is no number becomes 0."""
-    place = place if place > _0 else _0
-    return place if place < most else most
 
 
 @part
@@ -62,8 +56,8 @@ def gather_rows(
                 half, trust, seen = (half0, trust0, seen0) if side == 0 else (half1, trust1, seen1)
                 part_of = -time if side == 0 else _1 - time
                 for x in range(width):
-                    place_x = _kept(np.float32(np.int32(x)) + velocity[at + u(x)] * part_of, most_x)
-                    place_y = _kept(np.float32(np.int32(y)) + velocity[size + at + u(x)] * part_of, most_y)
+                    place_x = kept(np.float32(np.int32(x)) + velocity[at + u(x)] * part_of, most_x)
+                    place_y = kept(np.float32(np.int32(y)) + velocity[size + at + u(x)] * part_of, most_y)
                     column, row = np.int32(place_x), np.int32(place_y)
                     column, row = column if column < last_x else last_x, row if row < last_y else last_y
                     shares[0, u(x)], shares[1, u(x)] = place_x - np.float32(column), place_y - np.float32(row)
@@ -112,14 +106,14 @@ def bend_rows(
     left, share = np.empty(width, np.uint32), np.empty(width, np.float32)
     for x in range(width):
         place = (np.float32(np.int32(x)) + np.float32(0.5)) * np.float32(wide) / np.float32(width) - np.float32(0.5)
-        place = _kept(place, np.float32(wide - 1))
+        place = kept(place, np.float32(wide - 1))
         column = min(np.int32(place), np.int32(max(0, wide - 2)))
         left[u(x)], share[u(x)] = np.uint32(column), place - np.float32(column)
     beside = u(1 if wide > 1 else 0)
     for y in range(top, bottom):
         at = u(y * width)
         place = (np.float32(np.int32(y)) + np.float32(0.5)) * np.float32(many) / np.float32(height) - np.float32(0.5)
-        place = _kept(place, np.float32(many - 1))
+        place = kept(place, np.float32(many - 1))
         row = min(int(place), max(0, many - 2))
         part_below, next_row = place - np.float32(row), min(row + 1, many - 1)
         for each in range(3):
@@ -135,5 +129,5 @@ def bend_rows(
             i, j = at + u(x), size + at + u(x)
             limit = furthest * np.sqrt(velocity[i] * velocity[i] + velocity[j] * velocity[j]) + _1
             length = max(np.sqrt(across * across + down * down), np.float32(1e-6))
-            kept = min(limit / length, _1)
-            away[i], away[j] = across * kept, down * kept
+            held = min(limit / length, _1)
+            away[i], away[j] = across * held, down * held

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from kairos.motion.compiled import Plane, kernel, part
+from kairos.motion.compiled import Plane, kernel
+from kairos.motion.place_kernels import fetched, kept
 
 u = np.uintp
 _0, _1, _HALF = np.float32(0), np.float32(1), np.float32(0.5)
@@ -16,22 +17,6 @@ _LEAST = np.float32(-125)
 _C1, _C2, _C3 = np.float32(0.6931471805599453), np.float32(0.2402265069591007), np.float32(0.05550410866482158)
 _C4, _C5 = np.float32(0.009618129107628477), np.float32(0.0013333558146428443)
 _C6 = np.float32(0.0001540353039338161)
-
-
-@part
-def _kept(place: np.float32, most: np.float32) -> np.float32:
-    """Within 0 and the most; what is no number becomes 0."""
-    place = place if place > _0 else _0
-    return place if place < most else most
-
-
-@part
-def _at(planes: Plane, i: u, right: u, below: u, b: np.float32, d: np.float32) -> np.float32:
-    """Between four pixels."""
-    upper = planes[i] * (_1 - b) + planes[i + right] * b
-    lower = planes[i + below] * (_1 - b) + planes[i + below + right] * b
-    between: np.float32 = upper * (_1 - d) + lower * d
-    return between
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1], f4[::1], f4, f4, i8, i8, i8, i8)", contract=True)
@@ -58,7 +43,7 @@ def agree_rows(
         for x in range(width):
             across, down = flow[at + u(x)], flow[size + at + u(x)]
             end_x, end_y = np.float32(np.int32(x)) + across, np.float32(np.int32(y)) + down
-            place_x, place_y = _kept(end_x, most_x), _kept(end_y, most_y)
+            place_x, place_y = kept(end_x, most_x), kept(end_y, most_y)
             column, row = np.int32(place_x), np.int32(place_y)
             column, row = column if column < last_x else last_x, row if row < last_y else last_y
             b, d = place_x - np.float32(column), place_y - np.float32(row)
@@ -69,8 +54,8 @@ def agree_rows(
             upper = min(one, _1) * (_1 - b) + min(two, _1) * b
             lower = min(three, _1) * (_1 - b) + min(four, _1) * b
             out[size + at + u(x)] = upper * (_1 - d) + lower * d
-            away = across + _at(back, i, right, below, b, d)
-            astray = down + _at(back, size + i, right, below, b, d)
+            away = across + fetched(back, i, right, below, b, d)
+            astray = down + fetched(back, size + i, right, below, b, d)
             allowed = slack + share * np.sqrt(across * across + down * down)
             inside_x = end_x > -_HALF and end_x < np.float32(width) - _HALF
             inside = inside_x and end_y > -_HALF and end_y < np.float32(height) - _HALF

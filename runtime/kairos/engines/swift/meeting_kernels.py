@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kairos.motion.compiled import Plane, kernel, part
+from kairos.motion.compiled import Plane, kernel
+from kairos.motion.place_kernels import fetched, kept
 
 Places = npt.NDArray[np.uint32]
 Flags = npt.NDArray[np.uint8]
@@ -31,23 +32,6 @@ _FURTHEST = np.float32(80)
 _C1, _C2, _C3 = np.float32(0.6931471805599453), np.float32(0.2402265069591007), np.float32(0.05550410866482158)
 _C4, _C5 = np.float32(0.009618129107628477), np.float32(0.0013333558146428443)
 _C6 = np.float32(0.0001540353039338161)
-
-
-@part
-def _kept(place: np.float32, most: np.float32) -> np.float32:
-    """Within 0 and the most; what is no number becomes 0."""
-    place = place if place > _0 else _0
-    return place if place < most else most
-
-
-@part
-def _at(planes: Plane, start: u, first: u, right: u, below: u, b: np.float32, d: np.float32) -> np.float32:
-    """Between four pixels."""
-    i = start + first
-    upper = planes[i] * (_1 - b) + planes[i + right] * b
-    lower = planes[i + below] * (_1 - b) + planes[i + below + right] * b
-    between: np.float32 = upper * (_1 - d) + lower * d
-    return between
 
 
 @kernel(
@@ -91,8 +75,8 @@ def gather_rows(
             for side in range(2):
                 flow = to_0 if side == 0 else to_1
                 for x in range(width):
-                    place_x = _kept(np.float32(np.int32(x)) + flow[at + u(x)], most_x)
-                    place_y = _kept(np.float32(np.int32(y)) + flow[size + at + u(x)], most_y)
+                    place_x = kept(np.float32(np.int32(x)) + flow[at + u(x)], most_x)
+                    place_y = kept(np.float32(np.int32(y)) + flow[size + at + u(x)], most_y)
                     column, row = np.int32(place_x), np.int32(place_y)
                     column, row = column if column < last_x else last_x, row if row < last_y else last_y
                     shares[0, u(x)], shares[1, u(x)] = place_x - np.float32(column), place_y - np.float32(row)
@@ -100,17 +84,15 @@ def gather_rows(
                 picture = first if side == 0 else second
                 for x in range(width):
                     i, b, d = u(places[u(x)]), shares[0, u(x)], shares[1, u(x)]
-                    line[0, u(x)] = _at(picture, u(0), i, right, below, b, d)
-                    line[1, u(x)] = _at(picture, size, i, right, below, b, d)
-                    line[2, u(x)] = _at(picture, size + size, i, right, below, b, d)
+                    line[0, u(x)] = fetched(picture, i, right, below, b, d)
+                    line[1, u(x)] = fetched(picture, size + i, right, below, b, d)
+                    line[2, u(x)] = fetched(picture, size + size + i, right, below, b, d)
                 if is_real:
                     gone = hidden1 if side == 1 else hidden0
                     # What the second frame's pixel says of the first, and the reverse.
                     to = at + (size if side == 0 else u(0))
                     for x in range(width):
-                        told[to + u(x)] = _at(
-                            gone, u(0), u(places[u(x)]), right, below, shares[0, u(x)], shares[1, u(x)]
-                        )
+                        told[to + u(x)] = fetched(gone, u(places[u(x)]), right, below, shares[0, u(x)], shares[1, u(x)])
                     for x in range(width):
                         most = max(line[0, u(x)], max(line[1, u(x)], line[2, u(x)]))
                         bright[at + u(x)] = most if side == 0 else max(bright[at + u(x)], most)
@@ -173,16 +155,16 @@ def gather_rows(
                     - _HALF
                     + sums[u(2 * side + 1), u(cell)] * _SIXTEENTH
                 )
-                place_x, place_y = _kept(place_x, most_x), _kept(place_y, most_y)
+                place_x, place_y = kept(place_x, most_x), kept(place_y, most_y)
                 column, row = np.int32(place_x), np.int32(place_y)
                 column, row = column if column < last_x else last_x, row if row < last_y else last_y
                 b, d = place_x - np.float32(column), place_y - np.float32(row)
                 i = u(row * width + column)
                 gone, motion = hidden0 if side == 0 else hidden1, there if side == 0 else back
                 sign = _1 if side == 0 else -_1
-                cells[to + u(6 + side)] = _at(gone, u(0), i, right, below, b, d)
-                apart_x = sign * _at(motion, u(0), i, right, below, b, d) - speed_x
-                apart_y = sign * _at(motion, size, i, right, below, b, d) - speed_y
+                cells[to + u(6 + side)] = fetched(gone, i, right, below, b, d)
+                apart_x = sign * fetched(motion, i, right, below, b, d) - speed_x
+                apart_y = sign * fetched(motion, size + i, right, below, b, d) - speed_y
                 cells[to + u(8 + side)] = np.log1p(np.sqrt(apart_x * apart_x + apart_y * apart_y))
 
 
