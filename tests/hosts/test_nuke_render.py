@@ -95,13 +95,13 @@ def test_a_preview_is_the_frame_of_the_whole_render(
     shown, final = read_exr(Path(preview % 1010)), read_exr(Path(whole.result % 1010))
     assert set(shown) == set(final) and "forward.u" in shown
     # The exposure is settled on other frames, and motion is found on what it makes of the plate: a step of half (1/2048
-    # below 1) in colour, a hundredth of a pixel in vectors; one in a thousand, where two ways fit alike, tips further.
+    # below 1) in colour, a hundredth of a pixel in vectors.
     for name in final:
         apart = np.abs(shown[name] - final[name])
         if name in "RGB":
             assert apart.max() <= 1 / 2048, name
         else:
-            assert (apart > 0.01).mean() <= 1e-3 and apart.max() <= 0.05, name
+            assert apart.max() <= 0.01, name
 
 
 @pytest.mark.slow

@@ -115,7 +115,7 @@ def choose(view: View, side: int, flows: Sequence[Flow], opposite: Sequence[Flow
         colour, other = (
             np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA), np.float32) for each in (colour, other)
         )
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.float32)
     small, small_opposite = ([_shrunk(each, size) for each in group] for group in (flows, opposite))
     costs = _costs((colour, other), small, small_opposite, shrink)
     costs = _gather(picture, costs, _RADIUS // shrink)
@@ -169,12 +169,11 @@ def _shrunk(flow: Flow, size: Tuple[int, int]) -> Flow:
     return np.asarray(cv2.resize(flow, size, interpolation=cv2.INTER_AREA) * scale, np.float32)
 
 
-def _gather(guide: Picture, costs: Sequence[Plane], radius: int) -> List[Plane]:
+def _gather(image: Picture, costs: Sequence[Plane], radius: int) -> List[Plane]:
     """Costs averaged over a window that keeps to one side of an edge: the guided filter (He, Sun and Tang, ECCV 2010),
     as Hosni et al., "Fast Cost-Volume Filtering" (CVPR 2011), use it.
     """
     window = (2 * radius + 1, 2 * radius + 1)
-    image = guide.astype(np.float32)
     mean = cv2.blur(image, window)
     variance = cv2.blur(image * image, window) - mean * mean + _SOFTNESS
     found = []

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from kairos.engines.vector_kernel import LANES, greater, halves, load, size, spread, store, sums
 from kairos.motion.compiled import Line, kernel, part
 
-Picture = npt.NDArray[np.uint8]
+Picture = npt.NDArray[np.float32]
 """(H, W), contiguous."""
 Places = npt.NDArray[np.int64]
 
@@ -78,14 +78,14 @@ def _bordered(out: Line, pitch: int, height: int, width: int) -> None:
             out[u((EDGE + height + y) * pitch + x)] = out[u(below + x)]
 
 
-@kernel("void(u1[:,::1], f4[::1], i8)", contract=True)
+@kernel("void(f4[:,::1], f4[::1], i8)", contract=True)
 def frame_picture(picture: Picture, out: Line, pitch: int) -> None:
-    """A picture as numbers, with its border."""
+    """A picture with its border."""
     height, width = picture.shape
     for y in range(height):
         row = (y + EDGE) * pitch + EDGE
         for x in range(width):
-            out[u(row + x)] = np.float32(picture[u(y), u(x)])
+            out[u(row + x)] = picture[u(y), u(x)]
     _bordered(out, pitch, height, width)
 
 

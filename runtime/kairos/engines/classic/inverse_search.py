@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from kairos.motion import fast
 
-Picture = npt.NDArray[np.uint8]
-"""(H, W) 8-bit brightness."""
+Picture = npt.NDArray[np.float32]
+"""(H, W) brightness, grey levels of 0..255 and what lies between them."""
 Flow = npt.NDArray[np.float32]
 """(H, W, 2) float32, pixels, x right, y down."""
 _Line = npt.NDArray[np.float32]
@@ -87,10 +87,15 @@ def coarsest_level(height: int, width: int) -> int:
     return max(0, min(along, int(np.log2(max(1.0, min(height, width) / _PATCH)))))
 
 
+def in_levels(picture: Picture) -> npt.NDArray[np.uint8]:
+    """A picture of whole grey levels, for those who know no others."""
+    return np.asarray(np.rint(picture).clip(0, 255), np.uint8)
+
+
 def _pyramid(kernels: ModuleType, picture: Picture, levels: int) -> List[_Framed]:
     height, width = picture.shape
     found = [_Framed(_empty(kernels, height, width), height, width)]
-    kernels.frame_picture(np.ascontiguousarray(picture), found[0].line, kernels.pitch_of(width))
+    kernels.frame_picture(np.ascontiguousarray(picture, np.float32), found[0].line, kernels.pitch_of(width))
     for _ in range(levels):
         fine = found[-1]
         height, width = fine.height // 2, fine.width // 2
@@ -168,7 +173,7 @@ def _by_opencv(
     if coarsest is not None:
         dis.setCoarsestScale(max(coarsest, finest))
     begin = np.zeros((*first.shape, 2), np.float32) if start is None else np.ascontiguousarray(start)
-    return np.asarray(dis.calc(first, second, begin), np.float32)
+    return np.asarray(dis.calc(in_levels(first), in_levels(second), begin), np.float32)
 
 
 def _kernels() -> Tuple[Optional[ModuleType], Optional[ModuleType]]:

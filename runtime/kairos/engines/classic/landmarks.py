@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from kairos.engines.classic.inverse_search import in_levels
 from kairos.engines.classic.search import Flow, Picture
 from kairos.motion.fill import fill_holes
 
@@ -27,14 +28,14 @@ def landmark_motion(first: Picture, second: Picture) -> Optional[Tuple[Flow, Flo
     """Motion both ways, smooth between the points found again; None where there are too few.
 
     Args:
-        first, second: 8-bit pictures (H, W).
+        first, second: pictures (H, W), grey levels.
     """
     height, width = first.shape
     shrink = max(1.0, max(height, width) / _SIDE)
     size = (round(width / shrink), round(height / shrink))
     pictures = [first, second]
     if shrink > 1:
-        pictures = [np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA), np.uint8) for each in pictures]
+        pictures = [np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA), np.float32) for each in pictures]
     matches = _matches(pictures[0], pictures[1])
     if len(matches) < _FEWEST:
         return None
@@ -61,7 +62,7 @@ def _matches(first: Picture, second: Picture) -> npt.NDArray[np.float32]:
 
 def _seen(picture: Picture) -> Tuple[Sequence[cv2.KeyPoint], Optional[npt.NDArray[np.float32]]]:
     """A picture's points and how each looks."""
-    points, looks = cv2.SIFT.create(nfeatures=_POINTS, contrastThreshold=_CONTRAST).detectAndCompute(picture, None)
+    points, looks = cv2.SIFT.create(nfeatures=_POINTS, contrastThreshold=_CONTRAST).detectAndCompute(in_levels(picture), None)
     return points, None if looks is None else np.asarray(looks, np.float32)
 
 

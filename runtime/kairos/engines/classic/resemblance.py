@@ -43,7 +43,7 @@ def resembling(start: Flow, pictures: Tuple[Picture, Picture], labels: Labels, o
 
     Args:
         start: by outlines, see :func:`kairos.engines.classic.regions.travelled`; holds where nothing better is found.
-        pictures: (H, W) 8-bit grey, both frames.
+        pictures: (H, W) grey levels, both frames.
         labels, other: of both frames.
     """
     height, width = labels.shape

@@ -1,4 +1,4 @@
-"""Dense inverse search on 8-bit pictures made from the proxies."""
+"""Dense inverse search on pictures of brightness made from the proxies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ class View:
 
     Attributes:
         colour: (H, W, 3) of either frame, in grey levels of 0..255 (float, values beyond are kept).
-        picture: 8-bit brightness of either frame.
+        picture: brightness of either frame, in grey levels of 0..255, unrounded: rounded, a picture of a hair's breadth
+            another exposure would move differently.
     """
 
     colour: Tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
@@ -40,7 +41,7 @@ class View:
 
 
 def prepare(first: Tensor, second: Tensor) -> View:
-    """Tone-maps two proxies (3, H, W) so that 8 bits hold what matters of both.
+    """Tone-maps two proxies (3, H, W) so that grey levels of 0..255 hold what matters of both.
 
     Ordinary plates pass through; dark ones and those of little contrast are stretched by what both have in common;
     what lies outside is rolled off instead of clipped.
@@ -64,12 +65,12 @@ def prepare(first: Tensor, second: Tensor) -> View:
 
 
 def _picture(gray: Plane) -> Picture:
-    """0..1 to 8 bits, with a shoulder at either end for what lies beyond."""
+    """0..1 to grey levels, with a shoulder at either end for what lies beyond."""
     if gray.min() < 0 or gray.max() > 1:
         over, under = gray - (1 - _SHOULDER), _SHOULDER - gray
         gray = np.where(over > 0, 1 - _SHOULDER + _SHOULDER * np.tanh(over / _SHOULDER), gray)
         gray = np.where(under > 0, _SHOULDER - _SHOULDER * np.tanh(under / _SHOULDER), gray)
-    return np.asarray(np.rint(gray * 255).clip(0, 255), np.uint8)
+    return np.asarray(gray * np.float32(255), np.float32)
 
 
 def search(
