@@ -62,7 +62,8 @@ def _matches(first: Picture, second: Picture) -> npt.NDArray[np.float32]:
 
 def _seen(picture: Picture) -> Tuple[Sequence[cv2.KeyPoint], Optional[npt.NDArray[np.float32]]]:
     """A picture's points and how each looks."""
-    points, looks = cv2.SIFT.create(nfeatures=_POINTS, contrastThreshold=_CONTRAST).detectAndCompute(in_levels(picture), None)
+    sift = cv2.SIFT.create(nfeatures=_POINTS, contrastThreshold=_CONTRAST)
+    points, looks = sift.detectAndCompute(in_levels(picture), None)
     return points, None if looks is None else np.asarray(looks, np.float32)
 
 
