@@ -16,6 +16,10 @@ from kairos_installer.runtime import Runtime
 
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _SLOWEST = ("--durations=15",)
+_SHARED_OUT = ("--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0")
+"""File by file: what the tests of one share is made once. In the order of tests/conftest.py. A process that crashed
+ends the run: another would begin the same test again, without end.
+"""
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -38,11 +42,7 @@ def checks(workers: int, pytest_arguments: Sequence[str]) -> List[Tuple[str, Lis
         ("ruff check", ["-m", "ruff", "check", "."]),
         ("ruff format", ["-m", "ruff", "format", "--check", "."]),
         ("mypy", ["-m", "mypy"]),
-        # File by file: what the tests of one share is made once. In the order of tests/conftest.py.
-        (
-            "pytest",
-            ["-m", "pytest", *color, "-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder", *_SLOWEST],
-        ),
+        ("pytest", ["-m", "pytest", *color, "-n", str(workers), *_SHARED_OUT, *_SLOWEST]),
     ]
 
 
