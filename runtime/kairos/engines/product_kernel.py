@@ -14,8 +14,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-BLOCK = 32
-"""Outputs that are worked out together."""
+BLOCK, BROAD = 32, 48
+"""Outputs that are worked out together, and as many as are where that leaves fewer of them unused."""
 
 TOGETHER = 4 if llvm.get_host_cpu_features().get("avx512f") else 2
 """Tiles that are: as many as the processor has registers for."""
@@ -40,21 +40,37 @@ def _multiply(
         out: gets (TOGETHER, BLOCK) from ``to`` on.
         inputs: how many.
     """
-    return types.void(planes, kernels, out, *[types.uintp] * 6), partial(_written, False)
+    return types.void(planes, kernels, out, *[types.uintp] * 6), partial(_written, False, BLOCK)
+
+
+def _multiply_broad(
+    typing: Any, planes: Any, kernels: Any, out: Any, at: Any, apart: Any, kernel: Any, row: Any, to: Any, inputs: Any
+) -> Any:
+    """The same to a block of :data:`BROAD` outputs."""
+    return types.void(planes, kernels, out, *[types.uintp] * 6), partial(_written, False, BROAD)
 
 
 def _add(
     typing: Any, planes: Any, kernels: Any, out: Any, at: Any, apart: Any, kernel: Any, row: Any, to: Any, inputs: Any
 ) -> Any:
-    """The same, added to what is in ``out``."""
-    return types.void(planes, kernels, out, *[types.uintp] * 6), partial(_written, True)
+    """As :func:`_multiply`, added to what is in ``out``."""
+    return types.void(planes, kernels, out, *[types.uintp] * 6), partial(_written, True, BLOCK)
+
+
+def _add_broad(
+    typing: Any, planes: Any, kernels: Any, out: Any, at: Any, apart: Any, kernel: Any, row: Any, to: Any, inputs: Any
+) -> Any:
+    """As :func:`_multiply_broad`, added to what is in ``out``."""
+    return types.void(planes, kernels, out, *[types.uintp] * 6), partial(_written, True, BROAD)
 
 
 multiply_tiles: Any = intrinsic(_multiply)
+multiply_broad: Any = intrinsic(_multiply_broad)
 add_tiles: Any = intrinsic(_add)
+add_broad: Any = intrinsic(_add_broad)
 
 
-def _written(adding: bool, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+def _written(adding: bool, block: int, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
     source, weights, target = (
         context.make_array(kind)(context, builder, each).data for kind, each in zip(signature.args, arguments[:3])
     )
@@ -66,7 +82,7 @@ def _written(adding: bool, context: Any, builder: Any, signature: Any, arguments
 
     def added(sums: _Sum, number: ir.Value) -> _Sum:
         row = builder.add(kernel, builder.mul(number, step))
-        places = [builder.add(row, _PLACE(lane)) for lane in range(0, BLOCK, _LANES)]
+        places = [builder.add(row, _PLACE(lane)) for lane in range(0, block, _LANES)]
         across = [builder.load(vector(weights, place), align=4) for place in places]
         out = []
         for tile, first in enumerate(tiles):
@@ -79,7 +95,7 @@ def _written(adding: bool, context: Any, builder: Any, signature: Any, arguments
                 out.append(builder.fadd(sums[tile * len(across) + place], product, flags=_FUSED))
         return out
 
-    places = [vector(target, builder.add(to, _PLACE(lane))) for lane in range(0, TOGETHER * BLOCK, _LANES)]
+    places = [vector(target, builder.add(to, _PLACE(lane))) for lane in range(0, TOGETHER * block, _LANES)]
     sums = [builder.load(place, align=4) if adding else ir.Constant(_VECTOR, None) for place in places]
     for place, each in zip(places, _summed(builder, sums, inputs, added)):
         builder.store(each, place, align=4)

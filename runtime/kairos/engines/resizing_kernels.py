@@ -255,7 +255,7 @@ def halve_rows(
         _taken_in(True, planes, row, pixel, height, width, inputs, small, wide, across, first, real)
         for n in range(81):
             which = min(n // 9, 5) * 6 + min(n % 9, 5)
-            multiply(wide, kernels, products, u(n) * _PITCH, which, inputs, blocks, count)
+            multiply(wide, kernels, products, u(n) * _PITCH, which, inputs, blocks, BLOCK, count)
         _given_out(
             True, products, u(0), small, answer, 0, 4 * across * outputs, outputs, outputs,
             blocks, across, first, count, real,
@@ -287,7 +287,7 @@ def enlarge_rows(
         count = (real + 3) // 4 * 4
         _taken_in(False, planes, row, pixel, height, width, inputs, small, wide, across, first, real)
         for n in range(100):
-            multiply(wide, kernels, products, u(n) * _PITCH, n, inputs, blocks, count)
+            multiply(wide, kernels, products, u(n) * _PITCH, n, inputs, blocks, BLOCK, count)
         for y in range(2):
             for x in range(2):
                 _given_out(

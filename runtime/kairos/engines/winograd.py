@@ -198,8 +198,11 @@ def pack(way: Way, weight: Tensor, bias: Optional[Tensor], slope: Slope = 1.0) -
     assert kernels is not None, "only after fits()"
     outputs = weight.shape[0]
     parts = torch.einsum("ia,kcab,jb->ijck", way.parts, weight.detach().double(), way.parts).float()
-    filled = F.pad(parts.flatten(0, 1), (0, -outputs % kernels.BLOCK))
-    blocks = filled.reshape(*filled.shape[:2], -1, kernels.BLOCK)
+    # Those that leave the fewest outputs unused.
+    sizes = (kernels.BLOCK, kernels.BROAD) if way is SAME else (kernels.BLOCK,)
+    block = min(sizes, key=lambda size: -outputs % size)
+    filled = F.pad(parts.flatten(0, 1), (0, -outputs % block))
+    blocks = filled.reshape(*filled.shape[:2], -1, block)
     added = parts.new_zeros(outputs) if bias is None else bias.detach().float().contiguous()
     slopes = slope.detach() if isinstance(slope, Tensor) else slope
     return Packed(way, blocks.transpose(1, 2).contiguous(), added, torch.ones_like(added) * slopes)

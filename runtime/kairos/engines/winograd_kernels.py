@@ -10,7 +10,7 @@ tile gets does not depend on the group or thread that it falls to.
 
 Everything is one row of numbers and is reached by unsigned places: that, and a pitch known beforehand, is what lets the
 compiler see that what is read and what is written lie apart, and use the processor's vectors. Loops over single numbers
-are :data:`BLOCK` long, or as long as there are channels.
+are :data:`_LANES` long, or as long as there are channels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kairos.engines.product_kernel import BLOCK, TOGETHER, multiply_tiles
+from kairos.engines.product_kernel import BLOCK, BROAD, TOGETHER, multiply_broad, multiply_tiles
 from kairos.motion.compiled import kernel, part
 
 Line = npt.NDArray[np.float32]
@@ -31,6 +31,8 @@ _LEAST, _LIKED = 16, 2048
 tiles as the least are taken all the same, for the kernels come from further away with every group.
 """
 _NARROW = 256
+_LANES = 16
+"""Outputs that are written at once."""
 
 _PITCH = np.uintp(_LEAST * GREATEST + 16)
 _STEP = np.uintp(_NARROW + 16)
@@ -126,15 +128,20 @@ def _taken_in(
 
 
 @part
-def multiply(wide: Line, kernels: Line, out: Line, at: u, which: int, inputs: int, blocks: int, count: int) -> None:
-    """All inputs of a row of scratch, from ``at`` on, by kernels number ``which`` to all outputs; ``count`` is a
-    multiple of four.
+def multiply(
+    wide: Line, kernels: Line, out: Line, at: u, which: int, inputs: int, blocks: int, block: int, count: int
+) -> None:
+    """All inputs of a row of scratch, from ``at`` on, by kernels number ``which`` to all outputs, in blocks of
+    ``block``, which is :data:`BLOCK` or :data:`BROAD`; ``count`` is a multiple of four.
     """
-    for block in range(blocks):
+    for number in range(blocks):
         for tile in range(0, count, TOGETHER):
-            first, to = at + u(tile * inputs), at + u((block * count + tile) * BLOCK)
-            packed = u((which * blocks + block) * inputs * BLOCK)
-            multiply_tiles(wide, kernels, out, first, u(inputs), packed, u(BLOCK), to, u(inputs))
+            first, to = at + u(tile * inputs), at + u((number * count + tile) * block)
+            packed = u((which * blocks + number) * inputs * block)
+            if block == BROAD:
+                multiply_broad(wide, kernels, out, first, u(inputs), packed, u(BROAD), to, u(inputs))
+            else:
+                multiply_tiles(wide, kernels, out, first, u(inputs), packed, u(BLOCK), to, u(inputs))
 
 
 @part
@@ -167,19 +174,20 @@ def _odd(small: Line, at: u, c: u, answer: Line, p: u, pixel: u, lanes: int) -> 
 
 @part
 def _given_out(
-    wide: Line, small: Line, answer: Line, outputs: int, blocks: int, across: int, begin: int, count: int, real: int
-) -> None:
+    wide: Line, small: Line, answer: Line, outputs: int, blocks: int, block: int, across: int, begin: int, count: int,
+    real: int,
+) -> None:  # fmt: skip
     """Of ``count`` tiles the first ``real``: 36 numbers of each output to 16 pixels, with what each output adds."""
-    together = max(1, _NARROW // BLOCK // blocks)
+    together = max(1, _NARROW // block // blocks)
     for first in range(0, real, together):
         many = min(together, real - first)
-        for head in range(0, blocks, _NARROW // BLOCK):
-            some = min(_NARROW // BLOCK, blocks - head)
-            for block in range(some):
+        for head in range(0, blocks, _NARROW // block):
+            some = min(_NARROW // block, blocks - head)
+            for number in range(some):
                 for x in range(6):
-                    p = u(x) * _PITCH + u(((head + block) * count + first) * BLOCK)
-                    to = u(x) * _STEP + u(block * many * BLOCK)
-                    for k in range(many * BLOCK):
+                    p = u(x) * _PITCH + u(((head + number) * count + first) * block)
+                    to = u(x) * _STEP + u(number * many * block)
+                    for k in range(many * block):
                         q, o = p + u(k), to + u(k)
                         m0, m1, m2 = wide[q], wide[q + u(6) * _PITCH], wide[q + u(12) * _PITCH]
                         m3, m4, m5 = wide[q + u(18) * _PITCH], wide[q + u(24) * _PITCH], wide[q + u(30) * _PITCH]
@@ -189,19 +197,20 @@ def _given_out(
                         small[o + u(12) * _STEP] = _HALF * a + _2 * c
                         small[o + u(18) * _STEP] = _A3 * b + _B3 * d + m5
             for y in range(4):
-                for number in range(many):
-                    tile = begin + first + number
+                for each in range(many):
+                    tile = begin + first + each
                     place = ((tile // across * 4 + y) * across + tile % across) * 4 * outputs
-                    for block in range(some):
-                        at = u(6 * y) * _STEP + u((block * many + number) * BLOCK)
-                        c = u((head + block) * BLOCK)
-                        p, lanes = u(place) + c, outputs - (head + block) * BLOCK
-                        if lanes >= BLOCK:
-                            _even(small, at, c, answer, p, u(outputs), BLOCK)
-                            _odd(small, at, c, answer, p, u(outputs), BLOCK)
-                        else:
-                            _even(small, at, c, answer, p, u(outputs), lanes)
-                            _odd(small, at, c, answer, p, u(outputs), lanes)
+                    for number in range(some):
+                        at = u(6 * y) * _STEP + u((number * many + each) * block)
+                        c = u((head + number) * block)
+                        left = min(block, outputs - (head + number) * block)
+                        for _ in range(left // _LANES):
+                            _even(small, at, c, answer, u(place) + c, u(outputs), _LANES)
+                            _odd(small, at, c, answer, u(place) + c, u(outputs), _LANES)
+                            at, c = at + u(_LANES), c + u(_LANES)
+                        if left % _LANES:
+                            _even(small, at, c, answer, u(place) + c, u(outputs), left % _LANES)
+                            _odd(small, at, c, answer, u(place) + c, u(outputs), left % _LANES)
 
 
 @kernel(f"void({', '.join(['f4[::1]'] * 8)}, {', '.join(['i8'] * 8)})", contract=True)
@@ -213,7 +222,8 @@ def convolve_rows(
 
     Args:
         planes: of one picture; its rows begin ``row`` numbers apart, its pixels ``pixel``, channels lie side by side.
-        kernels: (36, outputs / BLOCK rounded up, inputs, BLOCK).
+        kernels: (36, blocks of outputs, inputs, block); a block is :data:`BLOCK`, or :data:`BROAD` where an odd number of
+            these takes the outputs.
         bias: (outputs), added.
         slope: (outputs); what is less than 0 is multiplied by it.
         answer: (4 tiles down, 4 tiles across, outputs); tiles may reach beyond the picture.
@@ -221,11 +231,13 @@ def convolve_rows(
         top, bottom: rows of tiles.
     """
     across = (width + 3) // 4
-    blocks = (outputs + BLOCK - 1) // BLOCK
+    filled = len(kernels) // (36 * inputs)
+    block = BROAD if filled % BLOCK else BLOCK
+    blocks = filled // block
     for k in range(outputs):
         small[_BIAS + u(k)] = bias[u(k)]
         small[_SLOPE + u(k)] = slope[u(k)]
-    group = max(_LEAST, _LIKED // max(inputs, blocks * BLOCK) // 4 * 4)
+    group = max(_LEAST, _LIKED // max(inputs, filled) // 4 * 4)
     begin, end = top * across, bottom * across
     pieces = (end - begin + group - 1) // group
     for piece in range(pieces):
@@ -234,5 +246,5 @@ def convolve_rows(
         count = (real + 3) // 4 * 4
         _taken_in(planes, row, pixel, height, width, inputs, small, wide, across, first, real)
         for n in range(36):
-            multiply(wide, kernels, products, u(n) * _PITCH, n, inputs, blocks, count)
-        _given_out(products, small, answer, outputs, blocks, across, first, count, real)
+            multiply(wide, kernels, products, u(n) * _PITCH, n, inputs, blocks, block, count)
+        _given_out(products, small, answer, outputs, blocks, block, across, first, count, real)

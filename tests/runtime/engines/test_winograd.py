@@ -63,7 +63,7 @@ def close(found: Tensor, wanted: Tensor) -> None:
     [(1, 1), (1, 9), (7, 2), (4, 4), (5, 6), (8, 12), (13, 30), (3, 131)],
     ids=lambda size: f"{size[1]}x{size[0]}",
 )
-@pytest.mark.parametrize("channels", [(16, 32), (4, 1), (5, 7), (37, 33), (64, 64), (300, 290)])
+@pytest.mark.parametrize("channels", [(16, 32), (4, 1), (5, 7), (37, 33), (16, 48), (8, 137), (64, 64), (300, 290)])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_it_answers_what_a_convolution_answers(size: Tuple[int, int], channels: Tuple[int, int], stride: int) -> None:
     conv, seen = layer(*channels, stride=stride), planes(1, channels[0], *size)
