@@ -184,8 +184,22 @@ def _quads(typing: Any, numbers: Any) -> Any:
     return _FOUR(vector), written
 
 
+def _fold(typing: Any, line: Any, at: Any, numbers: Any) -> Any:
+    """The first half of a vector and its second half added: to four numbers of a line from ``at`` on."""
+
+    def written(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
+        line, at, numbers = arguments
+        halves = [builder.shuffle_vector(numbers, numbers, _lanes(*range(first, first + 4))) for first in (0, 4)]
+        data = builder.gep(context.make_array(kinds.args[0])(context, builder, line).data, [at])
+        builder.store(builder.fadd(*halves), builder.bitcast(data, ir.VectorType(_FLOAT, 4).as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(line, types.uintp, vector), written
+
+
 load: Any = intrinsic(_load)
 store: Any = intrinsic(_store)
+fold: Any = intrinsic(_fold)
 spread: Any = intrinsic(_spread)
 root: Any = intrinsic(_unary("llvm.sqrt"))
 size: Any = intrinsic(_unary("llvm.fabs"))

@@ -111,7 +111,7 @@ def test_features_are_computed_once_per_frame_and_motion_once_per_pair(
     wild: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = {"encoder": 0, "motion": 0, "meeting": 0}
-    works = (("encoder", Encoder, "forward"), ("motion", Motion, "forward"), ("meeting", Meeting, "answers"))
+    works = (("encoder", Encoder, "forward"), ("motion", Motion, "forward"), ("meeting", Meeting, "onward"))
     for name, kind, work in works:
 
         def counted(self: object, *given: object, name: str = name, work: object = getattr(kind, work)) -> object:

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from kairos.engines.base import EngineSettings, Pair
 from kairos.engines.classic import motion, path
+from kairos.engines.classic.midway import Moment
 from kairos.engines.classic.path import Bend, bend_at
 from kairos.engines.registry import engine
 from kairos.engines.swift import layers, looking, quick, session
 from kairos.engines.swift.layers import squash
 from kairos.engines.swift.looking import correlate, most_alike
 from kairos.engines.swift.motion import COARSE, FINE, in_all_cells, in_cells, mixed
-from kairos.engines.swift.network import Swift
+from kairos.engines.swift.network import Meeting, Swift
 from kairos.motion import fast
 from kairos.motion.inbetween import Inbetween
 from support.scenes import MemoryShot, grid, plate, texture
@@ -120,9 +121,9 @@ def test_paths_bend_alike(size: Tuple[int, int], monkeypatch: pytest.MonkeyPatch
     shown = [soft(1, seed, 1.0).sigmoid() for seed in range(4)]
     bend = Bend(soft(2, 5, 6.0), soft(2, 6, 6.0), shown[0], shown[1])
     velocity = soft(2, 7, 40.0)
-    found = bend_at(bend, velocity, (shown[2], shown[3]), 0.3)
+    found = bend_at(bend, velocity, (shown[2], shown[3]), 0.3, 0.5)
     monkeypatch.setattr(path, "_kernels", lambda: None)
-    wanted = bend_at(bend, velocity, (shown[2], shown[3]), 0.3)
+    wanted = bend_at(bend, velocity, (shown[2], shown[3]), 0.3, 0.5)
     assert float(wanted.abs().max()) > 0.05
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-4)
 
@@ -175,14 +176,14 @@ def test_in_betweens_are_those_of_torch(
     calls = []
     met = quick.met
 
-    def counted(*given: object) -> object:
-        calls.append(met(*given))  # type: ignore[arg-type]
+    def counted(network: Meeting, here: Moment, pair: quick.Laid) -> Inbetween:
+        calls.append(met(network, here, pair))
         return calls[-1]
 
     monkeypatch.setattr(session, "met", counted)
     found: List[Inbetween] = list(engine("swift").open(shot, settings, lambda event: None).at(pair, (0.25, 0.6)))
-    assert all(call is not None for call in calls) and len(calls) == 2
-    monkeypatch.setattr(session, "met", lambda *given: None)
+    assert len(calls) == 2
+    monkeypatch.setattr(session, "laid", lambda *given: None)
     monkeypatch.setattr(path, "_kernels", lambda: None)
     monkeypatch.setattr(layers, "_kernels", lambda image: None)
     monkeypatch.setattr(looking, "_kernels", lambda *planes: None)

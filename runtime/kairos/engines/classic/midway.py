@@ -147,11 +147,21 @@ def moment(motion: PairMotion, time: float, curve: Optional[Curve] = None) -> Mo
 
 def paths(here: Moment, curve: Optional[Curve]) -> Tuple[Tensor, Tensor]:
     """The flows to both sources, (2, H, W) pixels: straight, or bent as the neighbouring frames or a course tell."""
-    away = here.away
-    if isinstance(curve, Bend) and 0 < here.time < 1:
-        away = bend_at(curve, here.velocity, (here.seen0, here.seen1), here.time)
-        away = torch.where(here.quiet, 0.0, away)
-    return ways(here.velocity, away, here.time)
+    return ways(here.velocity, strayed(here, curve), here.time)
+
+
+def strayed(here: Moment, curve: Optional[Curve], pixel: float = 1.0) -> Optional[Tensor]:
+    """How far what is seen lies from the straight line, (2, H, W) pixels; None: nothing bends its path.
+
+    Args:
+        here: what is seen.
+        curve: on the same grid; of a :class:`kairos.engines.classic.course.Course` ``here`` says already what it tells.
+        pixel: of the frame's, in pixels of the grid.
+    """
+    if not isinstance(curve, Bend) or not 0 < here.time < 1:
+        return here.away
+    away = bend_at(curve, here.velocity, (here.seen0, here.seen1), here.time, pixel)
+    return torch.where(here.quiet, 0.0, away)
 
 
 def weights(here: Moment) -> Tuple[Tensor, Tensor]:

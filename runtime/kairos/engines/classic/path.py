@@ -54,7 +54,7 @@ def half_acceleration(onward: Tensor, backward: Tensor, ratio: float) -> Tensor:
     return (backward + ratio * onward) / (ratio * ratio + ratio)
 
 
-def bend_at(bend: Bend, velocity: Tensor, seen: Tuple[Tensor, Tensor], time: float) -> Tensor:
+def bend_at(bend: Bend, velocity: Tensor, seen: Tuple[Tensor, Tensor], time: float, pixel: float = 1.0) -> Tensor:
     """How far pixels of an in-between lie from the straight path, (2, H, W) pixels.
 
     Args:
@@ -62,10 +62,11 @@ def bend_at(bend: Bend, velocity: Tensor, seen: Tuple[Tensor, Tensor], time: flo
         velocity: (2, H, W) at the in-between's pixels.
         seen: (1, H, W) each, how far either source shows them.
         time: 0..1.
+        pixel: of the frame's, in pixels of these planes.
     """
     planes = (bend.half0, bend.half1, bend.trust0, bend.trust1, velocity, *seen)
     if fast.usable(*planes) and _kernels() is not None:
-        return _bent(planes, time)
+        return _bent(planes, time, pixel)
     total, weight = torch.zeros_like(velocity), torch.zeros_like(seen[0])
     for half, trust, visible, part in (
         (bend.half0, bend.trust0, seen[0], -time),
@@ -76,12 +77,12 @@ def bend_at(bend: Bend, velocity: Tensor, seen: Tuple[Tensor, Tensor], time: flo
     gathered = resize(_smoothed(_cells(torch.cat([total, weight]))), *velocity.shape[-2:])
     half = gathered[:2] / (gathered[2:] + _PRIOR)
     away = half * (time * time - time)
-    limit = _FURTHEST * 0.25 * velocity.square().sum(0, keepdim=True).sqrt() + 1.0
+    limit = _FURTHEST * 0.25 * velocity.square().sum(0, keepdim=True).sqrt() + pixel
     length = away.square().sum(0, keepdim=True).sqrt()
     return away * (limit / length.clamp(min=1e-6)).clamp(max=1.0)
 
 
-def _bent(planes: Sequence[Tensor], time: float) -> Tensor:
+def _bent(planes: Sequence[Tensor], time: float, pixel: float) -> Tensor:
     """The same by compiled kernels."""
     kernels = _kernels()
     assert kernels is not None, "only after looking"
@@ -94,7 +95,7 @@ def _bent(planes: Sequence[Tensor], time: float) -> Tensor:
     gather = partial(kernels.gather_rows, *flat, moment, cells.numpy(), *edges, height, width)
     fast.in_parts(gather, rows, torch.get_num_threads())
     smooth, way = _smoothed(cells).contiguous().numpy(), away.view(-1).numpy()
-    limits = np.float32(_PRIOR), np.float32(_FURTHEST * 0.25)
+    limits = np.float32(_PRIOR), np.float32(_FURTHEST * 0.25), np.float32(pixel)
     bend = partial(kernels.bend_rows, smooth, flat[4], way, moment, *limits, height, width)
     fast.in_bands(bend, height, width)
     return away

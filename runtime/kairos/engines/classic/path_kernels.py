@@ -87,18 +87,18 @@ def gather_rows(
 
 
 @kernel(
-    "void(f4[:,:,::1], f4[::1], f4[::1], f4, f4, f4, i8, i8, i8, i8)",
+    "void(f4[:,:,::1], f4[::1], f4[::1], f4, f4, f4, f4, i8, i8, i8, i8)",
     contract=True,
 )
 def bend_rows(
     cells: npt.NDArray[np.float32], velocity: Plane, away: Plane, time: np.float32, prior: np.float32,
-    furthest: np.float32, height: int, width: int, top: int, bottom: int,
+    furthest: np.float32, pixel: np.float32, height: int, width: int, top: int, bottom: int,
 ) -> None:  # fmt: skip
     """Rows of how far pixels lie from the straight path, two planes, from cells that were gathered.
 
     Args:
         prior: weight of a straight path.
-        furthest: most that a path may bend, as a part of the motion, besides a pixel.
+        furthest: most that a path may bend, as a part of the motion, besides ``pixel``.
     """
     size, (_, many, wide) = u(height * width), cells.shape
     bent = time * time - time
@@ -127,7 +127,7 @@ def bend_rows(
             factor = bent / (found[2, u(x)] + prior)
             across, down = found[0, u(x)] * factor, found[1, u(x)] * factor
             i, j = at + u(x), size + at + u(x)
-            limit = furthest * np.sqrt(velocity[i] * velocity[i] + velocity[j] * velocity[j]) + _1
+            limit = furthest * np.sqrt(velocity[i] * velocity[i] + velocity[j] * velocity[j]) + pixel
             length = max(np.sqrt(across * across + down * down), np.float32(1e-6))
             held = min(limit / length, _1)
             away[i], away[j] = across * held, down * held

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import replace
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -132,16 +132,22 @@ class ClassicSession:
 
     def _bend(self, pair: Pair, motion: PairMotion) -> Optional[Bend]:
         """Acceleration at both sources, where the shot has neighbours."""
+        return self._bent(pair, motion, whole)
+
+    def _bent(
+        self, pair: Pair, motion: PairMotion, told: Callable[[PairMotion], Tuple[Tensor, Tensor]]
+    ) -> Optional[Bend]:
+        """The same from what is told of a motion: that of the first frame's pixels, and its trust."""
         if pair.before is None and pair.after is None:
             return None
         halves, trusts = [], []
         for own, next_to, ratio in self._around(pair, motion):
-            onward, trust = whole(own)
+            onward, trust = told(own)
             if next_to is None:
                 halves.append(torch.zeros_like(onward))
                 trusts.append(torch.zeros_like(trust))
                 continue
-            backward, other = whole(next_to)
+            backward, other = told(next_to)
             halves.append(half_acceleration(onward, backward, ratio))
             trusts.append(trust * other)
         return Bend(halves[0], halves[1], trusts[0], trusts[1])

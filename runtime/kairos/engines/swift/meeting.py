@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Callable, NamedTuple, Optional, Tuple
 
 import cv2
@@ -11,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kairos.engines.classic.course import Curve
-from kairos.engines.classic.midway import Moment, hidden, moment, weights
+from kairos.engines.classic.midway import Moment, hidden, moment, strayed, weights
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.swift.layers import MULTIPLE
 from kairos.engines.swift.network import Decision, Meeting
@@ -22,7 +23,7 @@ from kairos.motion.warp import backward_warp
 SPEED = 32.0
 """Pixels per interval that count as 1."""
 
-_WHITE, _FADE = 1.02, 0.1
+WHITE, _FADE = 1.02, 0.1
 """Proxy value over which corrections fade out, and within how much: display white is still corrected."""
 _NEAR = 9
 
@@ -34,19 +35,19 @@ def halved(motion: PairMotion) -> PairMotion:
     """The same motion on a grid of half the size, in its pixels: fine enough to tell what arrives where."""
     layers = [
         Layer(
-            there=_half(layer.there) / 2,
-            back=_half(layer.back) / 2,
-            trust0=_half(layer.trust0),
-            trust1=_half(layer.trust1),
-            front0=_half(layer.front0),
-            front1=_half(layer.front1),
-            share0=_half(layer.share0),
-            share1=_half(layer.share1),
+            there=half_of(layer.there) / 2,
+            back=half_of(layer.back) / 2,
+            trust0=half_of(layer.trust0),
+            trust1=half_of(layer.trust1),
+            front0=half_of(layer.front0),
+            front1=half_of(layer.front1),
+            share0=half_of(layer.share0),
+            share1=half_of(layer.share1),
             given=layer.given,
         )
         for layer in motion.layers
     ]
-    return PairMotion(tuple(layers), _half(motion.still.float()) == 1)
+    return PairMotion(tuple(layers), half_of(motion.still.float()) == 1)
 
 
 def arrival(motion: PairMotion, time: float, height: int, width: int, curve: Optional[Curve] = None) -> Moment:
@@ -58,20 +59,35 @@ def arrival(motion: PairMotion, time: float, height: int, width: int, curve: Opt
         height, width: of the frame.
         curve: what tells the paths, on the same grid as the motion.
     """
+    return enlarged(small_arrival(motion, time, curve), height, width)
+
+
+def small_arrival(motion: PairMotion, time: float, curve: Optional[Curve] = None) -> Moment:
+    """What arrives at a time, on the grid of the motion and in its pixels; arguments as for :func:`arrival`."""
     here = moment(motion, time, curve)
+    # Half a pixel of this grid is one of the frame's.
+    return replace(here, away=strayed(here, curve, 0.5))
+
+
+def enlarged(here: Moment, height: int, width: int) -> Moment:
+    """What arrives at full size, from :func:`small_arrival`."""
     bent = [] if here.away is None else [here.away * 2]
     soft = torch.cat([here.velocity * 2, here.trust, here.seen0, here.seen1, *bent])
     soft = resize(soft, soft.shape[-2] * 2, soft.shape[-1] * 2)[:, :height, :width]
-    quiet, top = (
-        plane.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :height, :width] for plane in (here.quiet, here.top)
-    )
+    quiet, top = (at_full(plane, height, width) for plane in (here.quiet, here.top))
     velocity = torch.where(quiet, 0.0, soft[:2])
     seen0, seen1 = (torch.where(quiet, 1.0, soft[row : row + 1]) for row in (3, 4))
     away = torch.where(quiet, 0.0, soft[5:]) if bent else None
-    return Moment(time, velocity, soft[2:3], top, quiet, seen0, seen1, away)
+    return Moment(here.time, velocity, soft[2:3], top, quiet, seen0, seen1, away)
 
 
-def _half(planes: Tensor) -> Tensor:
+def at_full(planes: Tensor, height: int, width: int) -> Tensor:
+    """Planes of half the size, in which no number may be mixed with another, at full size."""
+    return planes.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :height, :width]
+
+
+def half_of(planes: Tensor) -> Tensor:
+    """Means of planes (C, H, W) over 2 by 2 pixels, of what lies inside."""
     return F.avg_pool2d(planes[None], 2, ceil_mode=True, count_include_pad=False)[0]
 
 
@@ -130,15 +146,15 @@ def calm_of(bright: Tensor) -> Optional[Tensor]:
     Args:
         bright: (1, H, W), the brightest value at each pixel.
     """
-    if not bool((bright > _WHITE).any()):
+    if not bool((bright > WHITE).any()):
         return None
     if bright.device.type == "cpu" and not torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         wide = cv2.dilate(bright[0].numpy(), np.ones((_NEAR, _NEAR), np.uint8))
-        return (1.0 - (torch.from_numpy(wide)[None] - _WHITE) / _FADE).clamp(0, 1)
+        return (1.0 - (torch.from_numpy(wide)[None] - WHITE) / _FADE).clamp(0, 1)
     near = bright[None]
     for window, padding in (((_NEAR, 1), (_NEAR // 2, 0)), ((1, _NEAR), (0, _NEAR // 2))):
         near = F.max_pool2d(near, window, 1, padding)
-    return (1.0 - (near[0] - _WHITE) / _FADE).clamp(0, 1)
+    return (1.0 - (near[0] - WHITE) / _FADE).clamp(0, 1)
 
 
 def fetch_small(planes: Tensor, flow: Tensor) -> Tensor:

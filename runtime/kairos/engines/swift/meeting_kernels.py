@@ -1,7 +1,8 @@
 """What happens around the meeting network, in two passes over the frame, compiled for the CPU.
 
 Imported by :mod:`kairos.engines.swift.quick` alone, when a frame first needs it. Planes are flat, H * W numbers each; a
-cell is 4 by 4 pixels. What lies beyond the frame, up to whole cells, repeats its border.
+cell is 4 by 4 pixels. What lies beyond the frame, up to whole cells, repeats its border. What arrives at the time is
+told on half the grid, sides rounded up, and enlarged here, row by row, as :func:`kairos.motion.tiling.resize` does it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kairos.motion.compiled import Plane, kernel
+from kairos.engines.product_kernel import BROAD, TOGETHER, add_broad, multiply_broad
+from kairos.engines.vector_kernel import LANES, fold, greater, load, pair, spread, store
+from kairos.engines.vector_kernel import size as absolute
+from kairos.motion.compiled import Plane, kernel, part
 from kairos.motion.place_kernels import fetched, kept
 
 Places = npt.NDArray[np.uint32]
@@ -27,6 +31,9 @@ _TOLD = 106
 _ANSWERS = 31
 _WEIGHT, _HIDDEN = 4, 20
 """Which of its answers the weight's begin with, and those on what is hidden."""
+_WAYS = 7
+"""Rows of scratch from which on the ways to both frames lie; before them, all that arrives: velocity, trust, how far
+either frame shows the point, and how far it lies from the straight line."""
 _LOG2 = np.float32(1.4426950408889634)
 _FURTHEST = np.float32(80)
 _C1, _C2, _C3 = np.float32(0.6931471805599453), np.float32(0.2402265069591007), np.float32(0.05550410866482158)
@@ -34,36 +41,82 @@ _C4, _C5 = np.float32(0.009618129107628477), np.float32(0.0013333558146428443)
 _C6 = np.float32(0.0001540353039338161)
 
 
+@part
+def _grown(small: Plane, at: u, high: int, wide: int, y: int, factor: np.float32, between: Plane, row: Plane) -> None:
+    """Row ``y`` of a plane of half the size, from ``at`` on, that is enlarged."""
+    middle, odd = y // 2, y % 2 == 1
+    first = u(middle if odd else max(middle - 1, 0)) * u(wide) + at
+    second = u(min(middle + 1, high - 1) if odd else middle) * u(wide) + at
+    fraction = (_QUARTER if odd else _THREE_QUARTERS) * factor
+    rest = factor - fraction
+    for x in range(wide):
+        between[u(x)] = small[first + u(x)] * rest + small[second + u(x)] * fraction
+    row[u(0)], row[u(2 * wide - 1)] = between[u(0)], between[u(wide - 1)]
+    for x in range(wide - 1):
+        before, after = between[u(x)], between[u(x + 1)]
+        row[u(2 * x + 1)] = before * _THREE_QUARTERS + after * _QUARTER
+        row[u(2 * x + 2)] = before * _QUARTER + after * _THREE_QUARTERS
+
+
+@part
+def _sloped(line: Plane, at: u, bias: Plane, slope: np.float32) -> None:
+    """The outputs of a cell with what each adds, and what is then less than 0 multiplied by the slope."""
+    for k in range(BROAD):
+        value = line[at + u(k)] + bias[u(k)]
+        line[at + u(k)] = value if value >= _0 else value * slope
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1], i8, i8, i8, i8)")
+def lay_rows(picture: Plane, hidden: Plane, out: Plane, height: int, width: int, top: int, bottom: int) -> None:
+    """Rows of pixels of four numbers: a picture's three planes, from -1 to 1 what is ordinary, and what is hidden."""
+    size = u(height * width)
+    for y in range(top, bottom):
+        at = u(y * width)
+        for x in range(width):
+            i, to = at + u(x), (at + u(x)) * u(4)
+            out[to], out[to + u(1)] = (picture[i] - _HALF) * _2, (picture[size + i] - _HALF) * _2
+            out[to + u(2)], out[to + u(3)] = (picture[size + size + i] - _HALF) * _2, hidden[i]
+
+
 @kernel(
-    "void(f4[::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[::1],"
-    " f4[::1], f4[::1], f4[::1], f4, f4, i8, i8, i8, i8, i8)",
+    f"void({', '.join(['f4[::1]'] * 5)}, u1[::1], {', '.join(['f4[::1]'] * 7)}, u1[::1],"
+    " f4, f4, f4, f4, i8, i8, i8, i8, i8)",
     contract=True,
 )
 def gather_rows(
-    first: Plane, second: Plane, hidden0: Plane, hidden1: Plane, there: Plane, back: Plane, to_0: Plane, to_1: Plane,
-    velocity: Plane, seen0: Plane, seen1: Plane, trust: Plane, cells: Plane, bright: Plane, told: Plane,
-    time: np.float32, speed: np.float32, height: int, width: int, across: int, top: int, bottom: int,
+    first: Plane, second: Plane, there: Plane, back: Plane, small: Plane, quiet: Flags, to_0: Plane, to_1: Plane,
+    bright: Plane, told: Plane, weights: Plane, bias: Plane, found: Plane, loud: Flags, time: np.float32,
+    speed: np.float32, slope: np.float32, white: np.float32, height: int, width: int, across: int, top: int,
+    bottom: int,
 ) -> None:  # fmt: skip
-    """Rows of cells, as the network is told them.
+    """Rows of cells, as the network is told them and its first layer, which sees single cells, answers.
 
     Args:
-        first, second: three planes of either frame; hidden0, hidden1: hidden in the other frame.
-        there, back, to_0, to_1, velocity: two planes each, pixels.
-        cells: (rows of cells, across, 106): both frames fetched and rolled off, and what is known.
-        bright: the brightest that was fetched.
-        told: two planes: hidden in the first and in the second frame, fetched.
+        first, second: either frame, of :func:`lay_rows`, and a pixel of 0 behind it.
+        there, back: two planes each, pixels.
+        small: what arrives, on half the grid and in its pixels: velocity, trust, how far either frame shows the point,
+            and, where there are seven planes, how far it lies from the straight line.
+        quiet: where nothing moves, on half the grid; one number where something moves everywhere.
+        to_0, to_1: for the ways to both frames, two planes each, pixels.
+        bright: for the brightest that was fetched, in the rows that are ``loud``, one number of each.
+        told: for two planes: hidden in the first and in the second frame, fetched.
+        weights, bias: of the layer, (106, BROAD) and (BROAD,); ``slope``: what is less than 0 is multiplied by.
+        found: (rows of cells, across, BROAD), for its answer.
         speed: pixels that count as 1.
+        white: over which a row is loud, as :func:`lay_rows` has it.
         across: cells in a row.
     """
-    size, wide = u(height * width), 4 * across
-    places, shares = np.empty(wide, np.uint32), np.empty((2, wide), np.float32)
-    right, below = u(1 if width > 1 else 0), u(width if height > 1 else 0)
+    size, reach, high, wide = u(height * width), 4 * across, (height + 1) // 2, (width + 1) // 2
+    area, planes = u(high * wide), len(small) // (high * wide)
+    places, shares = np.empty(reach, np.uint32), np.empty((2, reach), np.float32)
+    right, below = u(4 if width > 1 else 0), u(4 * width if height > 1 else 0)
+    beside, under = u(1 if width > 1 else 0), u(width if height > 1 else 0)
     most_x, most_y = np.float32(width - 1), np.float32(height - 1)
     last_x, last_y = np.int32(max(0, width - 2)), np.int32(max(0, height - 2))
-    line = np.empty((3, wide), np.float32)
-    sums = np.empty((9, across), np.float32)
+    between, arrives = np.empty(wide, np.float32), np.zeros((_WAYS + 4, reach), np.float32)
+    pixels, cells = np.empty((2, 4 * reach), np.float32), np.empty(across * _TOLD, np.float32)
+    sums, peaks = np.empty((9, across), np.float32), np.empty(LANES, np.float32)
     for cell_row in range(top, bottom):
-        base = u(cell_row * across * _TOLD)
         for each in range(9):
             for cell in range(across):
                 sums[u(each), u(cell)] = _0
@@ -72,77 +125,84 @@ def gather_rows(
             is_real = y < height
             y = min(y, height - 1)
             at = u(y * width)
-            for side in range(2):
-                flow = to_0 if side == 0 else to_1
+            for each in range(planes):
+                factor = _2 if each < 2 or each > 4 else _1
+                _grown(small, u(each) * area, high, wide, y, factor, between, arrives[each])
+            if len(quiet) > 1:
                 for x in range(width):
-                    place_x = kept(np.float32(np.int32(x)) + flow[at + u(x)], most_x)
-                    place_y = kept(np.float32(np.int32(y)) + flow[size + at + u(x)], most_y)
+                    if quiet[u(y // 2 * wide + x // 2)]:
+                        for each in range(planes):
+                            rests = _1 if each == 3 or each == 4 else _0
+                            arrives[u(each), u(x)] = arrives[u(2), u(x)] if each == 2 else rests
+            for axis in range(2):
+                for x in range(width):
+                    moves, away = arrives[u(axis), u(x)], arrives[u(5 + axis), u(x)]
+                    arrives[u(_WAYS + axis), u(x)] = -time * moves - away
+                    arrives[u(_WAYS + 2 + axis), u(x)] = (_1 - time) * moves - away
+            for each in range(_WAYS + 4):
+                for x in range(width, reach):
+                    arrives[u(each), u(x)] = arrives[u(each), u(width - 1)]
+            if is_real:
+                for axis in range(2):
+                    to = u(axis) * size + at
+                    for x in range(width):
+                        to_0[to + u(x)] = arrives[u(_WAYS + axis), u(x)]
+                        to_1[to + u(x)] = arrives[u(_WAYS + 2 + axis), u(x)]
+            most = spread(_0)
+            for side in range(2):
+                for x in range(reach):
+                    place_x = np.float32(np.int32(min(x, width - 1))) + arrives[u(_WAYS + 2 * side), u(x)]
+                    place_y = np.float32(np.int32(y)) + arrives[u(_WAYS + 2 * side + 1), u(x)]
+                    place_x, place_y = kept(place_x, most_x), kept(place_y, most_y)
                     column, row = np.int32(place_x), np.int32(place_y)
                     column, row = column if column < last_x else last_x, row if row < last_y else last_y
                     shares[0, u(x)], shares[1, u(x)] = place_x - np.float32(column), place_y - np.float32(row)
                     places[u(x)] = np.uint32(np.uint32(row) * np.uint32(width) + np.uint32(column))
                 picture = first if side == 0 else second
-                for x in range(width):
-                    i, b, d = u(places[u(x)]), shares[0, u(x)], shares[1, u(x)]
-                    line[0, u(x)] = fetched(picture, i, right, below, b, d)
-                    line[1, u(x)] = fetched(picture, size + i, right, below, b, d)
-                    line[2, u(x)] = fetched(picture, size + size + i, right, below, b, d)
+                row = pixels[side]
+                for x in range(reach):
+                    i, b = u(places[u(x)]) * u(4), shares[0, u(x)]
+                    upper, lower = load(picture, i), load(picture, i + below)
+                    fold(row, u(4 * x), (upper + (lower - upper) * spread(shares[1, u(x)])) * pair(_1 - b, b))
+                for x in range(0, 4 * reach, LANES):
+                    most = greater(absolute(load(row, u(x))), most)
                 if is_real:
-                    gone = hidden1 if side == 1 else hidden0
                     # What the second frame's pixel says of the first, and the reverse.
                     to = at + (size if side == 0 else u(0))
                     for x in range(width):
-                        told[to + u(x)] = fetched(gone, u(places[u(x)]), right, below, shares[0, u(x)], shares[1, u(x)])
-                    for x in range(width):
-                        most = max(line[0, u(x)], max(line[1, u(x)], line[2, u(x)]))
-                        bright[at + u(x)] = most if side == 0 else max(bright[at + u(x)], most)
-                for channel in range(3):
-                    many = np.int32(0)
-                    for x in range(width):
-                        centred = (line[u(channel), u(x)] - _HALF) * _2
-                        line[u(channel), u(x)] = centred
-                        many += np.int32(1) if abs(centred) > _1 else np.int32(0)
-                    if many:
-                        for x in range(width):
-                            centred = line[u(channel), u(x)]
-                            if abs(centred) > _1:
-                                rolled = _1 + _HALF * np.log1p(abs(centred) - _1)
-                                line[u(channel), u(x)] = rolled if centred > _0 else -rolled
-                    for x in range(width, wide):
-                        line[u(channel), u(x)] = line[u(channel), u(width - 1)]
-                    to = base + u((3 * side + channel) * _PIXELS + 4 * inner)
-                    for cell in range(across):
+                        told[to + u(x)] = pixels[u(side), u(4 * x + 3)]
+            store(peaks, u(0), most)
+            peak = _0
+            for each in range(LANES):
+                peak = max(peak, peaks[each])
+            loud[y] = peak > white
+            if peak > white:
+                for x in range(width):
+                    brightest = white
+                    for side in range(2):
+                        for channel in range(3):
+                            brightest = max(brightest, pixels[u(side), u(4 * x + channel)])
+                    bright[at + u(x)] = brightest * _HALF + _HALF
+            for side in range(2):
+                if peak > _1:
+                    for x in range(4 * reach):
+                        centred = pixels[u(side), u(x)]
+                        if abs(centred) > _1:
+                            rolled = _1 + _HALF * np.log1p(abs(centred) - _1)
+                            pixels[u(side), u(x)] = rolled if centred > _0 else -rolled
+                for cell in range(across):
+                    i, to = u(16 * cell), u(cell * _TOLD + 3 * side * _PIXELS + 4 * inner)
+                    for channel in range(3):
                         for x in range(4):
-                            cells[to + u(x)] = line[u(channel), u(4 * cell + x)]
-                        to += u(_TOLD)
+                            cells[to + u(channel * _PIXELS + x)] = pixels[u(side), i + u(4 * x + channel)]
             for each in range(9):
-                plane = to_0
-                start = at
-                if each == 1:
-                    start = size + at
-                elif each == 2:
-                    plane = to_1
-                elif each == 3:
-                    plane, start = to_1, size + at
-                elif each == 4:
-                    plane = seen0
-                elif each == 5:
-                    plane = seen1
-                elif each == 6:
-                    plane = trust
-                elif each == 7:
-                    plane = velocity
-                elif each == 8:
-                    plane, start = velocity, size + at
-                whole = width // 4
-                for cell in range(whole):
-                    i = start + u(4 * cell)
-                    sums[u(each), u(cell)] += (plane[i] + plane[i + u(1)]) + (plane[i + u(2)] + plane[i + u(3)])
-                for cell in range(whole, across):
-                    for x in range(4 * cell, 4 * cell + 4):
-                        sums[u(each), u(cell)] += plane[start + u(min(x, width - 1))]
+                row = u(_WAYS + each if each < 4 else 3 + each - 4 if each < 6 else 2 if each == 6 else each - 7)
+                for cell in range(across):
+                    i = u(4 * cell)
+                    one, two = arrives[row, i] + arrives[row, i + u(1)], arrives[row, i + u(2)] + arrives[row, i + u(3)]
+                    sums[u(each), u(cell)] += one + two
         for cell in range(across):
-            to = base + u(cell * _TOLD + _PICTURES)
+            to = u(cell * _TOLD + _PICTURES)
             speed_x, speed_y = sums[7, u(cell)] * _SIXTEENTH, sums[8, u(cell)] * _SIXTEENTH
             cells[to], cells[to + u(1)] = speed_x / speed, speed_y / speed
             for each in range(3):
@@ -160,39 +220,94 @@ def gather_rows(
                 column, row = column if column < last_x else last_x, row if row < last_y else last_y
                 b, d = place_x - np.float32(column), place_y - np.float32(row)
                 i = u(row * width + column)
-                gone, motion = hidden0 if side == 0 else hidden1, there if side == 0 else back
+                picture, motion = first if side == 0 else second, there if side == 0 else back
                 sign = _1 if side == 0 else -_1
-                cells[to + u(6 + side)] = fetched(gone, i, right, below, b, d)
-                apart_x = sign * fetched(motion, i, right, below, b, d) - speed_x
-                apart_y = sign * fetched(motion, size + i, right, below, b, d) - speed_y
+                cells[to + u(6 + side)] = fetched(picture, i * u(4) + u(3), right, below, b, d)
+                apart_x = sign * fetched(motion, i, beside, under, b, d) - speed_x
+                apart_y = sign * fetched(motion, size + i, beside, under, b, d) - speed_y
                 cells[to + u(8 + side)] = np.log1p(np.sqrt(apart_x * apart_x + apart_y * apart_y))
+        for cell in range(0, across, TOGETHER):
+            to = u((cell_row * across + cell) * BROAD)
+            multiply_broad(cells, weights, found, u(cell * _TOLD), u(_TOLD), u(0), u(BROAD), to, u(_TOLD))
+            for k in range(TOGETHER):
+                _sloped(found, to + u(k * BROAD), bias, slope)
+
+
+@kernel(f"void({', '.join(['f4[::1]'] * 5)}, f4, {', '.join(['i8'] * 7)})", contract=True)
+def join_rows(
+    coarse: Plane, fine: Plane, weights: Plane, bias: Plane, out: Plane, slope: np.float32, row: int, pixel: int,
+    inputs: int, across: int, high: int, top: int, bottom: int,
+) -> None:  # fmt: skip
+    """Rows of cells of a layer that sees single cells of two kinds of planes, one of half the size, which is enlarged.
+
+    Args:
+        coarse: (high, across / 2, BROAD), what the layer makes of the smaller ones.
+        fine: the others, all inputs of a cell in a row; rows begin ``row`` numbers apart, cells ``pixel``.
+        weights: (inputs, BROAD), of the finer planes; bias: (BROAD,).
+        out: (2 high, across, BROAD).
+        slope: what is less than 0 is multiplied by.
+    """
+    wide = across // 2
+    step = u(BROAD)
+    between = np.empty(wide * BROAD, np.float32)
+    for y in range(top, bottom):
+        middle, odd = y // 2, y % 2 == 1
+        one = u((middle if odd else max(middle - 1, 0)) * wide * BROAD)
+        two = u((min(middle + 1, high - 1) if odd else middle) * wide * BROAD)
+        fraction = _QUARTER if odd else _THREE_QUARTERS
+        for k in range(wide * BROAD):
+            between[u(k)] = coarse[one + u(k)] * (_1 - fraction) + coarse[two + u(k)] * fraction
+        at = u(y * across * BROAD)
+        for k in range(BROAD):
+            out[at + u(k)] = between[u(k)]
+            out[at + u((across - 1) * BROAD + k)] = between[u((wide - 1) * BROAD + k)]
+        for cell in range(wide - 1):
+            left, to = u(cell * BROAD), at + u((2 * cell + 1) * BROAD)
+            for k in range(BROAD):
+                before, after = between[left + u(k)], between[left + step + u(k)]
+                out[to + u(k)] = before * _THREE_QUARTERS + after * _QUARTER
+                out[to + step + u(k)] = before * _QUARTER + after * _THREE_QUARTERS
+        for cell in range(0, across, TOGETHER):
+            to = at + u(cell * BROAD)
+            add_broad(fine, weights, out, u(y * row + cell * pixel), u(pixel), u(0), u(BROAD), to, u(inputs))
+            for k in range(TOGETHER):
+                _sloped(out, to + u(k * BROAD), bias, slope)
 
 
 @kernel(
-    "void(f4[::1], f4[::1], f4[::1], u1[::1], f4[::1], f4[::1], f4[::1], f4[::1], f4, f4, f4, i8, i8, i8, i8, i8)",
+    "void(f4[::1], u1[::1], f4[::1], f4[::1], f4[::1], f4[::1], f4, f4, f4, i8, i8, i8, i8, i8)",
     contract=True,
 )
 def decide_rows(
-    seen0: Plane, seen1: Plane, trust: Plane, quiet: Flags, told: Plane, calm: Plane, answers: Plane, decided: Plane,
+    small: Plane, quiet: Flags, told: Plane, calm: Plane, answers: Plane, decided: Plane,
     time: np.float32, doubt: np.float32, sure: np.float32, height: int, width: int, across: int, top: int, bottom: int,
 ) -> None:  # fmt: skip
     """Rows of the first frame's weight, of what is hidden in either frame, and of the confidence.
 
     Args:
+        small, quiet: of :func:`gather_rows`.
         told: two planes; calm: how far weights are corrected; of one number for all.
         answers: (rows of cells, across, 31), the network's.
         decided: four planes.
         doubt: weight of a source that does not show the pixel.
         sure: least and, from 1, most that is said to be hidden before the network corrects it.
     """
-    size, wide = u(height * width), 4 * across
-    odds, powers = np.empty((3, wide), np.float32), np.empty((3, wide), np.int32)
+    size, reach, high, wide = u(height * width), 4 * across, (height + 1) // 2, (width + 1) // 2
+    between, shows, rests = np.empty(wide, np.float32), np.empty((3, reach), np.float32), np.zeros(width, np.uint8)
+    odds, powers = np.empty((3, reach), np.float32), np.empty((3, reach), np.int32)
     lifted = powers.view(np.float32)
     half = np.empty((2, 2 * across), np.float32)
     halves = 2 * (answers.size // (across * _ANSWERS))
     is_even = calm.size == 1
     for y in range(top, bottom):
         at = u(y * width)
+        for each in range(3):
+            _grown(small, u((2 + each) * high * wide), high, wide, y, _1, between, shows[each])
+        if len(quiet) > 1:
+            for x in range(width):
+                rests[u(x)] = quiet[u(y // 2 * wide + x // 2)]
+                if rests[u(x)]:
+                    shows[1, u(x)], shows[2, u(x)] = _1, _1
         line = u((y // 4) * across * _ANSWERS + _WEIGHT + 4 * (y % 4))
         for cell in range(across):
             for x in range(4):
@@ -205,7 +320,7 @@ def decide_rows(
             for x in range(width):
                 odds[0, u(x)] = odds[0, u(x)] * calm[at + u(x)]
         for x in range(width):
-            odds[0, u(x)] = odds[0, u(x)] if quiet[at + u(x)] == 0 else _0
+            odds[0, u(x)] = odds[0, u(x)] if rests[u(x)] == 0 else _0
         near = y // 2
         far = min(near + 1, halves - 1) if y % 2 else max(near - 1, 0)
         for side in range(2):
@@ -213,8 +328,8 @@ def decide_rows(
             two = u((far // 2) * across * _ANSWERS + _HIDDEN + 4 * side + 2 * (far % 2))
             for cell in range(across):
                 for x in range(2):
-                    between = answers[one + u(x)] * _THREE_QUARTERS + answers[two + u(x)] * _QUARTER
-                    half[u(side), u(2 * cell + x)] = between
+                    mixed = answers[one + u(x)] * _THREE_QUARTERS + answers[two + u(x)] * _QUARTER
+                    half[u(side), u(2 * cell + x)] = mixed
                 one, two = one + u(_ANSWERS), two + u(_ANSWERS)
             last = 2 * across - 1
             row = u(1 + side)
@@ -238,20 +353,20 @@ def decide_rows(
             for x in range(width):
                 odds[row, u(x)] = odds[row, u(x)] * lifted[row, u(x)]
         for x in range(width):
-            i = at + u(x)
-            weight0, weight1 = (_1 - time) * (seen0[i] + doubt), time * (seen1[i] + doubt)
-            decided[i] = weight0 / (weight0 + weight1 * odds[0, u(x)])
+            weight0, weight1 = (_1 - time) * (shows[1, u(x)] + doubt), time * (shows[2, u(x)] + doubt)
+            decided[at + u(x)] = weight0 / (weight0 + weight1 * odds[0, u(x)])
         for x in range(width):
             i = at + u(x)
-            gone = (seen1[i] - seen0[i] - np.float32(0.2)) / np.float32(0.4)
-            other = (seen0[i] - seen1[i] - np.float32(0.2)) / np.float32(0.4)
+            apart = shows[2, u(x)] - shows[1, u(x)]
+            gone = (apart - np.float32(0.2)) / np.float32(0.4)
+            other = (-apart - np.float32(0.2)) / np.float32(0.4)
             gone, other = max(gone, told[i]), max(other, told[size + i])
             gone = min(max(gone, sure), _1 - sure)
             other = min(max(other, sure), _1 - sure)
             gone = gone / (gone + (_1 - gone) * odds[1, u(x)])
             other = other / (other + (_1 - other) * odds[2, u(x)])
-            rests = quiet[i] != 0
-            decided[size + i] = _0 if rests else gone
-            decided[size + size + i] = _0 if rests else other
-            shown = trust[i] * (_1 - min(gone, other))
-            decided[size + size + size + i] = _1 if rests else min(max(shown, _0), _1)
+            still = rests[u(x)] != 0
+            decided[size + i] = _0 if still else gone
+            decided[size + size + i] = _0 if still else other
+            shown = shows[0, u(x)] * (_1 - min(gone, other))
+            decided[size + size + size + i] = _1 if still else min(max(shown, _0), _1)

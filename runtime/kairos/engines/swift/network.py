@@ -12,7 +12,7 @@ Tensors are (B, C, H, W); flows are in pixels of their own grid, x right, y down
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from kairos.engines.swift.layers import conv, head, in_tiles, squash
 from kairos.engines.swift.motion import Motion
 from kairos.motion.tiling import resize
+
+Join = Callable[[Tensor, Tensor], Tensor]
 
 _HALO = 24
 """Cells that a decision depends on beyond its own: a tile's margin."""
@@ -85,12 +87,23 @@ class Meeting(nn.Module):
         """(B, 31, H / 4, W / 4), from what cells are told, (B, 6 * 16 + INPUTS, H / 4, W / 4): corrections of both
         flows, of the weight and of what is hidden at their pixels, and the residual.
         """
-        one = self.at_quarter(told)
+        return self.onward(self.at_quarter[0](told))
+
+    def onward(self, one: Tensor, joined: Optional[Join] = None) -> Tensor:
+        """The same from what the first layer makes of single cells.
+
+        Args:
+            one: (B, 48, H / 4, W / 4).
+            joined: in place of the first layer of ``up_quarter``: answers what it does, from planes of half the size,
+                which it enlarges, and those beside which they go.
+        """
+        one = self.at_quarter[2](self.at_quarter[1](one))
         two = self.at_eighth(one)
         three = self.at_sixteenth(two)
         two = self.up_eighth(torch.cat([_to_size_of(three, two), two], 1))
-        one = self.up_quarter(torch.cat([_to_size_of(two, one), one], 1))
-        return self.answer(one).float()
+        one = self.up_quarter[0](torch.cat([_to_size_of(two, one), one], 1)) if joined is None else joined(two, one)
+        found: Tensor = self.answer(self.up_quarter[1](one)).float()
+        return found
 
 
 def grown(planes: Tensor, size: Tuple[int, int]) -> Tensor:

@@ -8,16 +8,26 @@ import torch
 from torch import Tensor
 
 from kairos.engines.base import Pair, ShotView
-from kairos.engines.classic.course import Course, Curve, Mover
+from kairos.engines.classic.course import Curve, Mover
 from kairos.engines.classic.flow import Finder
-from kairos.engines.classic.midway import between, kept_apart, paths
+from kairos.engines.classic.midway import Moment, between, kept_apart, paths
 from kairos.engines.classic.motion import Layer, PairMotion
+from kairos.engines.classic.path import Bend
 from kairos.engines.classic.session import ClassicSession, whole
 from kairos.engines.swift.ensemble import TURNS, Turn, mean_decision
 from kairos.engines.swift.estimator import Hierarchy, SwiftEstimator, classical
-from kairos.engines.swift.meeting import Told, arrival, decided, evidence, halved, told_hidden
+from kairos.engines.swift.meeting import (
+    Told,
+    decided,
+    enlarged,
+    evidence,
+    half_of,
+    halved,
+    small_arrival,
+    told_hidden,
+)
 from kairos.engines.swift.network import Decision, Swift
-from kairos.engines.swift.quick import Way, met
+from kairos.engines.swift.quick import Laid, laid, met
 from kairos.motion.inbetween import Inbetween
 
 
@@ -47,42 +57,48 @@ class SwiftSession(ClassicSession):
         super().__init__(shot, estimate, mover)
         self._network, self._dtype, self._turns, self._tile = network, dtype, turns, tile
         self._halved: Optional[Tuple[PairMotion, PairMotion]] = None
+        self._laid: Optional[Tuple[PairMotion, Optional[Laid]]] = None
 
     def _between(self, pair: Pair, motion: PairMotion, curve: Optional[Curve], time: float) -> Inbetween:
-        if time in (0.0, 1.0) or bool(motion.still.all()):
-            return between(motion, curve, time)
-        if self._shot.regions(pair.first) is not None and len(motion.layers) > 1 and not isinstance(curve, Course):
-            # Objects have outlines to the pixel: half the grid, on which the network decides, would blur them.
+        if time in (0.0, 1.0) or self._as_classic(pair, motion):
             return between(motion, curve, time)
         with torch.inference_mode():
-            way = self._way(pair, motion, curve, time)
-            return kept_apart(self._met(pair, motion, way), motion, way.here)
+            here = small_arrival(self._at_half(motion), time, curve)
+            laid = self._quickly(pair, motion)
+            height, width = motion.still.shape[-2:]
+            if laid is not None:
+                answer = met(self._network.meeting, here, laid)
+                return answer if len(motion.layers) == 1 else kept_apart(answer, motion, enlarged(here, height, width))
+            told = self._tell(pair, motion, enlarged(here, height, width))
+            return kept_apart(decided(told, self._decision(told.moved, told.known)), motion, told.here)
+
+    def _as_classic(self, pair: Pair, motion: PairMotion) -> bool:
+        """Whether there is nothing for the network to decide, or, where objects are told apart, no finer grid for it:
+        they have outlines to the pixel, which half the grid would blur.
+        """
+        told_apart = self._shot.regions(pair.first) is not None and len(motion.layers) > 1 and self._mover is None
+        return told_apart or bool(motion.still.all())
 
     def told(self, pair: Pair, time: float) -> Told:
         """What the meeting network is told about a time between 0 and 1: for those who train it."""
         motion = self._motion(pair.first, pair.second)
-        return self._tell(pair, motion, self._way(pair, motion, self._curve(pair, motion), time))
+        curve = self._bent(pair, motion, _small) if self._mover is None else self._curve(pair, motion)
+        here = small_arrival(self._at_half(motion), time, curve)
+        return self._tell(pair, motion, enlarged(here, *motion.still.shape[-2:]))
 
-    def _way(self, pair: Pair, motion: PairMotion, curve: Optional[Curve], time: float) -> Way:
-        first = self._shot.proxy(pair.first)
-        here = arrival(self._at_half(motion), time, first.shape[-2], first.shape[-1], curve)
-        return Way(here, *paths(here, curve))
-
-    def _tell(self, pair: Pair, motion: PairMotion, way: Way) -> Told:
+    def _tell(self, pair: Pair, motion: PairMotion, here: Moment) -> Told:
         first, second = self._shot.proxy(pair.first), self._shot.proxy(pair.second)
-        layer = merged(motion)
-        hidden = told_hidden(layer, way.to_0, way.to_1)
-        return Told(*way, hidden, *evidence(way.here, layer, way.to_0, way.to_1, first, second))
+        layer, ways = merged(motion), paths(here, None)
+        return Told(here, *ways, told_hidden(layer, *ways), *evidence(here, layer, *ways, first, second))
 
-    def _met(self, pair: Pair, motion: PairMotion, way: Way) -> Inbetween:
-        """The in-between as the network decides it."""
-        if self._dtype is torch.float32 and self._tile is None and len(self._turns) == 1:
+    def _quickly(self, pair: Pair, motion: PairMotion) -> Optional[Laid]:
+        """What compiled kernels share between all times of a pair; None where they cannot be used."""
+        if self._dtype is not torch.float32 or self._tile is not None or len(self._turns) > 1:
+            return None
+        if self._laid is None or self._laid[0] is not motion:
             first, second = self._shot.proxy(pair.first), self._shot.proxy(pair.second)
-            answer = met(self._network.meeting, way, merged(motion), first, second)
-            if answer is not None:
-                return answer
-        told = self._tell(pair, motion, way)
-        return decided(told, self._decision(told.moved, told.known))
+            self._laid = motion, laid(self._network.meeting, merged(motion), first, second)
+        return self._laid[1]
 
     def _decision(self, moved: Tensor, known: Tensor) -> Decision:
         """What the network decides on the evidence: the mean over all ways of turning it over."""
@@ -93,6 +109,9 @@ class SwiftSession(ClassicSession):
             decisions.append(turn.decision(self._network.meeting(*told, self._tile)))
         return mean_decision(decisions)
 
+    def _bend(self, pair: Pair, motion: PairMotion) -> Optional[Bend]:
+        return self._bent(pair, motion, whole if self._as_classic(pair, motion) else _small)
+
     def _on_grid(self, motion: PairMotion) -> PairMotion:
         return halved(motion)
 
@@ -101,6 +120,12 @@ class SwiftSession(ClassicSession):
         if self._halved is None or self._halved[0] is not motion:
             self._halved = motion, halved(motion)
         return self._halved[1]
+
+
+def _small(motion: PairMotion) -> Tuple[Tensor, Tensor]:
+    """Motion from the first frame's pixels and its trust, on half the grid and in its pixels."""
+    flow, trust = whole(motion)
+    return half_of(flow) / 2, half_of(trust)
 
 
 def merged(motion: PairMotion) -> Layer:
