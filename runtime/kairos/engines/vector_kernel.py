@@ -172,6 +172,18 @@ def _pair(typing: Any, first: Any, second: Any) -> Any:
     return vector(types.float32, types.float32), written
 
 
+def _five(typing: Any, first: Any, second: Any, third: Any, fourth: Any, fifth: Any) -> Any:
+    """Five numbers, and behind them zeros."""
+
+    def written(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
+        all_of_them = ir.Constant(_VECTOR, [0.0] * LANES)
+        for place, number in enumerate(arguments):
+            all_of_them = builder.insert_element(all_of_them, number, _INDEX(place))
+        return all_of_them
+
+    return vector(*[types.float32] * 5), written
+
+
 def _quads(typing: Any, numbers: Any) -> Any:
     """The first half of a vector and its second half added, as four numbers."""
 
@@ -206,5 +218,6 @@ size: Any = intrinsic(_unary("llvm.fabs"))
 greater: Any = intrinsic(_greater)
 sums: Any = intrinsic(_sums)
 halves: Any = intrinsic(_halves)
+five: Any = intrinsic(_five)
 pair: Any = intrinsic(_pair)
 quads: Any = intrinsic(_quads)

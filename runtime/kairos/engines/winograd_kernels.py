@@ -222,8 +222,8 @@ def convolve_rows(
 
     Args:
         planes: of one picture; its rows begin ``row`` numbers apart, its pixels ``pixel``, channels lie side by side.
-        kernels: (36, blocks of outputs, inputs, block); a block is :data:`BLOCK`, or :data:`BROAD` where an odd number of
-            these makes up all of them.
+        kernels: (36, blocks of outputs, inputs, block); a block is :data:`BLOCK`, or :data:`BROAD` where an odd number
+            of these makes up all of them.
         bias: (outputs), added.
         slope: (outputs); what is less than 0 is multiplied by it.
         answer: (4 tiles down, 4 tiles across, outputs); tiles may reach beyond the picture.

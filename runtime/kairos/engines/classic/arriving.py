@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
 from typing import List, Optional, Sequence, Tuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -14,9 +17,10 @@ from kairos.engines.classic.course import Course, Curve
 from kairos.engines.classic.layered import Arriving
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.reach import Front, Reach, in_front
+from kairos.motion import fast
 from kairos.motion.fill import fill_holes, fill_weighted
 from kairos.motion.occlusion import clean_mask
-from kairos.motion.splat import splat
+from kairos.motion.splat import TINY_SHARE, splat
 from kairos.motion.warp import backward_warp
 
 REACHED = 0.25
@@ -30,6 +34,9 @@ FLOOR = 0.02
 
 _KNOWN = 0.05
 """Say of both sources under which nobody knows what a layer covers."""
+
+_STRIP = 1 << 15
+"""Pixels that are worked on at once: what arrives there stays in a core's cache."""
 
 _ARRIVING = Arriving(IN_FRONT, REACHED, _KNOWN, FLOOR)
 
@@ -109,6 +116,9 @@ def _arrived(layer: Layer, time: float, above: Optional[Tuple[Tensor, Tensor]]) 
         return _Moved(layer.there, layer.trust0, layer.share0)
     if time == 1.0:
         return _Moved(-layer.back, layer.trust1, layer.share1)
+    planes = (layer.there, layer.back, layer.trust0, layer.trust1, layer.front0, layer.front1, layer.share0)
+    if above is None and fast.usable(*planes, layer.share1) and _kernels() is not None:
+        return _arrived_alone(layer, time)
     sides = []
     for flow, trust, front, share, part, sign, hides in (
         (layer.there, layer.trust0, layer.front0, layer.share0, time, 1.0, above and above[0]),
@@ -130,6 +140,37 @@ def _arrived(layer: Layer, time: float, above: Optional[Tuple[Tensor, Tensor]]) 
     # Nearer in time knows better how much of the pixel is the layer's, if anything arrived from there.
     say0, say1 = (1 - time) * (area0 > REACHED) * open0, time * (area1 > REACHED) * open1
     return _Moved(velocity, trust, _covered(share0, say0, share1, say1))
+
+
+def _arrived_alone(layer: Layer, time: float) -> _Moved:
+    """The same of a layer that nothing can be in front of, by compiled kernels."""
+    kernels = _kernels()
+    assert kernels is not None, "only after looking"
+    height, width = layer.trust0.shape[-2:]
+    sides = []
+    for planes, part in (
+        ((layer.there, layer.trust0, layer.front0, layer.share0), time),
+        ((layer.back, layer.trust1, layer.front1, layer.share1), 1 - time),
+    ):
+        given, share = [fast.array(each).reshape(-1) for each in planes], np.float32(part)
+        spans = np.empty((height, 2), np.int64)
+        fast.in_bands(partial(kernels.span_rows, given[0], share, spans, height, width), height, width)
+        numbers = np.float32(IN_FRONT), share, np.float32(TINY_SHARE)
+        sides.append(partial(kernels.arrive_rows, *given, *numbers, spans))
+    found = torch.empty(4, height, width)
+    out = found.numpy().reshape(-1)
+
+    def rows(top: int, bottom: int) -> None:
+        arrived = [np.empty((bottom - top) * width * kernels.LANES, np.float32) for _ in sides]
+        for side, each in zip(sides, arrived):
+            side(each, height, width, top, bottom)
+        kernels.meet_rows(*arrived, np.float32(REACHED), out, height, width, top, bottom)
+
+    fast.in_parts(rows, height, max(1, height * width // _STRIP))
+    velocity, trust = fill_holes(found[:2], found[3:] > 0), found[2:3]
+    if not layer.given:
+        velocity = _filled(clean_mask(velocity), trust)
+    return _Moved(velocity, trust, layer.share0)
 
 
 def _led(
@@ -157,5 +198,11 @@ def _covered(share0: Tensor, say0: Tensor, share1: Tensor, say1: Tensor) -> Tens
 
 def _filled(velocity: Tensor, trust: Tensor) -> Tensor:
     """Motion nobody vouches for gives way to what surrounds it; what is trusted fully stays exactly as it is."""
+    if fast.usable(trust):
+        return fill_weighted(velocity, fast.mean(trust, FLOOR))
     weight = F.avg_pool2d(F.pad(trust[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0].clamp(FLOOR, 1.0)
     return fill_weighted(velocity, weight)
+
+
+def _kernels() -> Optional[ModuleType]:
+    return fast.compiled("kairos.engines.classic.arriving_kernels")
