@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from kairos.engines.classic import arriving
-from kairos.engines.classic.motion import Layer
+from kairos.engines.classic import arriving, layered, midway
+from kairos.engines.classic.motion import Layer, PairMotion
 
 
 @pytest.fixture(autouse=True)
@@ -39,11 +39,30 @@ def layer(size: Tuple[int, int], given: bool, lost: bool) -> Layer:
 def test_it_is_that_of_torch(size: Tuple[int, int], time: float, given: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     moving = layer(size, given, lost=False)
     found = arriving._arrived(moving, time, None)
-    monkeypatch.setattr(arriving, "_kernels", lambda: None)
+    monkeypatch.setattr(arriving, "quick", lambda layer, *planes: False)
     wanted = arriving._arrived(moving, time, None)
     for one, other in ((found.velocity, wanted.velocity), (found.trust, wanted.trust), (found.cover, wanted.cover)):
         # Whether enough of a pixel arrives can tip by rounding, at a pixel or two.
         assert one.shape == other.shape and float((one - other).abs().gt(1e-3).float().mean()) < 1e-4
+
+
+@pytest.mark.parametrize("size", [(120, 200), (111, 333), (5, 7), (1, 3), (9, 1)], ids=str)
+def test_what_both_frames_show_is_that_of_torch(size: Tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    moving = layer(size, given=False, lost=False)
+    still = soft(size, 1, 9) > 0.8
+    pair = PairMotion((moving,), still)
+    assert arriving.quick(moving)
+    found = midway.moment(pair, 0.3)
+    for module in (midway, arriving):
+        monkeypatch.setattr(module, "quick", lambda layer, *planes: False)
+    monkeypatch.setattr(layered, "usable", lambda motion, *planes: False)
+    wanted = midway.moment(pair, 0.3)
+    assert torch.equal(found.quiet, wanted.quiet)
+    for name in ("velocity", "trust", "seen0", "seen1"):
+        one, other = getattr(found, name), getattr(wanted, name)
+        assert one.shape == other.shape and float((one - other).abs().gt(1e-3).float().mean()) < 1e-4, name
+    if size[0] > 100:
+        assert 0.05 < float(wanted.seen0.mean()) < 0.95
 
 
 def test_vectors_that_are_no_numbers_carry_nothing() -> None:

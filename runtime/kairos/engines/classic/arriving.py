@@ -77,6 +77,33 @@ def seen_at(motion: PairMotion, time: float, curve: Optional[Curve]) -> Tuple[Te
     return velocity, trust, top, away
 
 
+def quick(layer: Layer, *planes: Tensor) -> bool:
+    """Whether compiled kernels can take a layer that is alone, and these planes."""
+    return fast.usable(layer.there, layer.back, *planes) and _kernels() is not None
+
+
+def shown(
+    layer: Layer, velocity: Tensor, ways: Tuple[Tensor, Tensor], slack: Tuple[float, float]
+) -> Tuple[Tensor, ...]:
+    """(1, H, W) each in 0..1: how far the source pixel that a vector comes from moves the same way; 0 outside the
+    frame. Only where :func:`quick` says so.
+
+    Args:
+        layer: alone.
+        velocity: (2, H, W) pixels, of what is seen.
+        ways: (2, H, W) pixels each, to both sources.
+        slack: disagreement that halves the answer, pixels and part of the speed.
+    """
+    kernels = _kernels()
+    assert kernels is not None, "only after quick()"
+    height, width = velocity.shape[-2:]
+    seen = torch.empty(1, height, width), torch.empty(1, height, width)
+    planes = [fast.array(each).reshape(-1) for each in (layer.there, layer.back, velocity, *ways, *seen)]
+    numbers = [np.float32(each) for each in slack]
+    fast.in_bands(partial(kernels.show_rows, *planes, *numbers, height, width), height, width)
+    return seen
+
+
 def ways(velocity: Tensor, away: Optional[Tensor], time: float) -> Tuple[Tensor, Tensor]:
     """The flows to both sources, (2, H, W) pixels, of what moves so over the whole interval and lies so far off the
     straight line.
@@ -116,8 +143,8 @@ def _arrived(layer: Layer, time: float, above: Optional[Tuple[Tensor, Tensor]]) 
         return _Moved(layer.there, layer.trust0, layer.share0)
     if time == 1.0:
         return _Moved(-layer.back, layer.trust1, layer.share1)
-    planes = (layer.there, layer.back, layer.trust0, layer.trust1, layer.front0, layer.front1, layer.share0)
-    if above is None and fast.usable(*planes, layer.share1) and _kernels() is not None:
+    planes = (layer.trust0, layer.trust1, layer.front0, layer.front1, layer.share0, layer.share1)
+    if above is None and quick(layer, *planes):
         return _arrived_alone(layer, time)
     sides = []
     for flow, trust, front, share, part, sign, hides in (
@@ -145,7 +172,7 @@ def _arrived(layer: Layer, time: float, above: Optional[Tuple[Tensor, Tensor]]) 
 def _arrived_alone(layer: Layer, time: float) -> _Moved:
     """The same of a layer that nothing can be in front of, by compiled kernels."""
     kernels = _kernels()
-    assert kernels is not None, "only after looking"
+    assert kernels is not None, "only after quick()"
     height, width = layer.trust0.shape[-2:]
     sides = []
     for planes, part in (

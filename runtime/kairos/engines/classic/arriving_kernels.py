@@ -1,4 +1,4 @@
-"""What of a layer that is alone arrives at one time between two frames, compiled for the CPU.
+"""What of a layer that is alone arrives at one time between two frames, and is seen of both, compiled for the CPU.
 
 Imported by :mod:`kairos.engines.classic.arriving` alone, when a frame first needs it. Planes are flat, H * W numbers
 each. Rows from ``top`` to ``bottom`` are of the answer, which is alike for any bands.
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from kairos.engines.vector_kernel import LANES, five, load, spread, store
 from kairos.motion.compiled import Plane, kernel
+from kairos.motion.place_kernels import fetched, kept
 
 Spans = npt.NDArray[np.int64]
 """(H, 2)."""
@@ -128,3 +129,52 @@ def meet_rows(
             out[size + i] = lines[0, 1, u(x)] * part0 - lines[1, 1, u(x)] * part1
             out[size + size + i] = max(trust0, trust1)
             out[size + size + size + i] = _1 if total > np.float32(1e-4) else _0
+
+
+@kernel(f"void({', '.join(['f4[::1]'] * 7)}, f4, f4, i8, i8, i8, i8)", contract=True)
+def show_rows(
+    there: Plane, back: Plane, velocity: Plane, to_0: Plane, to_1: Plane, seen0: Plane, seen1: Plane,
+    slack: np.float32, slack_share: np.float32, height: int, width: int, top: int, bottom: int,
+) -> None:  # fmt: skip
+    """How far the pixels of either frame that vectors come from move the same way, 0..1; 0 outside the frame.
+
+    Args:
+        there, back: two planes each, pixels, the motion of either frame to the other.
+        velocity: two planes, of what is seen.
+        to_0, to_1: two planes each, to both frames.
+        seen0, seen1: for the answers.
+        slack, slack_share: disagreement that halves the answer, pixels and part of the speed.
+    """
+    size = u(height * width)
+    places, shares = np.empty(width, np.uint32), np.empty((2, width), np.float32)
+    room, least, off = np.empty(width, np.float32), np.empty(width, np.float32), np.empty((2, width), np.float32)
+    right, below = u(1 if width > 1 else 0), u(width if height > 1 else 0)
+    most_x, most_y = np.float32(width - 1), np.float32(height - 1)
+    last_x, last_y = np.int32(max(0, width - 2)), np.int32(max(0, height - 2))
+    for y in range(top, bottom):
+        at = u(y * width)
+        for x in range(width):
+            across, down = velocity[at + u(x)], velocity[size + at + u(x)]
+            allowed = slack + slack_share * np.sqrt(across * across + down * down)
+            least[u(x)] = allowed * allowed
+        for side in range(2):
+            way, flow, sign = (to_0, there, _1) if side == 0 else (to_1, back, -_1)
+            for x in range(width):
+                place_x = np.float32(np.int32(x)) + way[at + u(x)]
+                place_y = np.float32(np.int32(y)) + way[size + at + u(x)]
+                inside = min(min(place_x, most_x - place_x), min(place_y, most_y - place_y)) + _1
+                room[u(x)] = min(max(inside, _0), _1)
+                place_x, place_y = kept(place_x, most_x), kept(place_y, most_y)
+                column, row = np.int32(place_x), np.int32(place_y)
+                column, row = column if column < last_x else last_x, row if row < last_y else last_y
+                shares[0, u(x)], shares[1, u(x)] = place_x - np.float32(column), place_y - np.float32(row)
+                places[u(x)] = np.uint32(np.uint32(row) * np.uint32(width) + np.uint32(column))
+            for x in range(width):
+                i, b, d = u(places[u(x)]), shares[0, u(x)], shares[1, u(x)]
+                off[0, u(x)] = fetched(flow, i, right, below, b, d)
+                off[1, u(x)] = fetched(flow, size + i, right, below, b, d)
+            seen = seen0 if side == 0 else seen1
+            for x in range(width):
+                across = off[0, u(x)] * sign - velocity[at + u(x)]
+                down = off[1, u(x)] * sign - velocity[size + at + u(x)]
+                seen[at + u(x)] = room[u(x)] * least[u(x)] / (least[u(x)] + (across * across + down * down))

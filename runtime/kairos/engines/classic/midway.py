@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kairos.engines.classic import layered
-from kairos.engines.classic.arriving import seen_at, ways
+from kairos.engines.classic.arriving import quick, seen_at, shown, ways
 from kairos.engines.classic.course import Curve
 from kairos.engines.classic.motion import PairMotion
 from kairos.engines.classic.path import Bend, bend_at
@@ -140,8 +140,12 @@ def moment(motion: PairMotion, time: float, curve: Optional[Curve] = None) -> Mo
     velocity = torch.where(quiet, 0.0, velocity)
     away = None if away is None else torch.where(quiet, 0.0, away)
     to_0, to_1 = ways(velocity, away, time)
-    seen0 = _visibility(motion, top, velocity, to_0, quiet, first=True)
-    seen1 = _visibility(motion, top, velocity, to_1, quiet, first=False)
+    if len(motion.layers) == 1 and quick(motion.layers[0], velocity, to_0, to_1):
+        seen = shown(motion.layers[0], velocity, (to_0, to_1), (SLACK, SHARE))
+        seen0, seen1 = (layered.softened(each, _taps(each), quiet) for each in seen)
+    else:
+        seen0 = _visibility(motion, top, velocity, to_0, quiet, first=True)
+        seen1 = _visibility(motion, top, velocity, to_1, quiet, first=False)
     return Moment(time, velocity, trust, top, quiet, seen0, seen1, away)
 
 
