@@ -155,6 +155,15 @@ def median(planes: Tensor) -> Tensor:
     return out
 
 
+def half(planes: Tensor) -> Tensor:
+    """Means of planes (C, H, W) over 2 by 2 pixels, of what lies inside: half the size, rounded up."""
+    kernels = _loaded().planes
+    height, width = (-(-side // 2) for side in planes.shape[-2:])
+    out = torch.empty(len(planes), height, width)
+    in_bands(partial(kernels.half_rows, array(planes), out.numpy()), height, width)
+    return out
+
+
 def halve(values: Tensor, weight: Tensor, least: float) -> Tuple[Tensor, Tensor]:
     """Weighted means of (C, H, W) over 2 by 2 pixels and the mean of the weights (1, H, W), by which is divided, or by
     ``least``.

@@ -40,6 +40,25 @@ def enlarge_rows(
                 out[channel, y, x] = line[place] * (_ONE - across[x]) + line[place + np.uintp(1)] * across[x]
 
 
+@kernel(f"void({PLANES}, {PLANES}, i8, i8)")
+def half_rows(planes: Planes, out: Planes, top: int, bottom: int) -> None:
+    """Means over blocks of 2 by 2 pixels of what lies inside the frame; ``out`` has half the size, rounded up."""
+    channels, height, width = planes.shape
+    whole = width // 2
+    for channel in range(channels):
+        for y in range(top, bottom):
+            # A row or column that is counted twice is as good as alone.
+            above, below = np.uintp(2 * y), np.uintp(min(2 * y + 1, height - 1))
+            for x in range(whole):
+                i = np.uintp(2 * x)
+                j = i + np.uintp(1)
+                upper = planes[channel, above, i] + planes[channel, above, j]
+                out[channel, y, x] = (upper + (planes[channel, below, i] + planes[channel, below, j])) * _QUARTER
+            if width % 2:
+                last = np.uintp(width - 1)
+                out[channel, y, whole] = (planes[channel, above, last] + planes[channel, below, last]) * _HALF
+
+
 @kernel(f"void({PLANES}, {PLANES}, f4, {PLANES}, {PLANES}, i8, i8)")
 def halve_rows(
     values: Planes, weight: Planes, least: np.float32, out: Planes, out_weight: Planes, top: int, bottom: int

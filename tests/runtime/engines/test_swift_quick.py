@@ -12,12 +12,13 @@ from torch import Tensor
 
 from kairos.engines.base import EngineSettings, Pair
 from kairos.engines.classic import motion, path
-from kairos.engines.classic.midway import Moment
+from kairos.engines.classic.midway import Moment, paths
 from kairos.engines.classic.path import Bend, bend_at
 from kairos.engines.registry import engine
 from kairos.engines.swift import layers, looking, quick, session
 from kairos.engines.swift.layers import squash
 from kairos.engines.swift.looking import correlate, most_alike
+from kairos.engines.swift.meeting import Told, decided, enlarged, evidence, half_of, told_hidden
 from kairos.engines.swift.motion import COARSE, FINE, in_all_cells, in_cells, mixed
 from kairos.engines.swift.network import Meeting, Swift
 from kairos.motion import fast
@@ -198,6 +199,46 @@ def test_in_betweens_are_those_of_torch(
             assert float((one.residual - other.residual).abs().gt(1e-3).float().mean()) < 2e-3
         else:
             assert one.residual is None and other.residual is not None and not bool(other.residual.any())
+
+
+@pytest.mark.parametrize("size", [(64, 96), (33, 50), (71, 83), (17, 5), (1, 3), (9, 1)], ids=str)
+@pytest.mark.parametrize("bent", [False, True])
+@pytest.mark.parametrize("gain", [1.0, 3.0])
+def test_a_time_is_decided_as_by_torch(size: Tuple[int, int], bent: bool, gain: float) -> None:
+    """From one and the same that arrives, at any size: with still ground, highlights, and what is hidden."""
+    torch.manual_seed(3)
+    meeting = Swift().eval().meeting
+    for each in meeting.parameters():
+        each.add_(torch.randn_like(each) * 0.02)
+    high, wide = (-(-side // 2) for side in size)
+
+    def soft(count: int, seed: int, scale: float, shape: Tuple[int, int] = size) -> Tensor:
+        return F.interpolate(drawn(1, count, 6, 6, seed=seed, scale=scale), shape, mode="bicubic")[0]
+
+    seen = [soft(1, seed, 2.0, (high, wide)).sigmoid() for seed in (11, 12, 13)]
+    quiet, away = soft(1, 14, 1.0, (high, wide)) > 0.7, soft(2, 15, 1.0, (high, wide)) if bent else None
+    velocity = torch.where(quiet, 0.0, soft(2, 16, 4.0, (high, wide)))
+    here = Moment(0.3, velocity, seen[0], torch.zeros_like(seen[0]), quiet, seen[1], seen[2], away)
+    planes = [soft(1, seed, 2.0).sigmoid() for seed in range(20, 28)]
+    layer = motion.Layer(soft(2, 17, 8.0), soft(2, 18, 8.0), *planes[:6], False, *planes[6:])
+    first, second = (soft(3, seed, 0.3).add(0.4).clamp(min=0) * gain for seed in (30, 31))
+    pair = quick.laid(meeting, layer, first, second)
+    assert pair is not None
+    found = quick.met(meeting, here, pair)
+    whole = enlarged(here, *size)
+    ways = paths(whole, None)
+    told = Told(whole, *ways, told_hidden(layer, *ways), *evidence(whole, layer, *ways, first, second))
+    wanted = decided(told, meeting(told.moved, told.known))
+    for name in ("flow_to_0", "flow_to_1", "blend", "occlusion_0", "occlusion_1", "confidence", "residual"):
+        torch.testing.assert_close(getattr(found, name), getattr(wanted, name), atol=2e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("size", [(120, 200), (71, 83), (1, 5), (4, 1), (1, 1)], ids=str)
+def test_means_of_four_pixels(size: Tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    planes = drawn(2, *size)
+    found = half_of(planes)
+    by_torch(monkeypatch)
+    torch.testing.assert_close(found, half_of(planes), atol=1e-6, rtol=1e-6)
 
 
 def test_on_any_number_of_threads_the_same_bits() -> None:

@@ -16,6 +16,7 @@ from kairos.engines.classic.midway import Moment, hidden, moment, strayed, weigh
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.swift.layers import MULTIPLE
 from kairos.engines.swift.network import Decision, Meeting
+from kairos.motion import fast
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.tiling import resize
 from kairos.motion.warp import backward_warp
@@ -88,6 +89,8 @@ def at_full(planes: Tensor, height: int, width: int) -> Tensor:
 
 def half_of(planes: Tensor) -> Tensor:
     """Means of planes (C, H, W) over 2 by 2 pixels, of what lies inside."""
+    if fast.usable(planes):
+        return fast.half(planes)
     return F.avg_pool2d(planes[None], 2, ceil_mode=True, count_include_pad=False)[0]
 
 
