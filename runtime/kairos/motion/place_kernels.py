@@ -7,7 +7,7 @@ import numpy as np
 from kairos.motion.compiled import Plane, part
 
 u = np.uintp
-_0, _1 = np.float32(0), np.float32(1)
+_0, _1, _QUARTER, _THREE_QUARTERS = np.float32(0), np.float32(1), np.float32(0.25), np.float32(0.75)
 
 
 @part
@@ -24,3 +24,25 @@ def fetched(planes: Plane, i: u, right: u, below: u, b: np.float32, d: np.float3
     lower = planes[i + below] * (_1 - b) + planes[i + below + right] * b
     between: np.float32 = upper * (_1 - d) + lower * d
     return between
+
+
+@part
+def grown(small: Plane, at: u, high: int, wide: int, y: int, factor: np.float32, between: Plane, row: Plane) -> None:
+    """Row ``y`` of a plane of (high, wide) numbers, from ``at`` on, enlarged to twice its size, times a factor.
+
+    Args:
+        between: scratch, (wide,).
+        row: for the answer, at least 2 * wide numbers.
+    """
+    middle, odd = y // 2, y % 2 == 1
+    first = u(middle if odd else max(middle - 1, 0)) * u(wide) + at
+    second = u(min(middle + 1, high - 1) if odd else middle) * u(wide) + at
+    fraction = (_QUARTER if odd else _THREE_QUARTERS) * factor
+    rest = factor - fraction
+    for x in range(wide):
+        between[u(x)] = small[first + u(x)] * rest + small[second + u(x)] * fraction
+    row[u(0)], row[u(2 * wide - 1)] = between[u(0)], between[u(wide - 1)]
+    for x in range(wide - 1):
+        before, after = between[u(x)], between[u(x + 1)]
+        row[u(2 * x + 1)] = before * _THREE_QUARTERS + after * _QUARTER
+        row[u(2 * x + 2)] = before * _QUARTER + after * _THREE_QUARTERS

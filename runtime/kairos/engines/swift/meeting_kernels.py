@@ -1,4 +1,4 @@
-"""What happens around the meeting network, in two passes over the frame, compiled for the CPU.
+"""What the meeting network is told and its layers that see single cells, compiled for the CPU.
 
 Imported by :mod:`kairos.engines.swift.quick` alone, when a frame first needs it. Planes are flat, H * W numbers each; a
 cell is 4 by 4 pixels. What lies beyond the frame, up to whole cells, repeats its border. What arrives at the time is
@@ -14,7 +14,7 @@ from kairos.engines.product_kernel import BROAD, TOGETHER, add_broad, multiply_b
 from kairos.engines.vector_kernel import LANES, fold, greater, load, pair, spread, store
 from kairos.engines.vector_kernel import size as absolute
 from kairos.motion.compiled import Plane, kernel, part
-from kairos.motion.place_kernels import fetched, kept
+from kairos.motion.place_kernels import fetched, grown, kept
 
 Places = npt.NDArray[np.uint32]
 Flags = npt.NDArray[np.uint8]
@@ -28,34 +28,9 @@ _PIXELS = 16
 _PICTURES = 6 * _PIXELS
 _TOLD = 106
 """Numbers that a cell tells the network."""
-_ANSWERS = 31
-_WEIGHT, _HIDDEN = 4, 20
-"""Which of its answers the weight's begin with, and those on what is hidden."""
 _WAYS = 7
 """Rows of scratch from which on the ways to both frames lie; before them, all that arrives: velocity, trust, how far
 either frame shows the point, and how far it lies from the straight line."""
-_LOG2 = np.float32(1.4426950408889634)
-_FURTHEST = np.float32(80)
-_C1, _C2, _C3 = np.float32(0.6931471805599453), np.float32(0.2402265069591007), np.float32(0.05550410866482158)
-_C4, _C5 = np.float32(0.009618129107628477), np.float32(0.0013333558146428443)
-_C6 = np.float32(0.0001540353039338161)
-
-
-@part
-def _grown(small: Plane, at: u, high: int, wide: int, y: int, factor: np.float32, between: Plane, row: Plane) -> None:
-    """Row ``y`` of a plane of half the size, from ``at`` on, that is enlarged."""
-    middle, odd = y // 2, y % 2 == 1
-    first = u(middle if odd else max(middle - 1, 0)) * u(wide) + at
-    second = u(min(middle + 1, high - 1) if odd else middle) * u(wide) + at
-    fraction = (_QUARTER if odd else _THREE_QUARTERS) * factor
-    rest = factor - fraction
-    for x in range(wide):
-        between[u(x)] = small[first + u(x)] * rest + small[second + u(x)] * fraction
-    row[u(0)], row[u(2 * wide - 1)] = between[u(0)], between[u(wide - 1)]
-    for x in range(wide - 1):
-        before, after = between[u(x)], between[u(x + 1)]
-        row[u(2 * x + 1)] = before * _THREE_QUARTERS + after * _QUARTER
-        row[u(2 * x + 2)] = before * _QUARTER + after * _THREE_QUARTERS
 
 
 @part
@@ -127,7 +102,7 @@ def gather_rows(
             at = u(y * width)
             for each in range(planes):
                 factor = _2 if each < 2 or each > 4 else _1
-                _grown(small, u(each) * area, high, wide, y, factor, between, arrives[each])
+                grown(small, u(each) * area, high, wide, y, factor, between, arrives[each])
             if len(quiet) > 1:
                 for x in range(width):
                     if quiet[u(y // 2 * wide + x // 2)]:
@@ -159,13 +134,13 @@ def gather_rows(
                     shares[0, u(x)], shares[1, u(x)] = place_x - np.float32(column), place_y - np.float32(row)
                     places[u(x)] = np.uint32(np.uint32(row) * np.uint32(width) + np.uint32(column))
                 picture = first if side == 0 else second
-                row = pixels[side]
+                shown = pixels[side]
                 for x in range(reach):
                     i, b = u(places[u(x)]) * u(4), shares[0, u(x)]
                     upper, lower = load(picture, i), load(picture, i + below)
-                    fold(row, u(4 * x), (upper + (lower - upper) * spread(shares[1, u(x)])) * pair(_1 - b, b))
+                    fold(shown, u(4 * x), (upper + (lower - upper) * spread(shares[1, u(x)])) * pair(_1 - b, b))
                 for x in range(0, 4 * reach, LANES):
-                    most = greater(absolute(load(row, u(x))), most)
+                    most = greater(absolute(load(shown, u(x))), most)
                 if is_real:
                     # What the second frame's pixel says of the first, and the reverse.
                     to = at + (size if side == 0 else u(0))
@@ -196,7 +171,7 @@ def gather_rows(
                         for x in range(4):
                             cells[to + u(channel * _PIXELS + x)] = pixels[u(side), i + u(4 * x + channel)]
             for each in range(9):
-                row = u(_WAYS + each if each < 4 else 3 + each - 4 if each < 6 else 2 if each == 6 else each - 7)
+                line = u(_WAYS + each if each < 4 else 3 + each - 4 if each < 6 else 2 if each == 6 else each - 7)
                 for cell in range(across):
                     i = u(4 * cell)
                     one, two = arrives[row, i] + arrives[row, i + u(1)], arrives[row, i + u(2)] + arrives[row, i + u(3)]
@@ -272,101 +247,3 @@ def join_rows(
             add_broad(fine, weights, out, u(y * row + cell * pixel), u(pixel), u(0), u(BROAD), to, u(inputs))
             for k in range(TOGETHER):
                 _sloped(out, to + u(k * BROAD), bias, slope)
-
-
-@kernel(
-    "void(f4[::1], u1[::1], f4[::1], f4[::1], f4[::1], f4[::1], f4, f4, f4, i8, i8, i8, i8, i8)",
-    contract=True,
-)
-def decide_rows(
-    small: Plane, quiet: Flags, told: Plane, calm: Plane, answers: Plane, decided: Plane,
-    time: np.float32, doubt: np.float32, sure: np.float32, height: int, width: int, across: int, top: int, bottom: int,
-) -> None:  # fmt: skip
-    """Rows of the first frame's weight, of what is hidden in either frame, and of the confidence.
-
-    Args:
-        small, quiet: of :func:`gather_rows`.
-        told: two planes; calm: how far weights are corrected; of one number for all.
-        answers: (rows of cells, across, 31), the network's.
-        decided: four planes.
-        doubt: weight of a source that does not show the pixel.
-        sure: least and, from 1, most that is said to be hidden before the network corrects it.
-    """
-    size, reach, high, wide = u(height * width), 4 * across, (height + 1) // 2, (width + 1) // 2
-    between, shows, rests = np.empty(wide, np.float32), np.empty((3, reach), np.float32), np.zeros(width, np.uint8)
-    odds, powers = np.empty((3, reach), np.float32), np.empty((3, reach), np.int32)
-    lifted = powers.view(np.float32)
-    half = np.empty((2, 2 * across), np.float32)
-    halves = 2 * (answers.size // (across * _ANSWERS))
-    is_even = calm.size == 1
-    for y in range(top, bottom):
-        at = u(y * width)
-        for each in range(3):
-            _grown(small, u((2 + each) * high * wide), high, wide, y, _1, between, shows[each])
-        if len(quiet) > 1:
-            for x in range(width):
-                rests[u(x)] = quiet[u(y // 2 * wide + x // 2)]
-                if rests[u(x)]:
-                    shows[1, u(x)], shows[2, u(x)] = _1, _1
-        line = u((y // 4) * across * _ANSWERS + _WEIGHT + 4 * (y % 4))
-        for cell in range(across):
-            for x in range(4):
-                odds[0, u(4 * cell + x)] = answers[line + u(x)]
-            line += u(_ANSWERS)
-        if is_even:
-            for x in range(width):
-                odds[0, u(x)] = odds[0, u(x)] * calm[0]
-        else:
-            for x in range(width):
-                odds[0, u(x)] = odds[0, u(x)] * calm[at + u(x)]
-        for x in range(width):
-            odds[0, u(x)] = odds[0, u(x)] if rests[u(x)] == 0 else _0
-        near = y // 2
-        far = min(near + 1, halves - 1) if y % 2 else max(near - 1, 0)
-        for side in range(2):
-            one = u((near // 2) * across * _ANSWERS + _HIDDEN + 4 * side + 2 * (near % 2))
-            two = u((far // 2) * across * _ANSWERS + _HIDDEN + 4 * side + 2 * (far % 2))
-            for cell in range(across):
-                for x in range(2):
-                    mixed = answers[one + u(x)] * _THREE_QUARTERS + answers[two + u(x)] * _QUARTER
-                    half[u(side), u(2 * cell + x)] = mixed
-                one, two = one + u(_ANSWERS), two + u(_ANSWERS)
-            last = 2 * across - 1
-            row = u(1 + side)
-            odds[row, u(0)] = half[u(side), u(0)]
-            odds[row, u(2 * last + 1)] = half[u(side), u(last)]
-            for x in range(last):
-                left, right = half[u(side), u(x)], half[u(side), u(x + 1)]
-                odds[row, u(2 * x + 1)] = left * _THREE_QUARTERS + right * _QUARTER
-                odds[row, u(2 * x + 2)] = left * _QUARTER + right * _THREE_QUARTERS
-        for each in range(3):
-            row = u(each)
-            for x in range(width):
-                power = -odds[row, u(x)]
-                power = power if power < _FURTHEST else _FURTHEST
-                power = (power if power > -_FURTHEST else -_FURTHEST) * _LOG2
-                whole = np.floor(power + _HALF)
-                rest = power - whole
-                powers[row, u(x)] = (np.int32(whole) + np.int32(127)) << np.int32(23)
-                found = _C4 + rest * (_C5 + rest * _C6)
-                odds[row, u(x)] = _1 + rest * (_C1 + rest * (_C2 + rest * (_C3 + rest * found)))
-            for x in range(width):
-                odds[row, u(x)] = odds[row, u(x)] * lifted[row, u(x)]
-        for x in range(width):
-            weight0, weight1 = (_1 - time) * (shows[1, u(x)] + doubt), time * (shows[2, u(x)] + doubt)
-            decided[at + u(x)] = weight0 / (weight0 + weight1 * odds[0, u(x)])
-        for x in range(width):
-            i = at + u(x)
-            apart = shows[2, u(x)] - shows[1, u(x)]
-            gone = (apart - np.float32(0.2)) / np.float32(0.4)
-            other = (-apart - np.float32(0.2)) / np.float32(0.4)
-            gone, other = max(gone, told[i]), max(other, told[size + i])
-            gone = min(max(gone, sure), _1 - sure)
-            other = min(max(other, sure), _1 - sure)
-            gone = gone / (gone + (_1 - gone) * odds[1, u(x)])
-            other = other / (other + (_1 - other) * odds[2, u(x)])
-            still = rests[u(x)] != 0
-            decided[size + i] = _0 if still else gone
-            decided[size + size + i] = _0 if still else other
-            shown = shows[0, u(x)] * (_1 - min(gone, other))
-            decided[size + size + size + i] = _1 if still else min(max(shown, _0), _1)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from kairos.engines.classic.midway import DOUBT, Moment
 from kairos.engines.classic.motion import Layer
-from kairos.engines.convolutions import Conv, Layers, kept
+from kairos.engines.convolutions import Conv, kept
 from kairos.engines.swift.layers import MULTIPLE
 from kairos.engines.swift.meeting import SPEED, SURE, WHITE, at_full, calm_of
 from kairos.engines.swift.network import Meeting, grown
@@ -42,7 +42,7 @@ def laid(network: Meeting, layer: Layer, first: Tensor, second: Tensor) -> Optio
     """Frames (3, H, W) as :func:`met` wants them; None where the kernels cannot be used."""
     planes = (layer.there, layer.back, first, second, network.answer.weight.data)
     kernels = _kernels() if fast.usable(*planes) else None
-    if kernels is None or network.answer.in_channels != kernels.BROAD:
+    if kernels is None or network.answer.in_channels != kernels.meeting.BROAD:
         return None
     size = first.shape[-2:]
     sides = []
@@ -50,7 +50,7 @@ def laid(network: Meeting, layer: Layer, first: Tensor, second: Tensor) -> Optio
         out = torch.empty(size[0] * size[1] + 1, 4)
         out[-1] = 0.0
         told = torch.zeros_like(layer.trust0) if hidden is None else hidden
-        fast.in_bands(partial(kernels.lay_rows, *map(_flat, (frame, told, out)), *size), *size)
+        fast.in_bands(partial(kernels.meeting.lay_rows, *map(_flat, (frame, told, out)), *size), *size)
         sides.append(out)
     return Laid(layer, *sides)
 
@@ -74,13 +74,13 @@ def met(network: Meeting, here: Moment, pair: Laid) -> Inbetween:
     bright, loud = torch.empty(1, height, width), np.empty(height, np.uint8)
     conv, slope = _parts(network.at_quarter[0])
     weights = kept(conv, "cells").of((conv.weight,), lambda: conv.weight.detach().flatten(1).t().contiguous())
-    found = torch.empty(1, rows, across, kernels.BROAD)
+    found = torch.empty(1, rows, across, kernels.meeting.BROAD)
     given = map(_flat, (pair.first, pair.second, pair.layer.there, pair.layer.back))
     wanted = map(_flat, (to_0, to_1, bright, told, weights, conv.bias, found))
     numbers = [np.float32(each) for each in (here.time, SPEED, slope, (WHITE - 0.5) * 2)]
-    gather = partial(kernels.gather_rows, *given, small, quiet, *wanted, loud, *numbers, height, width, across)
+    gather = partial(kernels.meeting.gather_rows, *given, small, quiet, *wanted, loud, *numbers, height, width, across)
     fast.in_bands(gather, rows, Meeting.SCALE**2 * across)
-    answers = network.onward(found.permute(0, 3, 1, 2), partial(_joined, kernels, network.up_quarter[0]))
+    answers = network.onward(found.permute(0, 3, 1, 2), partial(_joined, kernels.meeting, network.up_quarter[0]))
     answers = answers.contiguous(memory_format=torch.channels_last)
     calm = None
     if loud.any():
@@ -89,7 +89,7 @@ def met(network: Meeting, here: Moment, pair: Laid) -> Inbetween:
     decided = torch.empty(4, height, width)
     others = (told, torch.ones(1) if calm is None else calm, answers.permute(0, 2, 3, 1), decided)
     numbers = [np.float32(each) for each in (here.time, DOUBT, SURE)]
-    settle = partial(kernels.decide_rows, small, quiet, *map(_flat, others), *numbers, height, width, across)
+    settle = partial(kernels.deciding.decide_rows, small, quiet, *map(_flat, others), *numbers, height, width, across)
     fast.in_bands(settle, height, width)
     flows, residual = _corrections(network, answers, (height, width))
     if flows is not None:
@@ -108,7 +108,7 @@ def met(network: Meeting, here: Moment, pair: Laid) -> Inbetween:
     )
 
 
-def _joined(kernels: ModuleType, layer: Layers, coarse: Tensor, fine: Tensor) -> Tensor:
+def _joined(kernels: ModuleType, layer: nn.Module, coarse: Tensor, fine: Tensor) -> Tensor:
     """A layer that sees single cells, of planes (1, C, h / 2, w / 2), which are enlarged, and (1, D, h, w) beside them:
     as it is the same before and after they are, it works on these while there are fewer.
     """
@@ -132,9 +132,9 @@ def _joined(kernels: ModuleType, layer: Layers, coarse: Tensor, fine: Tensor) ->
     return out.permute(0, 3, 1, 2)
 
 
-def _parts(layer: Layers) -> Tuple[Conv, float]:
+def _parts(layer: nn.Module) -> Tuple[Conv, float]:
     """A convolution, and what its answers below 0 are multiplied by."""
-    conv, activation = layer
+    conv, activation = layer.children()
     assert isinstance(conv, Conv) and isinstance(activation, nn.LeakyReLU)
     return conv, activation.negative_slope
 
@@ -157,5 +157,11 @@ def _flat(planes: Tensor) -> npt.NDArray[np.float32]:
     return np.asarray(planes.detach().contiguous().view(-1).numpy(), np.float32)
 
 
-def _kernels() -> Optional[ModuleType]:
-    return fast.compiled("kairos.engines.swift.meeting_kernels")
+class _Kernels(NamedTuple):
+    meeting: ModuleType
+    deciding: ModuleType
+
+
+def _kernels() -> Optional[_Kernels]:
+    meeting, deciding = (fast.compiled(f"kairos.engines.swift.{name}_kernels") for name in ("meeting", "deciding"))
+    return None if meeting is None or deciding is None else _Kernels(meeting, deciding)
