@@ -31,6 +31,8 @@ _TOLD = 106
 _WAYS = 7
 """Rows of scratch from which on the ways to both frames lie; before them, all that arrives: velocity, trust, how far
 either frame shows the point, and how far it lies from the straight line."""
+_SUMMED = (7, 8, 9, 10, 3, 4, 2, 0, 1)
+"""Rows of that scratch of which every cell gets the mean: ways, how far either frame shows it, trust, velocity."""
 
 
 @part
@@ -171,11 +173,14 @@ def gather_rows(
                         for x in range(4):
                             cells[to + u(channel * _PIXELS + x)] = pixels[u(side), i + u(4 * x + channel)]
             for each in range(9):
-                line = u(_WAYS + each if each < 4 else 3 + each - 4 if each < 6 else 2 if each == 6 else each - 7)
+                line = u(_SUMMED[each])
                 for cell in range(across):
                     i = u(4 * cell)
-                    one, two = arrives[row, i] + arrives[row, i + u(1)], arrives[row, i + u(2)] + arrives[row, i + u(3)]
-                    sums[u(each), u(cell)] += one + two
+                    left, more = (
+                        arrives[line, i] + arrives[line, i + u(1)],
+                        arrives[line, i + u(2)] + arrives[line, i + u(3)],
+                    )
+                    sums[u(each), u(cell)] += left + more
         for cell in range(across):
             to = u(cell * _TOLD + _PICTURES)
             speed_x, speed_y = sums[7, u(cell)] * _SIXTEENTH, sums[8, u(cell)] * _SIXTEENTH
