@@ -40,7 +40,7 @@ def moved(height: int, width: int, matrix: np.ndarray[Tuple[int, ...], np.dtype[
     shifted[:, 2] += margin - matrix[:, :2] @ [margin, margin]
     later = cv2.warpAffine(plate, shifted, plate.shape[::-1], flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
     cut = slice(margin, margin + height), slice(margin, margin + width)
-    first, second = (np.rint(each[cut].clip(0, 255)).astype(np.uint8) for each in (plate, later))
+    first, second = (np.rint(each[cut].clip(0, 255)) for each in (plate, later))
     return first, second
 
 
@@ -97,8 +97,7 @@ def test_it_agrees_with_opencv(by_brightness: bool, finest: int) -> None:
 
 def test_what_grows_brighter_is_found_by_its_pattern() -> None:
     first, second = panned(144, 192, 3.0, -2.0)
-    first = (first * np.float32(0.7)).astype(np.uint8)
-    brighter = (second * np.float32(0.7) + 40).astype(np.uint8)
+    first, brighter = first * np.float32(0.7), second * np.float32(0.7) + 40
     errors = [
         float(np.hypot(*(inner(found(first, brighter, QUICK, by_brightness=by) - np.float32((3, -2)), 16).T)).mean())
         for by in (False, True)
@@ -109,7 +108,7 @@ def test_what_grows_brighter_is_found_by_its_pattern() -> None:
 @pytest.mark.parametrize("coarsest", [0, 1])
 def test_a_start_is_begun_from(coarsest: int) -> None:
     """Of what is the same all over, nothing but the start tells how far it has come."""
-    flat = np.full((96, 128), 90, np.uint8)
+    flat = np.full((96, 128), 90, np.float32)
     start = np.empty((96, 128, 2), np.float32)
     start[..., 0], start[..., 1] = 3.5, -1.25
     flow = found(flat, flat, QUICK, start=start, coarsest=coarsest)
@@ -147,14 +146,14 @@ def test_frames_of_any_size_can_be_searched(size: Tuple[int, int], effort: Effor
 @pytest.mark.parametrize("levels", [(0, 0), (255, 255), (0, 255), (128, 0)])
 @pytest.mark.parametrize("by_brightness", [False, True])
 def test_flat_frames_stand_still(levels: Tuple[int, int], by_brightness: bool) -> None:
-    first, second = (np.full((70, 90), level, np.uint8) for level in levels)
+    first, second = (np.full((70, 90), level, np.float32) for level in levels)
     flow = found(first, second, EFFORT, by_brightness=by_brightness)
     assert float(np.abs(flow).max()) < 1e-4
 
 
 def test_what_is_black_white_and_without_likeness_gives_numbers() -> None:
     random = np.random.default_rng(5)
-    first, second = (np.where(random.random((90, 110)) < 0.5, 0, 255).astype(np.uint8) for _ in range(2))
+    first, second = (np.where(random.random((90, 110)) < 0.5, 0, 255).astype(np.float32) for _ in range(2))
     far = np.full((90, 110, 2), 1e6, np.float32)
     for start in (None, far, -far):
         assert bool(np.isfinite(found(first, second, EFFORT, start=start)).all())
@@ -178,7 +177,7 @@ def test_without_numba_opencv_searches() -> None:
         "import sys; sys.modules['numba'] = None\n"
         "import numpy as np\n"
         "from kairos.engines.classic.search import search\n"
-        "plane = np.random.default_rng(1).integers(0, 255, (96, 128), np.uint8)\n"
+        "plane = np.random.default_rng(1).integers(0, 255, (96, 128)).astype(np.float32)\n"
         "print(float(np.abs(search(plane, plane)).mean()) < 0.1)"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -257,7 +257,7 @@ def test_an_object_that_another_cuts_off_is_found_by_what_it_looks_like() -> Non
     """
     scene = Boxes(((40, 40), (80, 40)), ((22, 40), (98, 40)))
     labels = [np.asarray(scene.labels(time)) for time in (0, 1)]
-    grey = [np.asarray(scene.frame(time).mean(0) * 255).clip(0, 255).astype(np.uint8) for time in (0, 1)]
+    grey = [np.asarray(scene.frame(time).mean(0) * 255).clip(0, 255).astype(np.float32) for time in (0, 1)]
     outline = travelled(labels[0], labels[1], np.zeros((HEIGHT, WIDTH, 2), np.float32))
     inside = labels[0] == 1
     assert abs(float(outline[inside][:, 0].mean()) - 34) < 0.5
