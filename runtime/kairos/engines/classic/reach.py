@@ -122,11 +122,14 @@ def reaches(shares: Sequence[Tuple[Tensor, Tensor]]) -> Tuple[Optional[Reach], .
 def reach_of(share0: Tensor, share1: Tensor) -> Optional[Reach]:
     """Where these pixels (1, H, W) of both frames can be seen between them; None: everywhere, or nearly."""
     shows = (share0 > 0) | (share1 > 0)
-    height, width = shows.shape[-2:]
     ends = _ends(shows[0])
-    if ends is None:
-        return None
+    return None if ends is None else reach_around(ends, (shows.shape[-2], shows.shape[-1]))
+
+
+def reach_around(ends: Tuple[int, int, int, int], size: Tuple[int, int]) -> Optional[Reach]:
+    """The same for pixels between these rows and columns (first and the one behind the last) of a frame (H, W)."""
     top, bottom, left, right = ends
+    height, width = size
     top, left = max(0, top - _MARGIN), max(0, left - _MARGIN)
     bottom, right = min(height, bottom + _MARGIN), min(width, right + _MARGIN)
     if (bottom - top) * (right - left) > _MOST * height * width:

@@ -55,10 +55,12 @@ def near_cells(
                 for channel in range(0, width, _LANES):
                     for lane in range(_LANES):
                         sums[u(lane)] += queries[query + u(channel + lane)] * keys[place + u(channel + lane)]
-                dot = _0
-                for lane in range(_LANES):
-                    dot += sums[u(lane)]
-                likeness[j, i] = dot
+                # By halves: one after another, each sum would wait for the one before.
+                for lane in range(8):
+                    sums[u(lane)] += sums[u(lane + 8)]
+                for lane in range(4):
+                    sums[u(lane)] += sums[u(lane + 4)]
+                likeness[j, i] = (sums[0] + sums[2]) + (sums[1] + sums[3])
                 weights[j, i] = _0
         most = _LEAST
         for j in range(side - 1):
@@ -70,7 +72,9 @@ def near_cells(
                 upper = likeness[j, i] + right * (likeness[j, i + 1] - likeness[j, i])
                 lower = likeness[j + 1, i] + right * (likeness[j + 1, i + 1] - likeness[j + 1, i])
                 told_so = upper + below * (lower - upper)
-                shares[j, i] = told_so + np.log(inside) if inside > _0 else _LEAST
+                shares[j, i] = told_so
+                if inside < _1:
+                    shares[j, i] = told_so + np.log(inside) if inside > _0 else _LEAST
                 most = max(most, shares[j, i])
         whole, way_x, way_y = _0, _0, _0
         for j in range(side - 1):
