@@ -38,6 +38,7 @@ def _places(
     """
     for i in range(len(places)):
         move = moves[u(i)]
+        move = move if move == move else _ZERO
         move = move if move > -_FAR else -_FAR
         move = move if move < _FAR else _FAR
         floor = np.floor(move)
