@@ -36,10 +36,47 @@ def gather_records(colour: Planes, back: Line, motion: int, records: Line) -> No
                 records[to + u(2 * MOST + 7)] = _0
 
 
-@kernel("void(f4[:,:,::1], f4[::1], f4[::1], f4, f4, f4, f4, f4[::1])", contract=True)
+@kernel("void(f4[::1], i8, i8, f4[::1])", contract=True)
+def gather_motions(back: Line, motion: int, pixels: int, motions: Line) -> None:
+    """Puts one motion of the way back (H * W * 2) beside the others: of each pixel :data:`MOST` motions along x, then as
+    many along y.
+    """
+    for p in range(pixels):
+        to = u(p) * u(2 * MOST) + u(motion)
+        motions[to], motions[to + u(MOST)] = back[u(2 * p)], back[u(2 * p + 1)]
+
+
+@kernel("void(f4[::1], f4[::1], i8, i8, f4[::1])", contract=True)
+def find_trips(flow: Line, motions: Line, height: int, width: int, trips: Line) -> None:
+    """Distance from where the best of some ways back ends, pixels, where it is less than what ``trips`` (H * W) holds.
+
+    Args:
+        flow: (H * W * 2) pixels.
+        motions: of the other frame, from :func:`gather_motions`.
+    """
+    for y in range(height):
+        for x in range(width):
+            p = u(y * width + x)
+            move_x, move_y = flow[u(2) * p], flow[u(2) * p + u(1)]
+            px = min(max(np.float32(x) + move_x, _0), np.float32(width - 1))
+            py = min(max(np.float32(y) + move_y, _0), np.float32(height - 1))
+            left, top = int(px), int(py)
+            right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
+            fx, fy = px - np.float32(left), py - np.float32(top)
+            a, b = u(top * width + left) * u(2 * MOST), u(top * width + right) * u(2 * MOST)
+            c, d = u(bottom * width + left) * u(2 * MOST), u(bottom * width + right) * u(2 * MOST)
+            along, down = spread(fx), spread(fy)
+            above = load(motions, a) + along * (load(motions, b) - load(motions, a))
+            below = load(motions, c) + along * (load(motions, d) - load(motions, c))
+            away = above + down * (below - above) + pair(move_x, move_y)
+            one, two, three, four = quads(away * away)
+            trips[p] = min(np.sqrt(min(min(one, two), min(three, four))), trips[p])
+
+
+@kernel("void(f4[:,:,::1], f4[::1], f4[::1], f4[::1], f4, f4, f4, f4, f4[::1])", contract=True)
 def find_costs(
-    colour: Planes, flow: Line, records: Line, cutoff: np.float32, furthest: np.float32, per_pixel: np.float32,
-    shrink: np.float32, costs: Line,
+    colour: Planes, flow: Line, records: Line, trips: Line, cutoff: np.float32, furthest: np.float32,
+    per_pixel: np.float32, shrink: np.float32, costs: Line,
 ) -> None:  # fmt: skip
     """Difference of colours at both ends, and distance from where the best way back ends.
 
@@ -47,6 +84,8 @@ def find_costs(
         colour: (H, W, 3) of the frame that the motion begins in.
         flow: (H * W * 2) pixels.
         records: of the other frame.
+        trips: distance from where the best of further ways back ends (H * W), pixels of these; none where there are
+            no further ones.
         cutoff: difference after which colours are no more different.
         furthest: distance after which a way back has missed no more, pixels of the frame.
         per_pixel: what a pixel of it costs.
@@ -54,6 +93,7 @@ def find_costs(
         costs: gets (H * W).
     """
     height, width, _channels = colour.shape
+    further = trips.size > 0
     for y in range(height):
         for x in range(width):
             p = u(y * width + x)
@@ -70,7 +110,10 @@ def find_costs(
             below = load(records, c) + along * (load(records, d) - load(records, c))
             away = above + down * (below - above) + pair(move_x, move_y)
             one, two, three, four = quads(away * away)
-            trip = min(np.sqrt(min(min(one, two), min(three, four))) * shrink, furthest)
+            trip = np.sqrt(min(min(one, two), min(three, four)))
+            if further:
+                trip = min(trip, trips[p])
+            trip = min(trip * shrink, furthest)
             a, b, c, d = a + u(2 * MOST), b + u(2 * MOST), c + u(2 * MOST), d + u(2 * MOST)
             above = load(records, a) + along * (load(records, b) - load(records, a))
             below = load(records, c) + along * (load(records, d) - load(records, c))
