@@ -18,32 +18,33 @@ _0, _THIRD = np.float32(0), np.float32(1 / 3)
 u = np.uintp
 
 
-@kernel("void(f4[:,:,::1], f4[::1], i8, f4[::1])", contract=True)
-def gather_records(colour: Planes, back: Line, motion: int, records: Line) -> None:
-    """Puts one motion of the way back (H * W * 2) to every pixel's record, and with the first the colours (H, W, 3)."""
+@kernel("void(f4[:,:,::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[::1])")
+def gather_records(colour: Planes, one: Line, two: Line, three: Line, four: Line, records: Line) -> None:
+    """Puts every pixel's motions of the way back (H * W * 2 each) and its colours (H, W, 3) to its record."""
     height, width, _channels = colour.shape
     for y in range(height):
         for x in range(width):
             p = u(y * width + x)
-            to = p * u(RECORD)
-            records[to + u(motion)] = back[u(2) * p]
-            records[to + u(MOST + motion)] = back[u(2) * p + u(1)]
-            if motion == 0:
-                for channel in range(3):
-                    records[to + u(2 * MOST + channel)] = colour[u(y), u(x), u(channel)]
-                    records[to + u(2 * MOST + 4 + channel)] = _0
-                records[to + u(2 * MOST + 3)] = _0
-                records[to + u(2 * MOST + 7)] = _0
+            to, i = p * u(RECORD), u(2) * p
+            for axis in range(2):
+                at = to + u(MOST * axis)
+                records[at], records[at + u(1)] = one[i + u(axis)], two[i + u(axis)]
+                records[at + u(2)], records[at + u(3)] = three[i + u(axis)], four[i + u(axis)]
+            to += u(2 * MOST)
+            for channel in range(3):
+                records[to + u(channel)], records[to + u(channel + 4)] = colour[u(y), u(x), u(channel)], _0
+            records[to + u(3)] = records[to + u(7)] = _0
 
 
-@kernel("void(f4[::1], i8, i8, f4[::1])", contract=True)
-def gather_motions(back: Line, motion: int, pixels: int, motions: Line) -> None:
-    """Puts one motion of the way back (H * W * 2) beside the others: of each pixel :data:`MOST` motions along x, then as
-    many along y.
-    """
-    for p in range(pixels):
-        to = u(p) * u(2 * MOST) + u(motion)
-        motions[to], motions[to + u(MOST)] = back[u(2 * p)], back[u(2 * p + 1)]
+@kernel("void(f4[::1], f4[::1], f4[::1], f4[::1], f4[::1])")
+def gather_motions(one: Line, two: Line, three: Line, four: Line, motions: Line) -> None:
+    """Puts motions of the way back (H * W * 2 each) side by side: of each pixel four along x, then as many along y."""
+    for p in range(one.size // 2):
+        i, to = u(2 * p), u(p) * u(2 * MOST)
+        for axis in range(2):
+            at = to + u(MOST * axis)
+            motions[at], motions[at + u(1)] = one[i + u(axis)], two[i + u(axis)]
+            motions[at + u(2)], motions[at + u(3)] = three[i + u(axis)], four[i + u(axis)]
 
 
 @kernel("void(f4[::1], f4[::1], i8, i8, f4[::1])", contract=True)

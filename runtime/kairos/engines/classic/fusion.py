@@ -152,8 +152,7 @@ def _costs(colours: Tuple[Plane, Plane], flows: Sequence[Flow], opposite: Sequen
     backs = [np.ascontiguousarray(back, np.float32).reshape(-1) for back in opposite]
     further = _further(kernels, lines, backs[kernels.MOST :], here.shape[:2])
     records = np.empty(here[..., 0].size * kernels.RECORD, np.float32)
-    for motion in range(kernels.MOST):
-        kernels.gather_records(there, backs[min(motion, len(backs) - 1)], motion, records)
+    kernels.gather_records(there, *_filled(backs[: kernels.MOST], kernels.MOST), records)
     limits = [np.float32(each) for each in (_CUTOFF, _FURTHEST, _PER_PIXEL, shrink)]
     for line, trips in zip(lines, further):
         cost = np.empty(here.shape[:2], np.float32)
@@ -166,13 +165,16 @@ def _further(kernels: ModuleType, lines: Sequence[Line], backs: Sequence[Line], 
     """Of every motion the distance from where the best of these ways back ends (H * W); nothing without any."""
     trips = [np.full(size[0] * size[1] if backs else 0, np.inf, np.float32) for _ in lines]
     for start in range(0, len(backs), kernels.MOST):
-        some = backs[start : start + kernels.MOST]
         motions = np.empty(size[0] * size[1] * 2 * kernels.MOST, np.float32)
-        for motion in range(kernels.MOST):
-            kernels.gather_motions(some[min(motion, len(some) - 1)], motion, size[0] * size[1], motions)
+        kernels.gather_motions(*_filled(backs[start : start + kernels.MOST], kernels.MOST), motions)
         for line, trip in zip(lines, trips):
             kernels.find_trips(line, motions, *size, trip)
     return trips
+
+
+def _filled(some: Sequence[Line], many: int) -> List[Line]:
+    """So many of them, the last one over again."""
+    return [*some, *[some[-1]] * (many - len(some))]
 
 
 def _shrunk(flow: Flow, size: Tuple[int, int]) -> Flow:

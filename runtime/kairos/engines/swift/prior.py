@@ -17,7 +17,7 @@ from torch import Tensor
 from kairos.engines.classic.fusion import camera_motion, choose
 from kairos.engines.classic.inverse_search import Effort, inverse_search
 from kairos.engines.classic.landmarks import landmark_motion
-from kairos.engines.classic.regions import Labels, travelled
+from kairos.engines.classic.regions import Labels, travelled_both
 from kairos.engines.classic.resemblance import resembling_both
 from kairos.engines.classic.search import Flow, Picture, View, fetch, median, prepare, round_trip
 
@@ -98,8 +98,7 @@ def _candidates(
         begin(lambda side: [_search(_from(view, side), _AT_HALF, by_brightness=True)])
         begin(lambda side: _by_camera(view, side, plain))
     if regions is not None:
-        ways = [travelled(regions[side], regions[1 - side], plain[side]) for side in range(_SIDES)]
-        starts = resembling_both(ways, view.picture, regions, both.map)
+        starts = resembling_both(travelled_both(regions, plain), view.picture, regions, both.map)
         begin(lambda side: [_search(_from(view, side), _AT_HALF, starts[side]), starts[side]])
     shared = None if landmarks is None else landmarks.result()
     if shared is not None:
