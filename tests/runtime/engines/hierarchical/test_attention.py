@@ -63,7 +63,10 @@ def test_a_region_of_one_cell_takes_all_from_the_one_cell_it_has() -> None:
 def test_both_ways_at_once_are_each_way_alone(first: int, second: int, limit: int, loud: float) -> None:
     """However loud the keys are: of the loudest, shares of nearly all others vanish."""
     keys = drawn(first, 16) * loud, drawn(second, 16, seed=2)
-    values, labels = (drawn(first, 18), drawn(second, 18, seed=2)), (mixed_labels(first, 5, 3), mixed_labels(second, 4, 4))
+    values, labels = (
+        (drawn(first, 18), drawn(second, 18, seed=2)),
+        (mixed_labels(first, 5, 3), mixed_labels(second, 4, 4)),
+    )
     found = attend_both(keys, values, labels, limit)
     wanted = attend(*keys, values[1], *labels), attend(*keys[::-1], values[0], *labels[::-1])
     for way, alone in zip(found, wanted):
@@ -216,10 +219,11 @@ def test_a_displacement_that_is_no_number_counts_as_none() -> None:
 
 
 @pytest.mark.parametrize("size", [(9, 14), (3, 40), (1, 1)])
-def test_windows_in_one_pass_tell_the_same(size: Tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("told", [5, 21])
+def test_windows_in_one_pass_tell_the_same(size: Tuple[int, int], told: int, monkeypatch: pytest.MonkeyPatch) -> None:
     draw = torch.Generator().manual_seed(3)
     queries, keys = (torch.randn(2, 16, *size, generator=draw) for _ in range(2))
-    values, flow = torch.randn(2, 5, *size, generator=draw), torch.randn(2, 2, *size, generator=draw) * 4
+    values, flow = torch.randn(2, told, *size, generator=draw), torch.randn(2, 2, *size, generator=draw) * 4
     flow[0, 0, 0, 0], flow[1, 1, 0, 0] = torch.nan, 300.0
     with torch.inference_mode():
         found = attend_near(queries, keys, values, flow)
