@@ -295,7 +295,7 @@ def _fitted(sums: npt.NDArray[np.float64]) -> Tuple[npt.NDArray[np.float64], npt
         matrix[:, row, column] = matrix[:, column, row] = sums[:, number]
     right, total = sums[:, 6:].reshape(-1, 2, 3).transpose(0, 2, 1), sums[:, 0]
     matrix += _STIFF * np.diag([0.0, 1.0, 1.0]) * total[:, None, None] + np.eye(3) * 1e-9
-    return np.linalg.solve(matrix, right), total >= _FEWEST
+    return np.asarray(np.linalg.solve(matrix, right), np.float64), total >= _FEWEST
 
 
 def _order(votes: npt.NDArray[np.float64], rules: Mapping[int, RegionRule]) -> List[int]:
