@@ -24,6 +24,9 @@ RADIUS = 4
 _CHUNK, _LARGE_CHUNK = 1 << 22, 1 << 28
 """Bytes of what is compared at once: what a core's cache holds, and on a GPU."""
 
+_BOTH_CHUNK = 1 << 23
+"""The same for both ways at once: of fewer and larger chunks, threads wait for each other less often."""
+
 _MILD = 60.0
 """Likeness up to which its exponential, and that of its opposite, can be summed up in float32 as it is."""
 
@@ -105,7 +108,7 @@ def attend_both(
     if not _mild(keys, values):
         there = attend(keys[0], keys[1], values[1], *labels, limit)
         return there, attend(keys[1], keys[0], values[0], *labels[::-1], limit)
-    limit = limit or _chunk(keys[0])
+    limit = limit or _BOTH_CHUNK
     marks = [each.long() for each in labels]
     count = 1 + max(int(each.max()) for each in marks)
     counts = torch.stack([torch.bincount(each, minlength=count) for each in marks])
