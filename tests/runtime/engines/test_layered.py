@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kairos.engines.classic import counted, layered
+from kairos.engines.classic import counted, layered, parts
 from kairos.engines.classic.course import Course
 from kairos.engines.classic.midway import Moment, between, moment
 from kairos.engines.classic.motion import Layer, PairMotion
@@ -197,6 +197,58 @@ def test_boxes_hold_all_of_an_object_and_nothing_else() -> None:
     found = boxes(labels)
     assert found == {2: Box(0, 1, 0, 97), 7: Box(3, 150, 20, 40), 300: Box(210, 211, 96, 97)}
     assert boxes(np.zeros((3, 4), np.int16)) == {}
+
+
+@pytest.mark.parametrize("size", [*SIZES, (7, 9), (1, 9), (5, 1), (1, 1)], ids=str)
+@pytest.mark.parametrize("told", ["objects", "one of them in front", "one object alone", "nothing"])
+def test_objects_are_parted_as_without_kernels(size: Tuple[int, int], told: str, both: Both[Tuple[Layer, ...]]) -> None:
+    layer = whole_motion(size)
+    layer.there[0, -1, -1] = torch.inf
+    labels = [labels_at(size, time) for time in (0.0, 1.0)]
+    if told == "one object alone":
+        labels = [torch.full_like(each, 2) for each in labels]
+    elif told == "nothing":
+        labels = [each * 0 for each in labels]
+    rules = {number: RegionRule(order=number) for number in (1, 3)} if told == "one of them in front" else {}
+    compiled, plain = both(lambda: parted(layer, labels[0], labels[1], rules))
+    assert len(compiled) == len(plain)
+    inside = torch.ones(1, *size, dtype=torch.bool)
+    inside[0, -1, -1] = False
+    for one, two in zip(compiled, plain):
+        assert torch.equal(one.share0, two.share0) and torch.equal(one.share1, two.share1)
+        for name in ("trust0", "trust1"):
+            assert float(((getattr(one, name) - getattr(two, name)) * inside).abs().max()) < 1e-4
+        assert_near([one.back], [two.back])
+
+
+def test_what_vanishes_is_counted_as_without_kernels(both: Both[np.ndarray]) -> None:
+    """Asked of every pixel, and of every second and third one of larger frames."""
+    for size in ((181, 243), (778, 801), (1203, 1501)):
+        layer = whole_motion(size)
+        labels = [labels_at(size, time).numpy() for time in (0.0, 1.0)]
+        compiled, plain = both(lambda: parts._votes(layer, *labels))  # noqa: B023  called at once
+        assert plain.sum() > 100
+        assert np.abs(compiled - plain).max() <= 0.002 * plain.sum()
+
+
+def test_shares_of_objects_tell_where_these_are() -> None:
+    labels = np.zeros((50, 71), np.int16)
+    labels[7:9, 70], labels[20, 3:5], labels[30:, :2] = 4, 2, 1
+    share, ends = counted.shares(labels, [2, 4])
+    assert torch.equal(share[0], torch.from_numpy(np.isin(labels, (2, 4)).astype(np.float32)))
+    assert ends == (7, 21, 3, 71)
+    assert counted.shares(labels, [9])[1] is None and not counted.shares(labels, [9])[0].any()
+    assert counted.shares(labels[:1, :1], [0])[1] == (0, 1, 0, 1)
+
+
+def test_in_front_of_a_layer_lies_what_all_those_over_it_are() -> None:
+    motion = layers_of((181, 243))
+    above = in_front([(layer.share0, layer.share1) for layer in motion.layers])
+    for front, reach, (above0, above1) in zip(motion.fronts, motion.reaches, above):
+        assert front is not None
+        cut = (lambda plane: plane) if reach is None else reach.cut
+        assert torch.equal(front.above0, cut(above0)) and torch.equal(front.above1, cut(above1))
+    assert float(above[0][0].max()) == 1.0 and not bool(above[-1][0].any())
 
 
 def test_boxes_are_the_same_without_kernels(both: Both[object]) -> None:

@@ -13,8 +13,8 @@ from kairos.engines.base import Pair
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.parts import parted
 from kairos.engines.classic.reach import reach_of
-from kairos.engines.classic.regions import better, departed, travelled
-from kairos.engines.classic.resemblance import resembling
+from kairos.engines.classic.regions import better, departed, travelled, travelled_both
+from kairos.engines.classic.resemblance import resembling, resembling_both
 from kairos.motion.compose import compose
 from kairos.motion.encode import Codec
 from kairos.motion.inbetween import Inbetween
@@ -264,6 +264,24 @@ def test_an_object_that_another_cuts_off_is_found_by_what_it_looks_like() -> Non
     found = resembling(outline, (grey[0], grey[1]), labels[0], labels[1])
     assert np.abs(found[inside] - (40, 0)).max() <= 1
     assert np.array_equal(found[labels[0] == 0], outline[labels[0] == 0])
+
+
+def test_objects_are_looked_for_both_ways_at_once_as_each_way_alone() -> None:
+    scene = Boxes(((8, 40), (118, 52)), ((150, 90), (128, 60)), ((60, 100), (61, 100)))
+    pictures = tuple(np.asarray(scene.frame(time).mean(0) * 255, np.float32) for time in (0, 1))
+    labels = scene.labels(0).numpy(), scene.labels(1).numpy()
+    plain = [np.full((HEIGHT, WIDTH, 2), value, np.float32) for value in (0.25, -0.5)]
+    gone = travelled_both(labels, plain)
+    for one, two in zip(gone, (travelled(*labels, plain[0]), travelled(*labels[::-1], plain[1]))):
+        assert np.array_equal(one, two)
+    found = resembling_both(gone, (pictures[0], pictures[1]), labels)
+    alone = (
+        resembling(gone[0], (pictures[0], pictures[1]), *labels),
+        resembling(gone[1], (pictures[1], pictures[0]), *labels[::-1]),
+    )
+    for one, two in zip(found, alone):
+        assert np.array_equal(one, two)
+    assert not np.array_equal(found[0], gone[0]) or not np.array_equal(gone[0], plain[0])
 
 
 def test_pixels_that_the_other_frame_hides_do_not_speak_for_a_motion() -> None:

@@ -22,6 +22,9 @@ Labels = npt.NDArray[np.int16]
 Counts = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.float64]
 
+Ends = Tuple[int, int, int, int]
+"""First row and the one behind the last, and so the columns."""
+
 _STRIP = 64
 """Rows that are summed up together: always the same, so that sums are."""
 
@@ -104,6 +107,49 @@ def believed(
     work = partial(_loaded().believe_rows, *given, np.array(box, np.int64), *numbers, *planes)
     fast.in_bands(work, *weight.shape[1:])
     return trust, weight
+
+
+def shares(labels: Labels, numbers: Sequence[int]) -> Tuple[Tensor, Optional[Ends]]:
+    """(1, H, W) float32: 1 where these objects are, 0 elsewhere; and where all of that lies, None for nowhere."""
+    table = np.zeros(1 + max(int(labels.max(initial=0)), *numbers), np.float32)
+    table[list(numbers)] = 1.0
+    out, edges = torch.empty(1, *labels.shape), np.empty((labels.shape[0], 2), np.int64)
+    fast.in_bands(partial(_loaded().share_rows, labels, table, out.numpy(), edges), *labels.shape)
+    rows = np.flatnonzero(edges[:, 1])
+    if not len(rows):
+        return out, None
+    return out, (int(rows[0]), int(rows[-1]) + 1, int(edges[rows, 0].min()), int(edges[:, 1].max()))
+
+
+def fits(flow: Tensor, trust: Tensor, labels: Labels, count: int, step: int, sure: float) -> Sums:
+    """(count, 12) by number: what affine motion is fitted by, see ``fit_rows`` of the kernels.
+
+    Args:
+        flow: (2, H, W) pixels.
+        trust: (1, H, W) in 0..1, the weights.
+        labels: numbers below ``count``.
+        count: of numbers.
+        step: of so many rows and columns, one is asked.
+        sure: trust over which a vector counts.
+    """
+    given = fast.array(flow), fast.array(trust), labels, step, np.float32(sure)
+    found: Sums = _in_strips(_loaded().fit_rows, given, np.zeros((count, 12))).sum(0)
+    return found
+
+
+def votes(motions: Sums, labels: Labels, other: Labels, trust: Tensor, step: int, sure: float) -> Sums:
+    """(N, N): how many pixels of an object (row), moved as a whole, come to lie on another (column).
+
+    Args:
+        motions: (N, 3, 2) by number, see ``vote_rows`` of the kernels.
+        labels, other: of the frame that they begin in, and of that they end in.
+        trust: (1, H, W) in 0..1, in the vectors of the other frame.
+        step: of so many rows and columns, one is asked.
+        sure: trust over which they say what is there.
+    """
+    given = np.ascontiguousarray(motions), labels, other, fast.array(trust), step, np.float32(sure)
+    found: Sums = _in_strips(_loaded().vote_rows, given, np.zeros((len(motions), len(motions)))).sum(0)
+    return found
 
 
 def _in_strips(work: Callable[..., None], given: Sequence[object], begin: npt.NDArray[np.generic]) -> np.ndarray:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import List, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from kairos.engines.classic.landmarks import landmark_motion
 from kairos.engines.classic.regions import Labels, travelled
 from kairos.engines.classic.resemblance import resembling
 from kairos.engines.classic.search import Flow, Picture, Plane, View, fetch, median, round_trip, search
 from kairos.motion import fast
+
+Line = npt.NDArray[np.float32]
+"""Numbers in a row."""
 
 _LARGE = 1_000_000
 """Frames with more pixels compare candidates at half size, and search for all but the first at half size."""
@@ -143,22 +148,33 @@ def _costs(colours: Tuple[Plane, Plane], flows: Sequence[Flow], opposite: Sequen
             trip = np.min([round_trip(flow, back) for back in opposite], axis=0) * shrink
             costs.append(np.minimum(difference, _CUTOFF) + _PER_PIXEL * np.minimum(trip, _FURTHEST))
         return costs
+    lines = [np.ascontiguousarray(flow, np.float32).reshape(-1) for flow in flows]
+    backs = [np.ascontiguousarray(back, np.float32).reshape(-1) for back in opposite]
+    further = _further(kernels, lines, backs[kernels.MOST :], here.shape[:2])
     records = np.empty(here[..., 0].size * kernels.RECORD, np.float32)
+    kernels.gather_records(there, *_filled(backs[: kernels.MOST], kernels.MOST), records)
     limits = [np.float32(each) for each in (_CUTOFF, _FURTHEST, _PER_PIXEL, shrink)]
-    for start in range(0, len(opposite), kernels.MOST):
-        some = opposite[start : start + kernels.MOST]
-        for motion in range(kernels.MOST):
-            back = np.ascontiguousarray(some[min(motion, len(some) - 1)], np.float32)
-            kernels.gather_records(there, back.reshape(-1), motion, records)
-        for number, flow in enumerate(flows):
-            cost = np.empty(flow.shape[:2], np.float32)
-            kernels.find_costs(here, np.ascontiguousarray(flow).reshape(-1), records, *limits, cost.reshape(-1))
-            if start:
-                # The difference of colours is the same; what the best way back misses counts.
-                costs[number] = np.minimum(costs[number], cost)
-            else:
-                costs.append(cost)
+    for line, trips in zip(lines, further):
+        cost = np.empty(here.shape[:2], np.float32)
+        kernels.find_costs(here, line, records, trips, *limits, cost.reshape(-1))
+        costs.append(cost)
     return costs
+
+
+def _further(kernels: ModuleType, lines: Sequence[Line], backs: Sequence[Line], size: Tuple[int, int]) -> List[Line]:
+    """Of every motion the distance from where the best of these ways back ends (H * W); nothing without any."""
+    trips = [np.full(size[0] * size[1] if backs else 0, np.inf, np.float32) for _ in lines]
+    for start in range(0, len(backs), kernels.MOST):
+        motions = np.empty(size[0] * size[1] * 2 * kernels.MOST, np.float32)
+        kernels.gather_motions(*_filled(backs[start : start + kernels.MOST], kernels.MOST), motions)
+        for line, trip in zip(lines, trips):
+            kernels.find_trips(line, motions, *size, trip)
+    return trips
+
+
+def _filled(some: Sequence[Line], many: int) -> List[Line]:
+    """So many of them, the last one over again."""
+    return [*some, *[some[-1]] * (many - len(some))]
 
 
 def _shrunk(flow: Flow, size: Tuple[int, int]) -> Flow:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kairos.engines.classic import counted
 from kairos.engines.classic.motion import LEAST_TRUST, Layer
-from kairos.engines.classic.reach import Reach, reach_of
+from kairos.engines.classic.reach import Reach, reach_around, reach_of
 from kairos.engines.classic.regions import Box, Labels, boxes, labels_of
 from kairos.motion.fill import fill_weighted
 from kairos.motion.inbetween import Inbetween
@@ -53,6 +53,9 @@ _APART = 8
 """Pixels between objects that never meet, so that the same layer may hold them."""
 
 
+_PAIRS = (0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)
+"""Of an affine motion's terms, those that are multiplied with one another."""
+
 _Way = Tuple[Tensor, Tensor, Tensor, Tensor]
 """Of some objects, from one frame: flow, trust, and how much of this frame's and of the other's pixels they are."""
 
@@ -84,10 +87,17 @@ def parted(
         shown = [number for number in numbers if number not in held]
         if not shown:
             continue
-        share0, share1 = (_share(labels, shown).to(layer.there.device) for labels in (one, two))
-        if not (bool(share0.any()) or bool(share1.any())):
+        if counted.usable(layer.there):
+            (share0, ends0), (share1, ends1) = (counted.shares(labels, shown) for labels in (one, two))
+            ends = [each for each in (ends0, ends1) if each is not None]
+            if ends:
+                first, last = np.min(ends, 0), np.max(ends, 0)
+                around = int(first[0]), int(last[1]), int(first[2]), int(last[3])
+                layers.append(_own(layer, share0, share1, reach_around(around, one.shape)))
             continue
-        layers.append(_own(layer, share0, share1))
+        share0, share1 = (_share(labels, shown).to(layer.there.device) for labels in (one, two))
+        if bool(share0.any()) or bool(share1.any()):
+            layers.append(_own(layer, share0, share1, reach_of(share0, share1)))
     return tuple(layers) or (layer,)
 
 
@@ -98,10 +108,9 @@ def _share(labels: Labels, numbers: Sequence[int]) -> Tensor:
     return torch.from_numpy(table[labels])[None]
 
 
-def _own(layer: Layer, share0: Tensor, share1: Tensor) -> Layer:
-    """The motion of the objects that these pixels (1, H, W) of both frames are."""
+def _own(layer: Layer, share0: Tensor, share1: Tensor, reach: Optional[Reach]) -> Layer:
+    """The motion of the objects that these pixels (1, H, W) of both frames are, which can be seen there."""
     whole = replace(layer, share0=share0, share1=share1)
-    reach = reach_of(share0, share1)
     ways = (layer.there, layer.trust0, share0, share1), (layer.back, layer.trust1, share1, share0)
     if counted.usable(*ways[0], *ways[1]):
         return _owned(whole, ways, reach)
@@ -160,8 +169,7 @@ def held_still(answer: Inbetween, labels0: Tensor, labels1: Tensor, rules: Mappi
 
 def _common(one: Labels, two: Labels) -> Tuple[Labels, Labels]:
     """What only one frame shows becomes the rest."""
-    counts = _counts(one), _counts(two)
-    alone = np.setxor1d(np.flatnonzero(counts[0]), np.flatnonzero(counts[1]))
+    alone = np.setxor1d(_present(one), _present(two))
     return _without(one, alone), _without(two, alone)
 
 
@@ -204,8 +212,9 @@ def _borne_out(layer: Layer, one: Labels, two: Labels, rules: Mapping[int, Regio
     return _without(one, np.flatnonzero(off)), _without(two, np.flatnonzero(off))
 
 
-def _counts(labels: Labels) -> npt.NDArray[np.int64]:
-    return np.bincount(labels.ravel())
+def _present(labels: Labels) -> npt.NDArray[np.int64]:
+    """Numbers of the objects that a frame shows, in order."""
+    return np.fromiter(sorted(boxes(labels)), np.int64)
 
 
 def _votes(layer: Layer, one: Labels, two: Labels) -> npt.NDArray[np.float64]:
@@ -221,6 +230,11 @@ def _votes(layer: Layer, one: Labels, two: Labels) -> npt.NDArray[np.float64]:
         (layer.there, (layer.trust0, layer.trust1), one, two),
         (layer.back, (layer.trust1, layer.trust0), two, one),
     ):
+        if counted.usable(flow, *trusts):
+            fitted, known = _fitted(counted.fits(flow, trusts[0], labels, count, step, _SURE))
+            motions = np.where(known[:, None, None], fitted, np.nan)
+            votes += step * step * counted.votes(motions, labels, other, trusts[1], step, _SURE)
+            continue
         trust, sure = (each[0].cpu().numpy() for each in trusts)
         some = labels[::step, ::step]
         # Nobody asks whether anything vanishes under the rest, or the rest under anything.
@@ -262,18 +276,26 @@ def _rigid(
     of, weight = numbers[sure], trust[sure].astype(np.float64)
     terms = [np.ones(len(sure)), *(place[sure] for place in places)]
     weighted, values = [term * weight for term in terms], flow[:, sure].astype(np.float64)
-    matrix, right = np.zeros((count, 3, 3)), np.zeros((count, 3, 2))
-    for row in range(3):
-        for column in range(row, 3):
-            matrix[:, row, column] = matrix[:, column, row] = np.bincount(of, weighted[row] * terms[column], count)
-        for axis in range(2):
-            right[:, row, axis] = np.bincount(of, weighted[row] * values[axis], count)
-    total = matrix[:, 0, 0].copy()
-    matrix += _STIFF * np.diag([0.0, 1.0, 1.0]) * total[:, None, None] + np.eye(3) * 1e-9
-    fitted = np.linalg.solve(matrix, right)
+    pairs = [weighted[row] * terms[column] for row, column in _PAIRS]
+    moves = [weighted[row] * value for value in values for row in range(3)]
+    fitted, known = _fitted(np.stack([np.bincount(of, each, count) for each in (*pairs, *moves)], 1))
     first, across, down = (fitted[:, row].T[:, numbers] for row in range(3))
     moved: npt.NDArray[np.float64] = first + across * places[0] + down * places[1]
-    return moved, np.asarray(total >= _FEWEST)
+    return moved, known
+
+
+def _fitted(sums: npt.NDArray[np.float64]) -> Tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """(N, 3, 2) affine motions of so many objects, and (N,) whether enough of each is believed.
+
+    Args:
+        sums: (N, 12), see ``fit_rows`` of :mod:`kairos.engines.classic.region_kernels`.
+    """
+    matrix = np.empty((len(sums), 3, 3))
+    for number, (row, column) in enumerate(_PAIRS):
+        matrix[:, row, column] = matrix[:, column, row] = sums[:, number]
+    right, total = sums[:, 6:].reshape(-1, 2, 3).transpose(0, 2, 1), sums[:, 0]
+    matrix += _STIFF * np.diag([0.0, 1.0, 1.0]) * total[:, None, None] + np.eye(3) * 1e-9
+    return np.asarray(np.linalg.solve(matrix, right), np.float64), total >= _FEWEST
 
 
 def _order(votes: npt.NDArray[np.float64], rules: Mapping[int, RegionRule]) -> List[int]:

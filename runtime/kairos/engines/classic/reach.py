@@ -37,8 +37,12 @@ class Reach:
     size: Tuple[int, int]
 
     def cut(self, planes: Tensor) -> Tensor:
-        """Planes (..., H, W) here, of their own memory."""
-        return planes[..., self.top : self.bottom, self.left : self.right].contiguous()
+        """Planes (..., H, W) here, one row of theirs behind the other."""
+        return self.of(planes).contiguous()
+
+    def of(self, planes: Tensor) -> Tensor:
+        """Planes (..., H, W) here, where they are."""
+        return planes[..., self.top : self.bottom, self.left : self.right]
 
     def placed(self, part: Tensor) -> Tensor:
         """Planes of this part in a frame that is 0 elsewhere."""
@@ -78,7 +82,15 @@ def fronts(shares: Sequence[Tuple[Tensor, Tensor]], seen: Sequence[Optional[Reac
     """
     if len(shares) == 1:
         return (None,)
-    return tuple(_front(*each) for each in zip(shares, in_front(shares), seen))
+    above = torch.zeros_like(shares[0][0]), torch.zeros_like(shares[0][1])
+    found: List[Front] = []
+    for own, reach in zip(shares[::-1], seen[::-1]):
+        found.append(_front(own, above, reach))
+        for plane, share in zip(above, own):
+            # Elsewhere nothing of the layer is.
+            here = plane if reach is None else reach.of(plane)
+            here.add_(share if reach is None else reach.of(share)).clamp_(max=1)
+    return tuple(found[::-1])
 
 
 def in_front(shares: Sequence[Tuple[Tensor, Tensor]]) -> List[Tuple[Tensor, Tensor]]:
@@ -96,7 +108,11 @@ def in_front(shares: Sequence[Tuple[Tensor, Tensor]]) -> List[Tuple[Tensor, Tens
 
 
 def _front(shares: Tuple[Tensor, Tensor], above: Tuple[Tensor, Tensor], reach: Optional[Reach]) -> Front:
-    own, front = ((each if reach is None else tuple(map(reach.cut, each))) for each in (shares, above))
+    own = shares if reach is None else (reach.cut(shares[0]), reach.cut(shares[1]))
+    # What is above goes on growing: of memory of their own.
+    front = [
+        (plane if reach is None else reach.of(plane)).clone(memory_format=torch.contiguous_format) for plane in above
+    ]
     clear0, clear1 = (share * (1 - _greatest(over)) for share, over in zip(own, front))
     return Front(front[0], front[1], clear0, clear1)
 
@@ -122,11 +138,14 @@ def reaches(shares: Sequence[Tuple[Tensor, Tensor]]) -> Tuple[Optional[Reach], .
 def reach_of(share0: Tensor, share1: Tensor) -> Optional[Reach]:
     """Where these pixels (1, H, W) of both frames can be seen between them; None: everywhere, or nearly."""
     shows = (share0 > 0) | (share1 > 0)
-    height, width = shows.shape[-2:]
     ends = _ends(shows[0])
-    if ends is None:
-        return None
+    return None if ends is None else reach_around(ends, (shows.shape[-2], shows.shape[-1]))
+
+
+def reach_around(ends: Tuple[int, int, int, int], size: Tuple[int, int]) -> Optional[Reach]:
+    """The same for pixels between these rows and columns (first and the one behind the last) of a frame (H, W)."""
     top, bottom, left, right = ends
+    height, width = size
     top, left = max(0, top - _MARGIN), max(0, left - _MARGIN)
     bottom, right = min(height, bottom + _MARGIN), min(width, right + _MARGIN)
     if (bottom - top) * (right - left) > _MOST * height * width:

@@ -6,7 +6,7 @@ Label maps are (H, W) int16, see :meth:`kairos.engines.base.ShotView.regions`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Optional, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,15 +63,23 @@ def travelled(labels: Labels, other: Labels, otherwise: Flow) -> Flow:
     By how far an object's middle has come. Along an axis on which the frame cuts the object off at one side, by how
     far the other side has come; where it cuts both off the middle is all there is.
     """
-    before, after, found = boxes(labels), boxes(other), otherwise.copy()
-    for number in before.keys() & after.keys():
-        start, end = before[number], after[number]
-        (rows, columns), (rows_after, columns_after) = start.pixels(labels, number), end.pixels(other, number)
-        if min(len(rows), len(rows_after)) < _FEWEST:
+    return travelled_both((labels, other), (otherwise,))[0]
+
+
+def travelled_both(labels: Tuple[Labels, Labels], otherwise: Sequence[Flow]) -> List[Flow]:
+    """The same from the first frame to the second, and back where that has been searched too."""
+    found, where = [flow.copy() for flow in otherwise], [boxes(each) for each in labels]
+    height, width = labels[0].shape
+    for number in where[0].keys() & where[1].keys():
+        start, end = where[0][number], where[1][number]
+        places = [start.pixels(labels[0], number), end.pixels(labels[1], number)]
+        if min(len(rows) for rows, _ in places) < _FEWEST:
             continue
-        across = _gone((start.left, start.right), (end.left, end.right), labels.shape[1], columns, columns_after)
-        down = _gone((start.top, start.bottom), (end.top, end.bottom), labels.shape[0], rows, rows_after)
-        found[rows, columns] = across, down
+        down, across = (each[0] for each in places), (each[1] for each in places)
+        way_x = _gone((start.left, start.right), (end.left, end.right), width, *across)
+        way_y = _gone((start.top, start.bottom), (end.top, end.bottom), height, *down)
+        for flow, (rows, columns), sign in zip(found, places, (1.0, -1.0)):
+            flow[rows, columns] = sign * way_x, sign * way_y
     return found
 
 

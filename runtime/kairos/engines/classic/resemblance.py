@@ -5,7 +5,7 @@ An outline that something else cuts off tells little of how far an object has co
 
 from __future__ import annotations
 
-from typing import Dict, Optional, Tuple
+from typing import Callable, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -46,48 +46,68 @@ def resembling(start: Flow, pictures: Tuple[Picture, Picture], labels: Labels, o
         pictures: (H, W) grey levels, both frames.
         labels, other: of both frames.
     """
-    height, width = labels.shape
+    return resembling_both((start,), pictures, (labels, other))[0]
+
+
+def resembling_both(
+    starts: Sequence[Flow],
+    pictures: Tuple[Picture, Picture],
+    labels: Tuple[Labels, Labels],
+    each: Callable[..., Iterable[Optional[List[Plane]]]] = map,
+) -> List[Flow]:
+    """The same both ways: what an object looks like is compared once for both.
+
+    Args:
+        starts: from the first frame to the second, and back.
+        pictures: (H, W) grey levels.
+        labels: of both frames.
+        each: does the work for each object, as ``map`` does.
+    """
+    height, width = labels[0].shape
     shrink = max(1.0, max(height, width) / _SIDE)
     size = (max(1, round(width / shrink)), max(1, round(height / shrink)))
-    grey0, grey1 = (np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA), np.float64) for each in pictures)
-    small0, small1 = (
-        np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_NEAREST), np.int16) for each in (labels, other)
-    )
+    grey = [np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_AREA), np.float64) for each in pictures]
+    small = [np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_NEAREST), np.int16) for each in labels]
     scale = np.array([width / size[0], height / size[1]])
-    before, after = boxes(small0), boxes(small1)
-    ways: Dict[int, npt.NDArray[np.float64]] = {}
-    for number in before.keys() & after.keys():
-        outline = start[labels == number].mean(0) / scale
-        way = _best((grey0, grey1), (small0 == number, small1 == number), (before[number], after[number]), outline)
-        if way is not None:
-            ways[number] = way * scale
-    found = start.copy()
-    for number, way in ways.items():
-        found[labels == number] = way
+    before, after = boxes(small[0]), boxes(small[1])
+    found = [start.copy() for start in starts]
+
+    def ways(number: int) -> Optional[List[Plane]]:
+        where = before[number], after[number]
+        seen = [
+            _Seen(plane[box.top : box.bottom, box.left : box.right], told[box.top : box.bottom, box.left : box.right])
+            for plane, told, box in zip(grey, (plane == number for plane in small), where)
+        ]
+        outlines = [start[told == number].mean(0) / scale for start, told in zip(starts, labels)]
+        return _best((seen[0], seen[1]), where, outlines)
+
+    numbers = sorted(before.keys() & after.keys())
+    for number, best in zip(numbers, each(ways, numbers)):
+        for flow, told, way in zip(found, labels, best or ()):
+            flow[told == number] = way * scale
     return found
 
 
-def _best(
-    pictures: Tuple[Plane, Plane],
-    masks: Tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]],
-    where: Tuple[Box, Box],
-    outline: Plane,
-) -> Optional[Plane]:
-    """(x, y) pixels that an object has come; None where too little of it is there.
+class _Seen(NamedTuple):
+    """An object in one frame, and around it."""
+
+    picture: Plane
+    mask: npt.NDArray[np.bool_]
+
+
+def _best(seen: Tuple[_Seen, _Seen], where: Tuple[Box, Box], outlines: Sequence[Plane]) -> Optional[List[Plane]]:
+    """(x, y) pixels that an object has come, and so far as ``outlines`` tell it back; None where too little of it is
+    there.
 
     Mean squared difference of what both frames show of it, for every way at once by Fourier transforms (Padfield,
     "Masked Object Registration in the Fourier Domain", 2012).
     """
-    parts = [
-        (picture[box.top : box.bottom, box.left : box.right], mask[box.top : box.bottom, box.left : box.right])
-        for picture, mask, box in zip(pictures, masks, where)
-    ]
-    areas = [int(mask.sum()) for _, mask in parts]
+    areas = [int(mask.sum()) for _, mask in seen]
     if min(areas) < _FEWEST:
         return None
-    spread = sum(float(picture[mask].var()) for picture, mask in parts) + _NOISE
+    spread = sum(float(picture[mask].var()) for picture, mask in seen) + _NOISE
     (first, mask0), (second, mask1) = (
-        (picture - parts[0][0].mean(), mask.astype(np.float64)) for picture, mask in parts
+        (picture - seen[0].picture.mean(), mask.astype(np.float64)) for picture, mask in seen
     )
     shape = [cv2.getOptimalDFTSize(one + two) for one, two in zip(first.shape, second.shape)]
 
@@ -109,10 +129,14 @@ def _best(
         (np.arange(length) + one) % length - one + offset
         for length, one, offset in zip(shape, first.shape, (where[1].top - where[0].top, where[1].left - where[0].left))
     )
-    away = np.hypot(columns - outline[0], rows[:, None] - outline[1]) / _SIDE
     part = overlap / min(areas)
     unlike = apart / np.maximum(overlap, 1.0) / spread
-    cost = unlike + _OVERLAP * (1 - part) + _FAR * away
+    cost = unlike + _OVERLAP * (1 - part)
     cost[(part < _LEAST) | (unlike > _ALIKE)] = np.inf
-    row, column = np.unravel_index(int(cost.argmin()), cost.shape)
-    return np.array([columns[column], rows[row]]) if np.isfinite(cost[row, column]) else None
+    ways = []
+    for outline, sign in zip(outlines, (1.0, -1.0)):
+        away = np.hypot(columns - sign * outline[0], rows[:, None] - sign * outline[1]) / _SIDE
+        row, column = np.unravel_index(int((cost + _FAR * away).argmin()), cost.shape)
+        is_found = np.isfinite(cost[row, column])
+        ways.append(sign * np.array([columns[column], rows[row]]) if is_found else np.asarray(outline))
+    return ways

@@ -24,6 +24,15 @@ RADIUS = 4
 _CHUNK, _LARGE_CHUNK = 1 << 22, 1 << 28
 """Bytes of what is compared at once: what a core's cache holds, and on a GPU."""
 
+_BOTH_CHUNK = 1 << 23
+"""The same for both ways at once: of fewer and larger chunks, threads wait for each other less often."""
+
+_MILD = 60.0
+"""Likeness up to which its exponential, and that of its opposite, can be summed up in float32 as it is."""
+
+_VECTOR = 16
+"""Numbers that the CPU computes with at once."""
+
 
 class Attended(NamedTuple):
     """What every query was told.
@@ -78,6 +87,69 @@ def attend(
             parts.append(torch.softmax(likeness.float(), 1) @ told[second])
     whole = torch.cat(parts) if parts else told.new_zeros(0, told.shape[1])
     return Attended(torch.empty_like(whole).index_copy(0, found.order, whole), answered)
+
+
+def attend_both(
+    keys: Tuple[Tensor, Tensor],
+    values: Tuple[Tensor, Tensor],
+    labels: Tuple[Tensor, Tensor],
+    limit: Optional[int] = None,
+) -> Tuple[Attended, Attended]:
+    """What :func:`attend` tells the first grid of the second, and the second of the first, keys being queries too.
+
+    Where nobody wants gradients and likeness is mild, cells are compared once for both ways.
+
+    Args:
+        keys: (S0, D) and (S1, D).
+        values: (S0, E) and (S1, E).
+        labels: (S0,) and (S1,) integers from 0 on.
+        limit: bytes of shares that are worked out at once.
+    """
+    if not _mild(keys, values):
+        there = attend(keys[0], keys[1], values[1], *labels, limit)
+        return there, attend(keys[1], keys[0], values[0], *labels[::-1], limit)
+    limit = limit or _BOTH_CHUNK
+    marks = [each.long() for each in labels]
+    count = 1 + max(int(each.max()) for each in marks)
+    counts = torch.stack([torch.bincount(each, minlength=count) for each in marks])
+    orders = [torch.argsort(each, stable=True) for each in marks]
+    known = [each.index_select(0, order) for each, order in zip(keys, orders)]
+    asked = known[0] * keys[0].shape[1] ** -0.5
+    told = [_with_one(each.index_select(0, order)) for each, order in zip(values, orders)]
+    sums = [torch.zeros_like(each) for each in told]
+    for first, second in _spans(counts.tolist()):
+        many = second.stop - second.start
+        rows = max(1, limit // (4 * max(1, many)))
+        for start in range(first.start, first.stop if many else first.start, rows):
+            some = slice(start, min(start + rows, first.stop))
+            shares = torch.mm(asked[some], known[1][second].T).exp_()
+            torch.mm(shares, told[1][second], out=sums[0][some])
+            sums[1][second].addmm_(shares.T, told[0][some])
+    found = []
+    for total, order, mark, others, value in zip(sums, orders, marks, counts.flip(0), values):
+        wide = value.shape[1]
+        # Who cannot be answered has sums of 0, and no share of anybody.
+        whole = total[:, :wide] / total[:, wide : wide + 1].clamp(min=torch.finfo(total.dtype).tiny)
+        found.append(Attended(torch.empty_like(whole).index_copy(0, order, whole), others.index_select(0, mark) > 0))
+    return found[0], found[1]
+
+
+def _mild(keys: Tuple[Tensor, Tensor], values: Tuple[Tensor, Tensor]) -> bool:
+    """Whether both ways can be worked out at once: of likeness neither the greatest nor a sum overflows or vanishes."""
+    if not all(each.dtype is torch.float32 and each.device.type == "cpu" and each.numel() for each in (*keys, *values)):
+        return False
+    if torch.is_grad_enabled() and any(each.requires_grad for each in (*keys, *values)):
+        return False
+    greatest = [float(each.square().sum(1).amax()) for each in keys]
+    return greatest[0] * greatest[1] <= _MILD**2 * keys[0].shape[1]
+
+
+def _with_one(values: Tensor) -> Tensor:
+    """(S, W): values (S, E), a column of ones, by which shares are summed up, and 0 up to whole vectors."""
+    count, wide = values.shape
+    table = values.new_zeros(count, -(-(wide + 1) // _VECTOR) * _VECTOR)
+    table[:, :wide], table[:, wide] = values, 1.0
+    return table
 
 
 class _Regions(NamedTuple):

@@ -28,7 +28,7 @@ from kairos.engines.blocks import (
 )
 from kairos.engines.convolutions import Conv, Enlarging
 from kairos.engines.fetching import pixels, warp
-from kairos.engines.hierarchical.attention import Near, attend, attend_near
+from kairos.engines.hierarchical.attention import Near, attend_both, attend_near
 from kairos.engines.layout import beside
 from kairos.engines.published import Addition, Time
 from kairos.errors import BadRequest
@@ -183,7 +183,7 @@ class LongRange(nn.Module):
         marks0, marks1 = (each.flatten() for each in marked.view(-1, labels.shape[1], 2 * labels.shape[2]).chunk(2, 2))
         told = torch.cat([values.float(), places], 1)
         (key0, key1), (told0, told1) = ([_rows(each) for each in pair.chunk(2)] for pair in (keys, told))
-        there, back = attend(key0, key1, told1, marks0, marks1), attend(key1, key0, told0, marks1, marks0)
+        there, back = attend_both((key0, key1), (told0, told1), (marks0, marks1))
         found = _planes(torch.cat([there.values, back.values]), planes)
         answered = torch.cat([there.answered, back.answered]).view(len(planes), 1, *planes.shape[-2:])
         motion = torch.where(answered, found[:, -2:] - places, 0.0)

@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kairos.motion.compiled import PLANES, Line, Planes, kernel
+from kairos.motion.compiled import PLANES, Planes, kernel
 
 Labels = npt.NDArray[np.int16]
 
+u = np.uintp
 _LABELS = "i2[:,::1]"
 _HALF, _ONE = np.float32(0.5), np.float32(1.0)
 
@@ -41,24 +42,38 @@ def told_rows(
     """
     channels, rows, columns = planes.shape
     width = out.shape[2]
-    shares: Line = np.empty(4, np.float32)
+    befores, across = np.empty(width, np.int32), np.empty(width, np.float32)
+    for place in range(width):
+        x = (np.float32(place) + _HALF) / stride - _HALF
+        befores[u(place)], across[u(place)] = np.int32(np.floor(x)), x - np.floor(x)
+    weights = np.empty((4, width), np.float32)
     for line in range(top, bottom):
         y = (np.float32(line) + _HALF) / stride - _HALF
         first = np.floor(y)
         fy = y - first
         above, below = min(max(int(first), 0), rows - 1), min(max(int(first) + 1, 0), rows - 1)
-        for place in range(width):
-            x = (np.float32(place) + _HALF) / stride - _HALF
-            before = np.floor(x)
-            fx = x - before
+        begin = 0
+        while begin < width:
+            # Pixels between the same cells, which their labels and their own numbers have to be fetched for once.
+            end, before = begin + 1, befores[u(begin)]
+            while end < width and befores[u(end)] == before:
+                end += 1
             left, right = min(max(int(before), 0), columns - 1), min(max(int(before) + 1, 0), columns - 1)
-            own = pixels[line, place]
-            shares[0] = max((_ONE - fy) * (_ONE - fx), apart) * (_ONE if cells[above, left] == own else another)
-            shares[1] = max((_ONE - fy) * fx, apart) * (_ONE if cells[above, right] == own else another)
-            shares[2] = max(fy * (_ONE - fx), apart) * (_ONE if cells[below, left] == own else another)
-            shares[3] = max(fy * fx, apart) * (_ONE if cells[below, right] == own else another)
-            weight = _ONE / (shares[0] + shares[1] + shares[2] + shares[3])
+            one, two, three, four = cells[above, left], cells[above, right], cells[below, left], cells[below, right]
+            for place in range(begin, end):
+                own, fx = pixels[u(line), u(place)], across[u(place)]
+                a = max((_ONE - fy) * (_ONE - fx), apart) * (_ONE if one == own else another)
+                b = max((_ONE - fy) * fx, apart) * (_ONE if two == own else another)
+                c = max(fy * (_ONE - fx), apart) * (_ONE if three == own else another)
+                d = max(fy * fx, apart) * (_ONE if four == own else another)
+                whole = _ONE / (a + b + c + d)
+                weights[u(0), u(place)], weights[u(1), u(place)] = a * whole, b * whole
+                weights[u(2), u(place)], weights[u(3), u(place)] = c * whole, d * whole
             for channel in range(channels):
-                upper = planes[channel, above, left] * shares[0] + planes[channel, above, right] * shares[1]
-                lower = planes[channel, below, left] * shares[2] + planes[channel, below, right] * shares[3]
-                out[channel, line, place] = (upper + lower) * weight
+                a, b = planes[channel, above, left], planes[channel, above, right]
+                c, d = planes[channel, below, left], planes[channel, below, right]
+                for place in range(begin, end):
+                    upper = a * weights[u(0), u(place)] + b * weights[u(1), u(place)]
+                    lower = c * weights[u(2), u(place)] + d * weights[u(3), u(place)]
+                    out[u(channel), u(line), u(place)] = upper + lower
+            begin = end

@@ -144,8 +144,9 @@ def _proved(
     The network has learned to distrust what it cannot see; of an object that was told apart, more can be seen.
     """
     flow, hidden = flow.float().clone(), hidden.clone()
+    told = [each.to(torch.int16) for each in regions]
     for side in (0, 1):
-        ends = (pictures[side], pictures[1 - side]), (regions[side], regions[1 - side])
+        ends = (pictures[side], pictures[1 - side]), (told[side], told[1 - side])
         wins = better(flow[side], prior[side].float(), *ends, SLIGHT if found else 0.0)
         if wins is not None:
             flow[side] = torch.where(wins, prior[side].float(), flow[side])

@@ -6,8 +6,8 @@ Of their answers the best is taken at every pixel, and one last search at full s
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import List, Optional, Tuple
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Callable, List, Optional, Tuple
 
 import cv2
 import numpy as np
@@ -17,8 +17,8 @@ from torch import Tensor
 from kairos.engines.classic.fusion import camera_motion, choose
 from kairos.engines.classic.inverse_search import Effort, inverse_search
 from kairos.engines.classic.landmarks import landmark_motion
-from kairos.engines.classic.regions import Labels, travelled
-from kairos.engines.classic.resemblance import resembling
+from kairos.engines.classic.regions import Labels, travelled_both
+from kairos.engines.classic.resemblance import resembling_both
 from kairos.engines.classic.search import Flow, Picture, View, fetch, median, prepare, round_trip
 
 _AT_HALF, _AT_FULL = Effort(3, 12, 5), Effort(4, 6, 5)
@@ -54,16 +54,7 @@ def classical_prior(first: Tensor, second: Tensor, regions: Optional[Tuple[Label
     small = None if regions is None else (_to_size(regions[0], view), _to_size(regions[1], view))
     with ThreadPoolExecutor(_SIDES) as both:
         plain = list(both.map(lambda side: _search(_from(view, side), _AT_HALF), range(_SIDES)))
-        if all(both.map(lambda side: _solved(view, side, plain), range(_SIDES))):
-            objects = both.map(lambda side: _of_objects(view, side, plain, small), range(_SIDES))
-            found = [[flow, *others] for flow, others in zip(plain, objects)]
-        else:
-            landmarks = both.submit(landmark_motion, *view.picture)
-            found = list(both.map(lambda side: _others(view, side, plain, small), range(_SIDES)))
-            starts = landmarks.result()
-            if starts is not None:
-                more = both.map(lambda side: _search(_from(view, side), _AT_HALF, starts[side]), range(_SIDES))
-                found = [[*flows, another] for flows, another in zip(found, more)]
+        found = _candidates(both, view, plain, small)
         flows = list(both.map(lambda side: _finished(whole, view, side, found), range(_SIDES)))
     return torch.from_numpy(np.ascontiguousarray(np.stack(flows).transpose(0, 3, 1, 2)))
 
@@ -91,28 +82,34 @@ def _solved(view: View, side: int, plain: List[Flow]) -> bool:
     return float(((round_trip(there, back) < _AGREES) & (apart < _ALIKE)).mean()) >= _NEARLY_ALL
 
 
-def _others(
-    view: View,
-    side: int,
-    plain: List[Flow],
-    regions: Optional[Tuple[Labels, Labels]],
-) -> List[Flow]:
-    """All answers for the way from one frame but that from landmarks, the plain search's first."""
-    pictures = _from(view, side)
-    found = [plain[side], _search(pictures, _AT_HALF, by_brightness=True)]
+def _candidates(
+    both: ThreadPoolExecutor, view: View, plain: List[Flow], regions: Optional[Tuple[Labels, Labels]]
+) -> List[List[Flow]]:
+    """All answers for the way from either frame, the plain search's first."""
+    searches: List[List[Future[List[Flow]]]] = []
+
+    def begin(work: Callable[[int], List[Flow]]) -> None:
+        searches.append([both.submit(work, side) for side in range(_SIDES)])
+
+    landmarks = None
+    if not all(both.map(lambda side: _solved(view, side, plain), range(_SIDES))):
+        # What takes longest first; all others are short.
+        landmarks = both.submit(landmark_motion, *view.picture)
+        begin(lambda side: [_search(_from(view, side), _AT_HALF, by_brightness=True)])
+        begin(lambda side: _by_camera(view, side, plain))
+    if regions is not None:
+        starts = resembling_both(travelled_both(regions, plain), view.picture, regions, both.map)
+        begin(lambda side: [_search(_from(view, side), _AT_HALF, starts[side]), starts[side]])
+    shared = None if landmarks is None else landmarks.result()
+    if shared is not None:
+        begin(lambda side: [_search(_from(view, side), _AT_HALF, shared[side])])
+    return [[plain[side], *(flow for each in searches for flow in each[side].result())] for side in range(_SIDES)]
+
+
+def _by_camera(view: View, side: int, plain: List[Flow]) -> List[Flow]:
+    """The answer for the way from one frame that begins from the camera's motion; none where there is none."""
     camera = camera_motion(plain[side], plain[1 - side])
-    if camera is not None:
-        found.append(_search(pictures, _AT_HALF, camera))
-    return [*found, *_of_objects(view, side, plain, regions)]
-
-
-def _of_objects(view: View, side: int, plain: List[Flow], regions: Optional[Tuple[Labels, Labels]]) -> List[Flow]:
-    """Answers for the way from one frame by how far each object has come as a whole; none where all is one."""
-    if regions is None:
-        return []
-    pictures, labels = _from(view, side), (regions[side], regions[1 - side])
-    start = resembling(travelled(*labels, plain[side]), pictures, *labels)
-    return [_search(pictures, _AT_HALF, start), start]
+    return [] if camera is None else [_search(_from(view, side), _AT_HALF, camera)]
 
 
 def _from(view: View, side: int) -> Tuple[Picture, Picture]:

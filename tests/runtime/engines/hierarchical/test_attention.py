@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from kairos.engines.hierarchical import attention
-from kairos.engines.hierarchical.attention import Attended, attend, attend_near
+from kairos.engines.hierarchical.attention import Attended, attend, attend_both, attend_near
 
 TOLERANCE = 1e-5
 
@@ -56,6 +56,32 @@ def test_a_region_of_one_cell_takes_all_from_the_one_cell_it_has() -> None:
     values = drawn(3, 4)
     found = attend(drawn(1, 8), drawn(3, 8), values, torch.tensor([3]), torch.tensor([0, 3, 0]))
     assert torch.allclose(found.values[0], values[1])
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 1), (7, 64), (130, 97), (0, 5), (5, 0)])
+@pytest.mark.parametrize(("limit", "loud"), [(None, 1.0), (64, 1.0), (None, 4.0), (None, 40.0)])
+def test_both_ways_at_once_are_each_way_alone(first: int, second: int, limit: int, loud: float) -> None:
+    """However loud the keys are: of the loudest, shares of nearly all others vanish."""
+    keys = drawn(first, 16) * loud, drawn(second, 16, seed=2)
+    values, labels = (
+        (drawn(first, 18), drawn(second, 18, seed=2)),
+        (mixed_labels(first, 5, 3), mixed_labels(second, 4, 4)),
+    )
+    found = attend_both(keys, values, labels, limit)
+    wanted = attend(*keys, values[1], *labels), attend(*keys[::-1], values[0], *labels[::-1])
+    for way, alone in zip(found, wanted):
+        assert torch.allclose(way.values, alone.values, rtol=0, atol=TOLERANCE)
+        assert torch.equal(way.answered, alone.answered)
+
+
+def test_gradients_of_both_ways_are_those_of_each_alone() -> None:
+    labels, given = (mixed_labels(40, 4, 1), mixed_labels(33, 3, 2)), (drawn(40, 8), drawn(33, 8), drawn(33, 5))
+    answers = []
+    for way in (lambda *all: attend_both(all[:2], (all[0], all[2]), labels)[0], lambda *all: attend(*all, *labels)):
+        leaves = [each.clone().requires_grad_() for each in given]
+        answers.append(torch.autograd.grad(way(*leaves).values.square().sum(), leaves))
+    for found, true in zip(*answers):
+        assert torch.allclose(found, true, rtol=0, atol=TOLERANCE)
 
 
 def test_gradients_are_those_of_dense_attention() -> None:
@@ -193,10 +219,11 @@ def test_a_displacement_that_is_no_number_counts_as_none() -> None:
 
 
 @pytest.mark.parametrize("size", [(9, 14), (3, 40), (1, 1)])
-def test_windows_in_one_pass_tell_the_same(size: Tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("told", [5, 21])
+def test_windows_in_one_pass_tell_the_same(size: Tuple[int, int], told: int, monkeypatch: pytest.MonkeyPatch) -> None:
     draw = torch.Generator().manual_seed(3)
     queries, keys = (torch.randn(2, 16, *size, generator=draw) for _ in range(2))
-    values, flow = torch.randn(2, 5, *size, generator=draw), torch.randn(2, 2, *size, generator=draw) * 4
+    values, flow = torch.randn(2, told, *size, generator=draw), torch.randn(2, 2, *size, generator=draw) * 4
     flow[0, 0, 0, 0], flow[1, 1, 0, 0] = torch.nan, 300.0
     with torch.inference_mode():
         found = attend_near(queries, keys, values, flow)
