@@ -172,16 +172,21 @@ def _pair(typing: Any, first: Any, second: Any) -> Any:
     return vector(types.float32, types.float32), written
 
 
+def _filled(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
+    numbers = ir.Constant(_VECTOR, [0.0] * LANES)
+    for place, number in enumerate(arguments):
+        numbers = builder.insert_element(numbers, number, _INDEX(place))
+    return numbers
+
+
 def _five(typing: Any, first: Any, second: Any, third: Any, fourth: Any, fifth: Any) -> Any:
     """Five numbers, and behind them zeros."""
+    return vector(*[types.float32] * 5), _filled
 
-    def written(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
-        all_of_them = ir.Constant(_VECTOR, [0.0] * LANES)
-        for place, number in enumerate(arguments):
-            all_of_them = builder.insert_element(all_of_them, number, _INDEX(place))
-        return all_of_them
 
-    return vector(*[types.float32] * 5), written
+def _seven(typing: Any, first: Any, second: Any, third: Any, fourth: Any, fifth: Any, sixth: Any, seventh: Any) -> Any:
+    """Seven numbers, and behind them 0."""
+    return vector(*[types.float32] * 7), _filled
 
 
 def _quads(typing: Any, numbers: Any) -> Any:
@@ -219,5 +224,6 @@ greater: Any = intrinsic(_greater)
 sums: Any = intrinsic(_sums)
 halves: Any = intrinsic(_halves)
 five: Any = intrinsic(_five)
+seven: Any = intrinsic(_seven)
 pair: Any = intrinsic(_pair)
 quads: Any = intrinsic(_quads)

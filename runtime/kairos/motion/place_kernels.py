@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from kairos.motion.compiled import Plane, part
 
+Places = npt.NDArray[np.int32]
+
 u = np.uintp
 _0, _1, _QUARTER, _THREE_QUARTERS = np.float32(0), np.float32(1), np.float32(0.25), np.float32(0.75)
+_FAR = np.float32(1 << 24)
 
 
 @part
@@ -46,3 +50,27 @@ def grown(small: Plane, at: u, high: int, wide: int, y: int, factor: np.float32,
         before, after = between[u(x)], between[u(x + 1)]
         row[u(2 * x + 1)] = before * _THREE_QUARTERS + after * _QUARTER
         row[u(2 * x + 2)] = before * _QUARTER + after * _THREE_QUARTERS
+
+
+@part
+def ended(
+    moves: Plane, start: np.int32, step: np.int32, first: np.int32, last: np.int32, places: Places, shares: Plane
+) -> None:
+    """Of vectors' ends along an axis the place before each, twice, and 1 more where there is another behind; and how
+    far it lies from there. They begin at ``start``, so many pixels from one another; ends beyond ``first`` and ``last``
+    are at these.
+    """
+    for i in range(len(places)):
+        move = moves[u(i)]
+        move = move if move == move else _0
+        move = move if move > -_FAR else -_FAR
+        move = move if move < _FAR else _FAR
+        floor = np.floor(move)
+        shares[u(i)] = move - floor
+        place = np.int32(np.int32(start + np.int32(np.int32(i) * step)) + np.int32(floor))
+        before = place if place > first else first
+        before = before if before < last else last
+        behind = np.int32(place + np.int32(1))
+        behind = behind if behind > first else first
+        behind = behind if behind < last else last
+        places[u(i)] = np.int32(np.int32(before * np.int32(2)) + np.int32(behind - before))

@@ -10,7 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from kairos.engines.vector_kernel import LANES, load, seven, spread, store
 from kairos.motion.compiled import PLANES, Line, Planes, kernel, part
+from kairos.motion.place_kernels import ended, fetched
 
 Box = npt.NDArray[np.int64]
 """(4,): top, bottom, left, right."""
@@ -19,9 +21,7 @@ Spans = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.uint8]
 """(H, W)."""
 
-LANES = 8
-"""Numbers that are kept of every pixel on which something arrives."""
-
+u = np.uintp
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 _FAR, _TINY = np.float32(1 << 24), np.finfo(np.float32).tiny
 
@@ -30,11 +30,6 @@ _FAR, _TINY = np.float32(1 << 24), np.finfo(np.float32).tiny
 def _limited(move: np.float32) -> np.float32:
     """One coordinate of a vector; what is not a number moves nothing."""
     return min(max(move, -_FAR), _FAR) if move == move else _ZERO
-
-
-@part
-def _within(place: int, first: int, end: int) -> np.uintp:
-    return np.uintp(min(max(place, first), end - 1))
 
 
 @part
@@ -53,16 +48,16 @@ def span_rows(flow: Planes, share: np.float32, box: Box, spans: Spans, top: int,
     """First and last row of the box that something of each of its rows goes to, by a share of its vectors; the last
     before the first for none.
     """
-    left, right, rows = box[2], box[3], box[1] - box[0]
+    wide, width, size = box[3] - box[2], flow.shape[2], u(flow.shape[1] * flow.shape[2])
+    moves = flow.reshape(-1)
     for y in range(top, bottom):
-        first, last = rows, -1
-        for x in range(left, right):
-            u, v = flow[0, box[0] + y, x] * share, flow[1, box[0] + y, x] * share
-            if not (np.isfinite(u) and np.isfinite(v)):
-                continue
-            row = y + int(np.floor(_limited(v)))
-            first, last = min(first, row), max(last, row + 1)
-        spans[y, 0], spans[y, 1] = first, last
+        at = u((box[0] + y) * width + box[2])
+        least, most = _FAR, -_FAR
+        for x in range(wide):
+            across, down = moves[at + u(x)] * share, moves[size + at + u(x)] * share
+            lost = not (abs(across) < _FAR and abs(down) < _FAR)
+            least, most = min(least, _FAR if lost else down), max(most, -_FAR if lost else down)
+        spans[y, 0], spans[y, 1] = y + int(np.floor(least)), y + int(np.floor(most)) + 1
 
 
 @kernel(
@@ -99,46 +94,48 @@ def arrive_rows(
             times its weight, of the weights, and how much arrived by area.
         top, bottom: rows of the box.
     """
-    wide, first_row, left = box[3] - box[2], box[0], box[2]
+    wide, width, step = box[3] - box[2], flow.shape[2], u(LANES)
+    size = u(flow.shape[1] * width)
+    moves, trusts, fronts, shares = flow.reshape(-1), trust.reshape(-1), front.reshape(-1), share.reshape(-1)
+    hidden, weights = above.reshape(-1), np.empty(wide, np.float32)
+    places, parts = np.empty((2, wide), np.int32), np.empty((2, wide), np.float32)
     arrived[:] = _ZERO
-    floor = np.float32(1e-3)
     for y in range(box[1] - box[0]):
         if spans[y, 1] < top or spans[y, 0] >= bottom:
             continue
+        at, own = u((box[0] + y) * width + box[2]), u(y * wide)
         for x in range(wide):
-            i, j = np.uintp(first_row + y), np.uintp(left + x)
-            u, v = flow[0, i, j], flow[1, i, j]
-            across, down = u * part_of, v * part_of
-            if not (np.isfinite(across) and np.isfinite(down)):
-                continue
-            across, down = _limited(across), _limited(down)
+            i = at + u(x)
+            weights[u(x)] = trusts[i] * (_ONE + in_front * fronts[i]) * max(shares[i], np.float32(1e-3))
+        for x in range(wide):
+            i = at + u(x)
+            across, down = moves[i] * part_of, moves[size + i] * part_of
+            goes = abs(across) < _FAR and abs(down) < _FAR
+            across, down = across if goes else _ZERO, down if goes else _ZERO
             floor_x, floor_y = np.floor(across), np.floor(down)
-            column, row = x + int(floor_x), y + int(floor_y)
+            parts[0, u(x)], parts[1, u(x)] = across - floor_x, down - floor_y
+            places[0, u(x)] = np.int32(x) + np.int32(floor_x)
+            places[1, u(x)] = np.int32(y) + np.int32(floor_y) if goes else np.int32(-2)
+        for x in range(wide):
+            column, row = np.int64(places[0, u(x)]), np.int64(places[1, u(x)])
             if row + 1 < top or row >= bottom or column + 1 < 0 or column >= wide:
                 continue
-            fx, fy = across - floor_x, down - floor_y
-            own, seen = trust[0, i, j], share[0, i, j]
-            w = own * (_ONE + in_front * front[0, i, j]) * max(seen, floor)
-            a, b, c, d = u * w, v * w, own * w, seen * w
-            e = (_ONE - above[0, np.uintp(y), np.uintp(x)]) * w
+            right, below, weight = parts[0, u(x)], parts[1, u(x)], weights[u(x)]
+            i = at + u(x)
+            numbers = seven(
+                moves[i] * weight, moves[size + i] * weight, trusts[i] * weight, shares[i] * weight,
+                (_ONE - hidden[own + u(x)]) * weight, weight, _ONE,
+            )  # fmt: skip
             for lower in range(2):
                 if row + lower < top or row + lower >= bottom:
                     continue
-                share_down = fy if lower else _ONE - fy
-                for further in range(2):
-                    if column + further < 0 or column + further >= wide:
-                        continue
-                    s = share_down * (fx if further else _ONE - fx)
-                    if not s > least:
-                        continue
-                    q = np.uintp(((row + lower - top) * wide + column + further) * LANES)
-                    arrived[q] += a * s
-                    arrived[q + np.uintp(1)] += b * s
-                    arrived[q + np.uintp(2)] += c * s
-                    arrived[q + np.uintp(3)] += d * s
-                    arrived[q + np.uintp(4)] += e * s
-                    arrived[q + np.uintp(5)] += w * s
-                    arrived[q + np.uintp(6)] += s
+                part_down = below if lower else _ONE - below
+                first, second = part_down * (_ONE - right), part_down * right
+                q = u(((row + lower - top) * wide + column) * LANES)
+                if first > least and column >= 0:
+                    store(arrived, q, load(arrived, q) + numbers * spread(first))
+                if second > least and column + 1 < wide:
+                    store(arrived, q + step, load(arrived, q + step) + numbers * spread(second))
 
 
 @kernel(f"void(f4[::1], f4[::1], f4, f4, f4, {PLANES}, i8, i8)")
@@ -157,30 +154,39 @@ def meet_rows(
             where that is known.
         top, bottom: rows of ``out``.
     """
-    wide = out.shape[2]
-    rest = _ONE - time
+    wide, size = out.shape[2], u(out.shape[1] * out.shape[2])
+    rest, planes = _ONE - time, out.reshape(-1)
+    lines = np.empty((2, LANES, wide), np.float32)
     for y in range(top, bottom):
+        for side in range(2):
+            arrived = first if side == 0 else second
+            for each in range(7):
+                at = u((y - top) * wide * LANES + each)
+                for x in range(wide):
+                    lines[u(side), u(each), u(x)] = arrived[at + u(x * LANES)]
+        one_side, other_side = lines[0].reshape(-1), lines[1].reshape(-1)
         for x in range(wide):
-            q = np.uintp(((y - top) * wide + x) * LANES)
-            weight0, weight1 = first[q + np.uintp(5)], second[q + np.uintp(5)]
+            q, i = u(x), u(y * wide + x)
+            line = u(wide)
+            weight0, weight1 = one_side[q + u(5) * line], other_side[q + u(5) * line]
             one = _ONE / max(weight0, _TINY) if weight0 > _ZERO else _ZERO
             two = _ONE / max(weight1, _TINY) if weight1 > _ZERO else _ZERO
-            there0, there1 = first[q + np.uintp(6)] > reached, second[q + np.uintp(6)] > reached
-            trust0 = first[q + np.uintp(2)] * one if there0 else _ZERO
-            trust1 = second[q + np.uintp(2)] * two if there1 else _ZERO
+            there0, there1 = one_side[q + u(6) * line] > reached, other_side[q + u(6) * line] > reached
+            trust0 = one_side[q + u(2) * line] * one if there0 else _ZERO
+            trust1 = other_side[q + u(2) * line] * two if there1 else _ZERO
             total = trust0 + trust1
-            part0, part1 = one * trust0, two * trust1
             by = _ONE / max(total, np.float32(1e-9))
-            out[0, y, x] = (first[q] * part0 - second[q] * part1) * by
-            out[1, y, x] = (first[q + np.uintp(1)] * part0 - second[q + np.uintp(1)] * part1) * by
-            out[2, y, x] = _ONE if total > np.float32(1e-4) else _ZERO
-            out[3, y, x] = max(trust0, trust1)
-            say0 = rest * (first[q + np.uintp(4)] * one) if there0 else _ZERO
-            say1 = time * (second[q + np.uintp(4)] * two) if there1 else _ZERO
+            part0, part1 = one * trust0 * by, two * trust1 * by
+            planes[i] = one_side[q] * part0 - other_side[q] * part1
+            planes[size + i] = one_side[q + line] * part0 - other_side[q + line] * part1
+            planes[u(2) * size + i] = _ONE if total > np.float32(1e-4) else _ZERO
+            planes[u(3) * size + i] = max(trust0, trust1)
+            say0 = rest * (one_side[q + u(4) * line] * one) if there0 else _ZERO
+            say1 = time * (other_side[q + u(4) * line] * two) if there1 else _ZERO
             say = say0 + say1
-            shares = (first[q + np.uintp(3)] * one) * say0 + (second[q + np.uintp(3)] * two) * say1
-            out[4, y, x] = shares / max(say, np.float32(1e-6))
-            out[5, y, x] = _ONE if say > known else _ZERO
+            shown = (one_side[q + u(3) * line] * one) * say0 + (other_side[q + u(3) * line] * two) * say1
+            planes[u(4) * size + i] = shown / max(say, np.float32(1e-6))
+            planes[u(5) * size + i] = _ONE if say > known else _ZERO
 
 
 @kernel(f"void(i8, {PLANES}, {PLANES}, {PLANES}, i8[::1], {PLANES}, {PLANES}, {PLANES}, {PLANES}, i8, i8)")
@@ -262,31 +268,34 @@ def visible_rows(
         top, bottom: rows of the box.
     """
     height, width = shown.shape[1:]
+    wide, mine, size = box[3] - box[2], np.float32(index), u(height * width)
+    columns, rows = np.empty(wide, np.int32), np.empty(wide, np.int32)
+    across, down, own = np.empty(wide, np.float32), np.empty(wide, np.float32), np.ones(wide, np.float32)
+    off, astray = np.zeros(wide, np.float32), np.zeros(wide, np.float32)
+    moves, flows, shares, tops = way.reshape(-1), flow.reshape(-1), share.reshape(-1), shown.reshape(-1)
+    speeds, answers = velocity.reshape(-1), seen.reshape(-1)
     for line in range(top, bottom):
         y = box[0] + line
-        for x in range(box[2], box[3]):
-            if shown[0, y, x] != np.float32(index):
+        at = u(y * width + box[2])
+        ended(moves[at:], np.int32(box[2]), np.int32(1), np.int32(box[2]), np.int32(box[3] - 1), columns, across)
+        ended(moves[at + size :], np.int32(y), np.int32(0), np.int32(box[0]), np.int32(box[1] - 1), rows, down)
+        for x in range(wide):
+            if tops[at + u(x)] != mine:
                 continue
-            u, v = way[0, y, x], way[1, y, x]
-            across, down = _limited(u), _limited(v)
-            floor_x, floor_y = np.floor(across), np.floor(down)
-            fx, fy = across - floor_x, down - floor_y
-            column, row = x + int(floor_x), y + int(floor_y)
-            left, right = _within(column, box[2], box[3]), _within(column + 1, box[2], box[3])
-            above, below = _within(row, box[0], box[1]), _within(row + 1, box[0], box[1])
-            gx, gy = _ONE - fx, _ONE - fy
-            a = (flow[0, above, left] * gx + flow[0, above, right] * fx) * gy
-            a += (flow[0, below, left] * gx + flow[0, below, right] * fx) * fy
-            b = (flow[1, above, left] * gx + flow[1, above, right] * fx) * gy
-            b += (flow[1, below, left] * gx + flow[1, below, right] * fx) * fy
-            p, q = velocity[0, y, x], velocity[1, y, x]
-            least = slack + slack_share * np.sqrt(p * p + q * q)
-            off, astray = a * sign - p, b * sign - q
-            own = _ONE / (_ONE + (off * off + astray * astray) / (least * least))
+            i, right = u(rows[u(x)] >> 1) * u(width) + u(columns[u(x)] >> 1), u(columns[u(x)] & 1)
+            below, fx, fy = u(rows[u(x)] & 1) * u(width), across[u(x)], down[u(x)]
+            off[u(x)] = fetched(flows, i, right, below, fx, fy)
+            astray[u(x)] = fetched(flows, size + i, right, below, fx, fy)
             if several:
-                part_here = (share[0, above, left] * gx + share[0, above, right] * fx) * gy
-                own *= part_here + (share[0, below, left] * gx + share[0, below, right] * fx) * fy
-            seen[0, y, x] = own * _ends_inside(x, y, u, v, width, height)
+                own[u(x)] = fetched(shares, i, right, below, fx, fy)
+        for x in range(wide):
+            i = at + u(x)
+            p, q = speeds[i], speeds[size + i]
+            least = slack + slack_share * np.sqrt(p * p + q * q)
+            one, two = off[u(x)] * sign - p, astray[u(x)] * sign - q
+            found = own[u(x)] / (_ONE + (one * one + two * two) / (least * least))
+            found *= _ends_inside(np.int32(box[2]) + np.int32(x), np.int32(y), moves[i], moves[size + i], width, height)
+            answers[i] = found if tops[i] == mine else answers[i]
 
 
 @kernel(f"void(i8, {PLANES}, {PLANES}, {PLANES}, i8[::1], {PLANES}, i8, i8)", contract=True)
@@ -305,24 +314,24 @@ def fetch_rows(
         top, bottom: rows of the box.
     """
     height, width = shown.shape[1:]
-    high, wide = box[1] - box[0], box[3] - box[2]
+    high, wide, mine, size = box[1] - box[0], box[3] - box[2], np.float32(index), u(height * width)
+    columns, rows = np.empty(wide, np.int32), np.empty(wide, np.int32)
+    across, down, own = np.empty(wide, np.float32), np.empty(wide, np.float32), np.zeros(wide, np.float32)
+    moves, shares, tops, answers = way.reshape(-1), clear.reshape(-1), shown.reshape(-1), out.reshape(-1)
     for line in range(top, bottom):
         y = box[0] + line
-        for place in range(wide):
-            x = box[2] + place
-            if shown[0, y, x] != np.float32(index):
+        at = u(y * width + box[2])
+        ended(moves[at:], np.int32(0), np.int32(1), np.int32(0), np.int32(wide - 1), columns, across)
+        ended(moves[at + size :], np.int32(line), np.int32(0), np.int32(0), np.int32(high - 1), rows, down)
+        for x in range(wide):
+            if tops[at + u(x)] != mine:
                 continue
-            u, v = way[0, y, x], way[1, y, x]
-            across, down = _limited(u), _limited(v)
-            floor_x, floor_y = np.floor(across), np.floor(down)
-            fx, fy = across - floor_x, down - floor_y
-            column, row = place + int(floor_x), line + int(floor_y)
-            left, right = _within(column, 0, wide), _within(column + 1, 0, wide)
-            above, below = _within(row, 0, high), _within(row + 1, 0, high)
-            gx = _ONE - fx
-            upper = clear[0, above, left] * gx + clear[0, above, right] * fx
-            lower = clear[0, below, left] * gx + clear[0, below, right] * fx
-            out[0, y, x] = (upper * (_ONE - fy) + lower * fy) * _ends_inside(x, y, u, v, width, height)
+            i, right = u(rows[u(x)] >> 1) * u(wide) + u(columns[u(x)] >> 1), u(columns[u(x)] & 1)
+            own[u(x)] = fetched(shares, i, right, u(rows[u(x)] & 1) * u(wide), across[u(x)], down[u(x)])
+        for x in range(wide):
+            i = at + u(x)
+            room = _ends_inside(np.int32(box[2]) + np.int32(x), np.int32(y), moves[i], moves[size + i], width, height)
+            answers[i] = own[u(x)] * room if tops[i] == mine else answers[i]
 
 
 @kernel(f"void({PLANES}, {PLANES}, b1[:,:,::1], f4, f4, i8[::1], u1[:,::1], i8, i8)")

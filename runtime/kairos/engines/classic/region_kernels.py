@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kairos.motion.compiled import PLANES, Line, Planes, kernel, part
+from kairos.motion.place_kernels import ended
 
 Labels = npt.NDArray[np.int16]
 Counts = npt.NDArray[np.int64]
@@ -26,30 +27,6 @@ _FAR = np.float32(1 << 24)
 def _limited(move: np.float32) -> np.float32:
     """One coordinate of a vector; what is not a number moves nothing."""
     return min(max(move, -_FAR), _FAR) if move == move else _ZERO
-
-
-@part
-def _places(
-    moves: Line, start: np.int32, step: np.int32, first: np.int32, last: np.int32, places: Places, shares: Line
-) -> None:
-    """Of vectors' ends along an axis the place before each, twice, and 1 more where there is another behind; and how
-    far it lies from there. They begin at ``start``, so many pixels from one another; ends beyond ``first`` and ``last``
-    are at these.
-    """
-    for i in range(len(places)):
-        move = moves[u(i)]
-        move = move if move == move else _ZERO
-        move = move if move > -_FAR else -_FAR
-        move = move if move < _FAR else _FAR
-        floor = np.floor(move)
-        shares[u(i)] = move - floor
-        place = np.int32(np.int32(start + np.int32(np.int32(i) * step)) + np.int32(floor))
-        before = place if place > first else first
-        before = before if before < last else last
-        behind = np.int32(place + np.int32(1))
-        behind = behind if behind > first else first
-        behind = behind if behind < last else last
-        places[u(i)] = np.int32(np.int32(before * np.int32(2)) + np.int32(behind - before))
 
 
 @part
@@ -214,8 +191,8 @@ def believe_rows(
     for line in range(top, bottom):
         y = box[0] + line
         at, to = u(y) * width + u(box[2]), u(line) * u(wide)
-        _places(moves[at:], np.int32(box[2]), np.int32(1), np.int32(box[2]), np.int32(box[3] - 1), columns, across)
-        _places(moves[at + size :], np.int32(y), np.int32(0), np.int32(box[0]), np.int32(box[1] - 1), rows, down)
+        ended(moves[at:], np.int32(box[2]), np.int32(1), np.int32(box[2]), np.int32(box[3] - 1), columns, across)
+        ended(moves[at + size :], np.int32(y), np.int32(0), np.int32(box[0]), np.int32(box[1] - 1), rows, down)
         for i in range(wide):
             if shares[at + u(i)] > _ZERO:
                 fx, fy = across[u(i)], down[u(i)]
