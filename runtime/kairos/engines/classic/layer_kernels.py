@@ -33,7 +33,7 @@ def _limited(move: np.float32) -> np.float32:
 
 
 @part
-def _ends_inside(x: int, y: int, u: np.float32, v: np.float32, width: int, height: int) -> np.float32:
+def _ends_inside(x: np.int32, y: np.int32, u: np.float32, v: np.float32, width: int, height: int) -> np.float32:
     """1 where a vector ends inside the frame, fading out over one pixel."""
     across, down = np.float32(x) + u, np.float32(y) + v
     room = min(
@@ -294,7 +294,8 @@ def visible_rows(
             least = slack + slack_share * np.sqrt(p * p + q * q)
             one, two = off[u(x)] * sign - p, astray[u(x)] * sign - q
             found = own[u(x)] / (_ONE + (one * one + two * two) / (least * least))
-            found *= _ends_inside(np.int32(box[2]) + np.int32(x), np.int32(y), moves[i], moves[size + i], width, height)
+            column, row = np.int32(box[2] + x), np.int32(y)
+            found *= _ends_inside(column, row, moves[i], moves[size + i], width, height)
             answers[i] = found if tops[i] == mine else answers[i]
 
 
@@ -330,7 +331,8 @@ def fetch_rows(
             own[u(x)] = fetched(shares, i, right, u(rows[u(x)] & 1) * u(wide), across[u(x)], down[u(x)])
         for x in range(wide):
             i = at + u(x)
-            room = _ends_inside(np.int32(box[2]) + np.int32(x), np.int32(y), moves[i], moves[size + i], width, height)
+            column, row = np.int32(box[2] + x), np.int32(y)
+            room = _ends_inside(column, row, moves[i], moves[size + i], width, height)
             answers[i] = own[u(x)] * room if tops[i] == mine else answers[i]
 
 

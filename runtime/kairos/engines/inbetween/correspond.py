@@ -148,7 +148,8 @@ class Correspondences:
 
     def _both(self, first: Seen, second: Seen) -> Tuple[Step, Step]:
         """Motion both ways between two pictures."""
-        found = self._estimate(Look(first.picture, None), Look(second.picture, None))
+        # What is painted means nothing finer than a grey level.
+        found = self._estimate(*(Look((each.picture * 255).round() / 255, None) for each in (first, second)))
         there, back = (each.to(first.picture.device).float() for each in (found.there, found.back))
         there, back = moved_whole(there, first.peak, second.peak), moved_whole(back, second.peak, first.peak)
         whole = torch.ones_like(first.peak)
