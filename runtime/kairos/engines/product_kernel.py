@@ -64,18 +64,29 @@ def _add_broad(
     return types.void(planes, kernels, out, *[types.uintp] * 6), partial(_written, True, BROAD)
 
 
+def _add_across(
+    typing: Any, planes: Any, kernels: Any, out: Any, at: Any, along: Any, kernel: Any, row: Any, to: Any, inputs: Any
+) -> Any:
+    """As :func:`_add_broad`, where tiles are one number apart, and their inputs ``along``."""
+    return types.void(planes, kernels, out, *[types.uintp] * 6), partial(_written, True, BROAD, across=True)
+
+
 multiply_tiles: Any = intrinsic(_multiply)
 multiply_broad: Any = intrinsic(_multiply_broad)
 add_tiles: Any = intrinsic(_add)
 add_broad: Any = intrinsic(_add_broad)
+add_across: Any = intrinsic(_add_across)
 
 
-def _written(adding: bool, block: int, context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+def _written(
+    adding: bool, block: int, context: Any, builder: Any, signature: Any, arguments: Any, across: bool = False
+) -> Any:
     source, weights, target = (
         context.make_array(kind)(context, builder, each).data for kind, each in zip(signature.args, arguments[:3])
     )
     at, apart, kernel, step, to, inputs = arguments[3:]
-    tiles = [builder.add(at, builder.mul(apart, _PLACE(tile))) for tile in range(TOGETHER)]
+    between = _PLACE(1) if across else apart
+    tiles = [builder.add(at, builder.mul(between, _PLACE(tile))) for tile in range(TOGETHER)]
 
     def vector(line: ir.Value, place: ir.Value) -> ir.Value:
         return builder.bitcast(builder.gep(line, [place]), _VECTOR.as_pointer())
@@ -83,16 +94,17 @@ def _written(adding: bool, block: int, context: Any, builder: Any, signature: An
     def added(sums: _Sum, number: ir.Value) -> _Sum:
         row = builder.add(kernel, builder.mul(number, step))
         places = [builder.add(row, _PLACE(lane)) for lane in range(0, block, _LANES)]
-        across = [builder.load(vector(weights, place), align=4) for place in places]
+        weighed = [builder.load(vector(weights, place), align=4) for place in places]
+        further = builder.mul(number, apart) if across else number
         out = []
         for tile, first in enumerate(tiles):
-            one = builder.load(builder.gep(source, [builder.add(first, number)]))
+            one = builder.load(builder.gep(source, [builder.add(first, further)]))
             single = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), one, _INDEX(0))
             all_lanes = ir.Constant(ir.VectorType(_INDEX, _LANES), [0] * _LANES)
             each = builder.shuffle_vector(single, single, all_lanes)
-            for place, weight in enumerate(across):
+            for place, weight in enumerate(weighed):
                 product = builder.fmul(each, weight, flags=_FUSED)
-                out.append(builder.fadd(sums[tile * len(across) + place], product, flags=_FUSED))
+                out.append(builder.fadd(sums[tile * len(weighed) + place], product, flags=_FUSED))
         return out
 
     places = [vector(target, builder.add(to, _PLACE(lane))) for lane in range(0, TOGETHER * block, _LANES)]

@@ -7,10 +7,13 @@ long ones are worked through in chunks of queries. Shares and places are float32
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from types import ModuleType
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -32,6 +35,12 @@ _MILD = 60.0
 
 _VECTOR = 16
 """Numbers that the CPU computes with at once."""
+
+_FOUR, _FEW = 4, 8
+"""Cells of the first grid, and columns of values, that compiled kernels take together, and one by one at most."""
+
+_PARTS = 4
+"""Parts that the comparison of two grids is shared out in."""
 
 
 class Attended(NamedTuple):
@@ -108,23 +117,15 @@ def attend_both(
     if not _mild(keys, values):
         there = attend(keys[0], keys[1], values[1], *labels, limit)
         return there, attend(keys[1], keys[0], values[0], *labels[::-1], limit)
-    limit = limit or _BOTH_CHUNK
     marks = [each.long() for each in labels]
     count = 1 + max(int(each.max()) for each in marks)
     counts = torch.stack([torch.bincount(each, minlength=count) for each in marks])
     orders = [torch.argsort(each, stable=True) for each in marks]
-    known = [each.index_select(0, order) for each, order in zip(keys, orders)]
-    asked = known[0] * keys[0].shape[1] ** -0.5
-    told = [_with_one(each.index_select(0, order)) for each, order in zip(values, orders)]
-    sums = [torch.zeros_like(each) for each in told]
-    for first, second in _spans(counts.tolist()):
-        many = second.stop - second.start
-        rows = max(1, limit // (4 * max(1, many)))
-        for start in range(first.start, first.stop if many else first.start, rows):
-            some = slice(start, min(start + rows, first.stop))
-            shares = torch.mm(asked[some], known[1][second].T).exp_()
-            torch.mm(shares, told[1][second], out=sums[0][some])
-            sums[1][second].addmm_(shares.T, told[0][some])
+    kernels = fast.compiled("kairos.engines.hierarchical.region_attention_kernels")
+    if kernels is not None and limit is None:
+        sums = _compared(kernels, keys, values, orders, counts.tolist())
+    else:
+        sums = _multiplied(keys, values, orders, counts.tolist(), limit or _BOTH_CHUNK)
     found = []
     for total, order, mark, others, value in zip(sums, orders, marks, counts.flip(0), values):
         wide = value.shape[1]
@@ -132,6 +133,123 @@ def attend_both(
         whole = total[:, :wide] / total[:, wide : wide + 1].clamp(min=torch.finfo(total.dtype).tiny)
         found.append(Attended(torch.empty_like(whole).index_copy(0, order, whole), others.index_select(0, mark) > 0))
     return found[0], found[1]
+
+
+def _multiplied(
+    keys: Tuple[Tensor, Tensor],
+    values: Tuple[Tensor, Tensor],
+    orders: Sequence[Tensor],
+    counts: List[List[int]],
+    limit: int,
+) -> List[Tensor]:
+    """(S0, W) and (S1, W), by region: values summed up by shares, and in the column behind them the shares."""
+    known = [each.index_select(0, order) for each, order in zip(keys, orders)]
+    asked = known[0] * keys[0].shape[1] ** -0.5
+    told = [_with_one(each.index_select(0, order)) for each, order in zip(values, orders)]
+    sums = [torch.zeros_like(each) for each in told]
+    for first, second in _spans(counts):
+        many = second.stop - second.start
+        rows = max(1, limit // (4 * max(1, many)))
+        for start in range(first.start, first.stop if many else first.start, rows):
+            some = slice(start, min(start + rows, first.stop))
+            shares = torch.mm(asked[some], known[1][second].T).exp_()
+            torch.mm(shares, told[1][second], out=sums[0][some])
+            sums[1][second].addmm_(shares.T, told[0][some])
+    return sums
+
+
+def _compared(
+    kernels: ModuleType,
+    keys: Tuple[Tensor, Tensor],
+    values: Tuple[Tensor, Tensor],
+    orders: Sequence[Tensor],
+    counts: List[List[int]],
+) -> List[Tensor]:
+    """The same by compiled kernels."""
+    width, wide, broad = keys[0].shape[1], values[0].shape[1], kernels.BROAD
+    spans = [each for each in _spans(counts) if each[1].stop > each[1].start]
+    sides = [_padded([span[side] for span in spans], step) for side, step in ((0, _FOUR), (1, broad))]
+    if not spans:
+        return [each.new_zeros(len(each), wide + 1) for each in values]
+    # A few columns over whole blocks are summed up as lines; more of them are worth another block.
+    blocks = wide // broad if wide % broad < _FEW else wide // broad + 1
+    lines = max(0, wide - blocks * broad) + 1
+    asked, known = (_placed(each, order, side) for each, order, side in zip(keys, orders, sides))
+    asked *= width**-0.5 * math.log2(math.e)
+    known = known.view(-1, broad, width).transpose(1, 2).contiguous()
+    told, marked = [], []
+    for value, order, side in zip(values, orders, sides):
+        planes = _placed(F.pad(value, (0, max(0, blocks * broad - wide))), order, side)
+        told.append(planes[:, : blocks * broad].unflatten(1, (blocks, broad)).transpose(0, 1).contiguous())
+        one = torch.zeros(len(planes), 1).index_fill_(0, side.places, 1.0)
+        marked.append(torch.cat([planes[:, blocks * broad :], one], 1).T.contiguous())
+    tiles, edges = _tiles(sides, kernels.SOME)
+    found = [torch.zeros_like(told[0]), told[1].new_zeros(_PARTS, *told[1].shape)]
+    sums = [torch.zeros_like(marked[0]), marked[1].new_zeros(_PARTS, *marked[1].shape)]
+    planes = [each.view(-1).numpy() for each in (asked, known, *told, *marked, *found, *sums)]
+    work = partial(kernels.both_ways, *planes, tiles, edges, width, blocks, lines)
+    fast.in_parts(work, _PARTS, min(_PARTS, torch.get_num_threads()))
+    found[1], sums[1] = found[1].sum(0), sums[1].sum(0)
+    answers = []
+    for planes, line, side, value in zip(found, sums, sides, values):
+        cells = torch.cat([planes.transpose(0, 1).flatten(1)[:, :wide], line.T], 1)
+        answer = value.new_zeros(len(value), wide + 1)
+        answers.append(answer.index_copy_(0, side.sorted, cells.index_select(0, side.places)))
+    return answers
+
+
+class _Padded(NamedTuple):
+    """Where the cells of a grid stand that have somebody to be compared with.
+
+    Attributes:
+        sorted: (N,) among the cells sorted by region.
+        places: (N,) where every region begins at a multiple of something.
+        edges: of these places the first of every region, and where it ends, with what fills it up.
+        count: of places.
+    """
+
+    sorted: Tensor
+    places: Tensor
+    edges: List[Tuple[int, int]]
+    count: int
+
+
+def _padded(spans: Sequence[slice], step: int) -> _Padded:
+    """Regions that stand at these places among the sorted cells, each begun at a multiple of ``step``."""
+    count, edges, places, cells = 0, [], [], []
+    for span in spans:
+        size = span.stop - span.start
+        places.append(torch.arange(count, count + size))
+        cells.append(torch.arange(span.start, span.stop))
+        edges.append((count, count - -size // step * step))
+        count = edges[-1][1]
+    return _Padded(_joined(cells), _joined(places), edges, count)
+
+
+def _joined(parts: List[Tensor]) -> Tensor:
+    return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.long)
+
+
+def _placed(rows: Tensor, order: Tensor, side: _Padded) -> Tensor:
+    """(count, C): the rows of sorted cells at their places, 0 elsewhere."""
+    cells = rows.index_select(0, order.index_select(0, side.sorted))
+    return rows.new_zeros(side.count, rows.shape[1]).index_copy_(0, side.places, cells)
+
+
+def _tiles(sides: Sequence[_Padded], some: int) -> Tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """What is compared at once: (N, 4), see ``both_ways`` of the kernels; and the edges of :data:`_PARTS` parts of it,
+    of about the same work whatever the threads, so that sums are the same for any.
+    """
+    tiles = [
+        (start, min(start + some, end), *known)
+        for (begin, end), known in zip(sides[0].edges, sides[1].edges)
+        for start in range(begin, end, some)
+    ]
+    table = np.array(tiles, np.int64)
+    work = np.cumsum((table[:, 1] - table[:, 0]) * (table[:, 3] - table[:, 2]))
+    edges = np.searchsorted(work, work[-1] * np.arange(_PARTS + 1) / _PARTS)
+    edges[-1] = len(table)
+    return table, edges.astype(np.int64)
 
 
 def _mild(keys: Tuple[Tensor, Tensor], values: Tuple[Tensor, Tensor]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import weakref
 from typing import Any, Callable, List, Sequence, Tuple
 
@@ -72,6 +73,33 @@ def test_both_ways_at_once_are_each_way_alone(first: int, second: int, limit: in
     for way, alone in zip(found, wanted):
         assert torch.allclose(way.values, alone.values, rtol=0, atol=TOLERANCE)
         assert torch.equal(way.answered, alone.answered)
+
+
+@pytest.mark.parametrize("told", [1, 7, 18, 50, 98, 146])
+@pytest.mark.parametrize("width", [3, 48])
+def test_compiled_kernels_compare_as_torch_does(told: int, width: int) -> None:
+    """However wide what is told is, and whatever regions are: large, of one cell, in one frame alone."""
+    keys = drawn(700, width), drawn(650, width, seed=2)
+    values = drawn(700, told), drawn(650, told, seed=2)
+    labels = regions([400, 0, 1, 95, 200, 4]), regions([448, 3, 1, 0, 196, 2])
+    found, wanted = attend_both(keys, values, labels), attend_both(keys, values, labels, limit=1 << 20)
+    for way, alone in zip(found, wanted):
+        assert torch.allclose(way.values, alone.values, rtol=0, atol=TOLERANCE)
+        assert torch.equal(way.answered, alone.answered)
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two processors")
+def test_both_ways_answer_the_same_on_any_number_of_threads() -> None:
+    keys, values = (drawn(700, 16), drawn(650, 16, seed=2)), (drawn(700, 50), drawn(650, 50, seed=2))
+    labels, before, answers = (regions([500, 200]), regions([450, 200])), torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            answers.append(attend_both(keys, values, labels))
+    finally:
+        torch.set_num_threads(before)
+    for answer in answers[1:]:
+        assert all(torch.equal(one.values, two.values) for one, two in zip(answer, answers[0]))
 
 
 def test_gradients_of_both_ways_are_those_of_each_alone() -> None:
