@@ -48,13 +48,19 @@ def only_untrained(name: str) -> Iterator[Record]:
     Raises BadRequest for an unknown variant.
     """
     architecture, values = variant(name)
+    with tempfile.TemporaryDirectory(prefix="kairos-untrained-") as folder, kept_in(Path(folder)):
+        yield keep(Store(Path(folder)), architecture.id, values, name)
+
+
+@contextmanager
+def kept_in(folder: Path) -> Iterator[None]:
+    """While it lasts, this process and those it starts know the weights in a folder alone."""
     before = os.environ.get(VARIABLE)
-    with tempfile.TemporaryDirectory(prefix="kairos-untrained-") as folder:
-        os.environ[VARIABLE] = folder
-        try:
-            yield keep(Store(Path(folder)), architecture.id, values, name)
-        finally:
-            if before is None:
-                del os.environ[VARIABLE]
-            else:
-                os.environ[VARIABLE] = before
+    os.environ[VARIABLE] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before

@@ -21,6 +21,7 @@ def add_commands(app: typer.Typer) -> None:
     bench.command("siren")(siren)
     bench.command("hierarchical")(hierarchical)
     bench.command("regions")(regions)
+    bench.command("region-cost")(region_cost)
     app.add_typer(bench, name="bench")
 
 
@@ -261,3 +262,21 @@ def regions(
     print(render(found))
     if out is not None:
         draw(found, out)
+
+
+def region_cost(
+    size: Annotated[str, typer.Option("--size", help="WIDTHxHEIGHT of the made pairs.")] = "1280x720",
+    pairs: Annotated[int, typer.Option("--pairs", help="Made pairs with a few objects each.")] = 6,
+    untrained: Annotated[
+        Optional[List[str]],
+        typer.Option("--untrained", metavar="VARIANT", help="A published network, too, with random weights."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cuda, mps or cpu.")] = "auto",
+) -> None:
+    """How many times as long in-betweens take with regions: swift, and hierarchical on swift and other networks."""
+    from kairos.bench.engine_speed import parse_size
+    from kairos.bench.region_cost import region_cost as measure
+    from kairos.bench.region_cost import render
+
+    width, height = parse_size(size)
+    print(render(measure(width, height, pairs, untrained or (), device, partial(typer.echo, err=True))))
