@@ -82,7 +82,8 @@ def unlike(
     """
     given = [fast.array(each) for each in (*pictures, *flows)]
     nothing = np.zeros((int(told[0].max(initial=0)) + 1, 3))
-    found: Sums = _in_strips(_loaded().unlike_rows, (*given, *told, np.float32(most)), nothing).sum(0)
+    reckoned = told[1].astype(np.float32)[None]
+    found: Sums = _in_strips(_loaded().unlike_rows, (*given, told[0], reckoned, np.float32(most)), nothing).sum(0)
     return found
 
 
@@ -109,16 +110,28 @@ def believed(
     return trust, weight
 
 
-def shares(labels: Labels, numbers: Sequence[int]) -> Tuple[Tensor, Optional[Ends]]:
-    """(1, H, W) float32: 1 where these objects are, 0 elsewhere; and where all of that lies, None for nowhere."""
-    table = np.zeros(1 + max(int(labels.max(initial=0)), *numbers), np.float32)
-    table[list(numbers)] = 1.0
-    out, edges = torch.empty(1, *labels.shape), np.empty((labels.shape[0], 2), np.int64)
-    fast.in_bands(partial(_loaded().share_rows, labels, table, out.numpy(), edges), *labels.shape)
-    rows = np.flatnonzero(edges[:, 1])
-    if not len(rows):
-        return out, None
-    return out, (int(rows[0]), int(rows[-1]) + 1, int(edges[rows, 0].min()), int(edges[:, 1].max()))
+def shares(labels: Labels, numbers: Sequence[int]) -> Tensor:
+    """(1, H, W) float32: 1 where any of these objects is, 0 elsewhere."""
+    out, some = torch.empty(1, *labels.shape), np.array(numbers, np.int16)
+    fast.in_bands(partial(_loaded().share_rows, labels, some, out.numpy()), *labels.shape)
+    return out
+
+
+def shown(first: Tensor, second: Tensor) -> Optional[Ends]:
+    """Where all lies that is above 0 in either of two planes (1, H, W); None for nowhere."""
+    height, width = first.shape[-2:]
+    strips = -(-height // _STRIP)
+    planes = fast.array(first), fast.array(second)
+    columns, rows = np.zeros((strips, width), np.uint8), np.empty(height, np.uint8)
+
+    def some(begin: int, end: int) -> None:
+        for strip in range(begin, end):
+            top, bottom = strip * _STRIP, min(height, (strip + 1) * _STRIP)
+            _loaded().shown_rows(*planes, columns[strip], rows, top, bottom)
+
+    fast.in_parts(some, strips, min(torch.get_num_threads(), height * width // fast.SMALL))
+    down, across = np.flatnonzero(rows), np.flatnonzero(columns.any(0))
+    return (int(down[0]), int(down[-1]) + 1, int(across[0]), int(across[-1]) + 1) if len(down) else None
 
 
 def fits(flow: Tensor, trust: Tensor, labels: Labels, count: int, step: int, sure: float) -> Sums:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from kairos.engines.classic.even_kernels import both_ended, eights, fetched_eight, in_a_row, parted
+from kairos.engines.classic.even_kernels import span as span_of
 from kairos.engines.vector_kernel import LANES, load, seven, spread, store
 from kairos.motion.compiled import PLANES, Line, Planes, kernel, part
-from kairos.motion.place_kernels import ended, fetched
+from kairos.motion.place_kernels import fetched
 
 Box = npt.NDArray[np.int64]
 """(4,): top, bottom, left, right."""
@@ -23,6 +25,7 @@ Flags = npt.NDArray[np.uint8]
 
 u = np.uintp
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
+_NO, _YES, _NONE = np.uint8(0), np.uint8(1), np.uint64(0)
 _FAR, _TINY = np.float32(1 << 24), np.finfo(np.float32).tiny
 
 
@@ -269,26 +272,47 @@ def visible_rows(
     """
     height, width = shown.shape[1:]
     wide, mine, size = box[3] - box[2], np.float32(index), u(height * width)
+    padded, pitch = 8 * eights(wide), u(width)
     columns, rows = np.empty(wide, np.int32), np.empty(wide, np.int32)
-    across, down, own = np.empty(wide, np.float32), np.empty(wide, np.float32), np.ones(wide, np.float32)
-    off, astray = np.zeros(wide, np.float32), np.zeros(wide, np.float32)
+    across, down = np.empty(wide, np.float32), np.empty(wide, np.float32)
+    off, astray, own = np.zeros(padded, np.float32), np.zeros(padded, np.float32), np.ones(padded, np.float32)
+    apart, theirs = np.ones(padded, np.uint8), np.zeros(padded, np.uint8)
+    joints, some = apart.view(np.uint64), theirs.view(np.uint64)
     moves, flows, shares, tops = way.reshape(-1), flow.reshape(-1), share.reshape(-1), shown.reshape(-1)
     speeds, answers = velocity.reshape(-1), seen.reshape(-1)
     for line in range(top, bottom):
         y = box[0] + line
         at = u(y * width + box[2])
-        ended(moves[at:], np.int32(box[2]), np.int32(1), np.int32(box[2]), np.int32(box[3] - 1), columns, across)
-        ended(moves[at + size :], np.int32(y), np.int32(0), np.int32(box[0]), np.int32(box[1] - 1), rows, down)
         for x in range(wide):
-            if tops[at + u(x)] != mine:
+            theirs[u(x)] = _YES if tops[at + u(x)] == mine else _NO
+        begin, end = span_of(some)
+        if begin == end:
+            continue
+        first, last = 8 * begin, min(8 * end, wide)
+        both_ended(
+            moves, size, at, y, first, box,
+            columns[first:last], across[first:last], rows[first:last], down[first:last],
+        )  # fmt: skip
+        parted(columns[first:last], rows[first:last], apart[first:])
+        for block in range(begin, end):
+            x = u(8 * block)
+            if some[u(block)] == _NONE:
                 continue
-            i, right = u(rows[u(x)] >> 1) * u(width) + u(columns[u(x)] >> 1), u(columns[u(x)] & 1)
-            below, fx, fy = u(rows[u(x)] & 1) * u(width), across[u(x)], down[u(x)]
-            off[u(x)] = fetched(flows, i, right, below, fx, fy)
-            astray[u(x)] = fetched(flows, size + i, right, below, fx, fy)
-            if several:
-                own[u(x)] = fetched(shares, i, right, below, fx, fy)
-        for x in range(wide):
+            if in_a_row(joints[u(block)], columns[x], rows[x]):
+                i = u(rows[x] >> 1) * pitch + u(columns[x] >> 1)
+                store(off, x, fetched_eight(flows, i, pitch, across, down, x))
+                store(astray, x, fetched_eight(flows, size + i, pitch, across, down, x))
+                if several:
+                    store(own, x, fetched_eight(shares, i, pitch, across, down, x))
+                continue
+            for k in range(x, min(x + u(8), u(wide))):
+                i, right = u(rows[k] >> 1) * pitch + u(columns[k] >> 1), u(columns[k] & 1)
+                below, fx, fy = u(rows[k] & 1) * pitch, across[k], down[k]
+                off[k] = fetched(flows, i, right, below, fx, fy)
+                astray[k] = fetched(flows, size + i, right, below, fx, fy)
+                if several:
+                    own[k] = fetched(shares, i, right, below, fx, fy)
+        for x in range(first, last):
             i = at + u(x)
             p, q = speeds[i], speeds[size + i]
             least = slack + slack_share * np.sqrt(p * p + q * q)
@@ -296,7 +320,7 @@ def visible_rows(
             found = own[u(x)] / (_ONE + (one * one + two * two) / (least * least))
             column, row = np.int32(box[2] + x), np.int32(y)
             found *= _ends_inside(column, row, moves[i], moves[size + i], width, height)
-            answers[i] = found if tops[i] == mine else answers[i]
+            answers[i] = found if theirs[u(x)] == _YES else answers[i]
 
 
 @kernel(f"void(i8, {PLANES}, {PLANES}, {PLANES}, i8[::1], {PLANES}, i8, i8)", contract=True)
@@ -316,24 +340,42 @@ def fetch_rows(
     """
     height, width = shown.shape[1:]
     high, wide, mine, size = box[1] - box[0], box[3] - box[2], np.float32(index), u(height * width)
+    padded, pitch, here = 8 * eights(wide), u(wide), np.array([0, high, 0, wide])
     columns, rows = np.empty(wide, np.int32), np.empty(wide, np.int32)
-    across, down, own = np.empty(wide, np.float32), np.empty(wide, np.float32), np.zeros(wide, np.float32)
+    across, down, own = np.empty(wide, np.float32), np.empty(wide, np.float32), np.zeros(padded, np.float32)
+    apart, theirs = np.ones(padded, np.uint8), np.zeros(padded, np.uint8)
+    joints, some = apart.view(np.uint64), theirs.view(np.uint64)
     moves, shares, tops, answers = way.reshape(-1), clear.reshape(-1), shown.reshape(-1), out.reshape(-1)
     for line in range(top, bottom):
         y = box[0] + line
         at = u(y * width + box[2])
-        ended(moves[at:], np.int32(0), np.int32(1), np.int32(0), np.int32(wide - 1), columns, across)
-        ended(moves[at + size :], np.int32(line), np.int32(0), np.int32(0), np.int32(high - 1), rows, down)
         for x in range(wide):
-            if tops[at + u(x)] != mine:
+            theirs[u(x)] = _YES if tops[at + u(x)] == mine else _NO
+        begin, end = span_of(some)
+        if begin == end:
+            continue
+        first, last = 8 * begin, min(8 * end, wide)
+        both_ended(
+            moves, size, at, line, first, here,
+            columns[first:last], across[first:last], rows[first:last], down[first:last],
+        )  # fmt: skip
+        parted(columns[first:last], rows[first:last], apart[first:])
+        for block in range(begin, end):
+            x = u(8 * block)
+            if some[u(block)] == _NONE:
                 continue
-            i, right = u(rows[u(x)] >> 1) * u(wide) + u(columns[u(x)] >> 1), u(columns[u(x)] & 1)
-            own[u(x)] = fetched(shares, i, right, u(rows[u(x)] & 1) * u(wide), across[u(x)], down[u(x)])
-        for x in range(wide):
+            if in_a_row(joints[u(block)], columns[x], rows[x]):
+                i = u(rows[x] >> 1) * pitch + u(columns[x] >> 1)
+                store(own, x, fetched_eight(shares, i, pitch, across, down, x))
+                continue
+            for k in range(x, min(x + u(8), u(wide))):
+                i, right = u(rows[k] >> 1) * pitch + u(columns[k] >> 1), u(columns[k] & 1)
+                own[k] = fetched(shares, i, right, u(rows[k] & 1) * pitch, across[k], down[k])
+        for x in range(first, last):
             i = at + u(x)
             column, row = np.int32(box[2] + x), np.int32(y)
             room = _ends_inside(column, row, moves[i], moves[size + i], width, height)
-            answers[i] = own[u(x)] * room if tops[i] == mine else answers[i]
+            answers[i] = own[u(x)] * room if theirs[u(x)] == _YES else answers[i]
 
 
 @kernel(f"void({PLANES}, {PLANES}, b1[:,:,::1], f4, f4, i8[::1], u1[:,::1], i8, i8)")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from kairos.engines.classic import counted
 from kairos.engines.classic.motion import LEAST_TRUST, Layer
-from kairos.engines.classic.reach import Reach, reach_around, reach_of
+from kairos.engines.classic.reach import Reach, ends_of, reach_around
 from kairos.engines.classic.regions import Box, Labels, boxes, labels_of
 from kairos.motion.fill import fill_weighted
 from kairos.motion.inbetween import Inbetween
@@ -87,25 +87,20 @@ def parted(
         shown = [number for number in numbers if number not in held]
         if not shown:
             continue
-        if counted.usable(layer.there):
-            (share0, ends0), (share1, ends1) = (counted.shares(labels, shown) for labels in (one, two))
-            ends = [each for each in (ends0, ends1) if each is not None]
-            if ends:
-                first, last = np.min(ends, 0), np.max(ends, 0)
-                around = int(first[0]), int(last[1]), int(first[2]), int(last[3])
-                layers.append(_own(layer, share0, share1, reach_around(around, one.shape)))
-            continue
-        share0, share1 = (_share(labels, shown).to(layer.there.device) for labels in (one, two))
-        if bool(share0.any()) or bool(share1.any()):
-            layers.append(_own(layer, share0, share1, reach_of(share0, share1)))
+        share0, share1 = (_share(labels, shown, layer.there) for labels in (one, two))
+        ends = ends_of(share0, share1)
+        if ends is not None:
+            layers.append(_own(layer, share0, share1, reach_around(ends, one.shape)))
     return tuple(layers) or (layer,)
 
 
-def _share(labels: Labels, numbers: Sequence[int]) -> Tensor:
-    """(1, H, W): 1 where these objects are, 0 elsewhere."""
+def _share(labels: Labels, numbers: Sequence[int], like: Tensor) -> Tensor:
+    """(1, H, W) on the device of another: 1 where these objects are, 0 elsewhere."""
+    if counted.usable(like):
+        return counted.shares(labels, numbers)
     table = np.zeros(1 + max(int(labels.max()), *numbers), np.float32)
     table[list(numbers)] = 1.0
-    return torch.from_numpy(table[labels])[None]
+    return torch.from_numpy(table[labels])[None].to(like.device)
 
 
 def _own(layer: Layer, share0: Tensor, share1: Tensor, reach: Optional[Reach]) -> Layer:

@@ -11,6 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from kairos.engines.classic import counted
+from kairos.engines.classic.counted import Ends
+
 _MARGIN = 8
 """Pixels around a layer that are looked at with it."""
 
@@ -137,12 +140,11 @@ def reaches(shares: Sequence[Tuple[Tensor, Tensor]]) -> Tuple[Optional[Reach], .
 
 def reach_of(share0: Tensor, share1: Tensor) -> Optional[Reach]:
     """Where these pixels (1, H, W) of both frames can be seen between them; None: everywhere, or nearly."""
-    shows = (share0 > 0) | (share1 > 0)
-    ends = _ends(shows[0])
-    return None if ends is None else reach_around(ends, (shows.shape[-2], shows.shape[-1]))
+    ends = ends_of(share0, share1)
+    return None if ends is None else reach_around(ends, (share0.shape[-2], share0.shape[-1]))
 
 
-def reach_around(ends: Tuple[int, int, int, int], size: Tuple[int, int]) -> Optional[Reach]:
+def reach_around(ends: Ends, size: Tuple[int, int]) -> Optional[Reach]:
     """The same for pixels between these rows and columns (first and the one behind the last) of a frame (H, W)."""
     top, bottom, left, right = ends
     height, width = size
@@ -153,11 +155,11 @@ def reach_around(ends: Tuple[int, int, int, int], size: Tuple[int, int]) -> Opti
     return Reach(top, bottom, left, right, (height, width))
 
 
-def _ends(shows: Tensor) -> Optional[Tuple[int, int, int, int]]:
-    """First row and the one behind the last, and so the columns, of what is true; None for nothing."""
-    if shows.device.type == "cpu":
-        left, top, wide, high = cv2.boundingRect(shows.numpy().view(np.uint8))
-        return (top, top + high, left, left + wide) if wide else None
+def ends_of(share0: Tensor, share1: Tensor) -> Optional[Ends]:
+    """Between which rows and columns all of these pixels (1, H, W) of both frames lie; None for nothing."""
+    if counted.usable(share0, share1):
+        return counted.shown(share0, share1)
+    shows = ((share0 > 0) | (share1 > 0))[0]
     sides: List[int] = []
     for axis in (-1, -2):
         places = shows.any(axis).nonzero()
