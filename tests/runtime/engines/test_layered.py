@@ -234,11 +234,14 @@ def test_what_vanishes_is_counted_as_without_kernels(both: Both[np.ndarray]) -> 
 def test_shares_of_objects_tell_where_these_are() -> None:
     labels = np.zeros((50, 71), np.int16)
     labels[7:9, 70], labels[20, 3:5], labels[30:, :2] = 4, 2, 1
-    share, ends = counted.shares(labels, [2, 4])
+    share, nothing = counted.shares(labels, [2, 4]), counted.shares(labels, [9])
     assert torch.equal(share[0], torch.from_numpy(np.isin(labels, (2, 4)).astype(np.float32)))
-    assert ends == (7, 21, 3, 71)
-    assert counted.shares(labels, [9])[1] is None and not counted.shares(labels, [9])[0].any()
-    assert counted.shares(labels[:1, :1], [0])[1] == (0, 1, 0, 1)
+    for one, two in ((share, nothing), (nothing, share)):
+        assert counted.shown(one, two) == (7, 21, 3, 71)
+    assert counted.shown(nothing, nothing) is None and not nothing.any()
+    assert counted.shown(share, counted.shares(labels, [1])) == (7, 50, 0, 71)
+    dot = counted.shares(labels[:1, :1], [0])
+    assert counted.shown(dot, dot) == (0, 1, 0, 1)
 
 
 def test_in_front_of_a_layer_lies_what_all_those_over_it_are() -> None:

@@ -101,7 +101,8 @@ def believed(
         least: of trust.
     """
     top, bottom, left, right = box
-    trust, weight = torch.full(way[1].shape, least), torch.empty(1, bottom - top, right - left)
+    weight = torch.empty(1, bottom - top, right - left)
+    trust = torch.empty(way[1].shape) if weight.shape == way[1].shape else torch.full(way[1].shape, least)
     given = [fast.array(each) for each in way]
     numbers = [np.float32(each) for each in (astray, doubted, least)]
     planes = trust.numpy(), weight.numpy()

@@ -14,7 +14,7 @@ from kairos.engines.classic.even_kernels import both_ended, eights, fetched_eigh
 from kairos.engines.classic.even_kernels import span as span_of
 from kairos.engines.vector_kernel import LANES, load, seven, spread, store
 from kairos.motion.compiled import PLANES, Line, Planes, kernel, part
-from kairos.motion.place_kernels import fetched
+from kairos.motion.place_kernels import Places, fetched
 
 Box = npt.NDArray[np.int64]
 """(4,): top, bottom, left, right."""
@@ -378,11 +378,29 @@ def fetch_rows(
             answers[i] = own[u(x)] * room if theirs[u(x)] == _YES else answers[i]
 
 
-@kernel(f"void({PLANES}, {PLANES}, b1[:,:,::1], f4, f4, i8[::1], u1[:,::1], i8, i8)")
+@part
+def _before(
+    moves: Line, part_of: np.float32, start: np.int32, step: np.int32, last: np.int32, places: Places
+) -> None:
+    """The places before where parts of vectors end along an axis, within 0 and the last. They begin at ``start``, so
+    many pixels from one another.
+    """
+    for i in range(len(places)):
+        move = moves[u(i)] * part_of
+        move = move if move == move else _ZERO
+        move = move if move > -_FAR else -_FAR
+        move = move if move < _FAR else _FAR
+        place = np.int32(np.int32(start + np.int32(np.int32(i) * step)) + np.int32(np.floor(move)))
+        place = place if place > np.int32(0) else np.int32(0)
+        places[u(i)] = place if place < last else last
+
+
+@kernel(f"void({PLANES}, {PLANES}, b1[:,:,::1], u1[:,::1], f4, f4, i8[::1], u1[:,::1], i8, i8)")
 def near_rows(
     flow: Planes,
     trust: Planes,
     still: npt.NDArray[np.bool_],
+    asked: Flags,
     part_of: np.float32,
     trusted: np.float32,
     box: Box,
@@ -393,31 +411,50 @@ def near_rows(
     """Marks the pixels that something of a layer that moves comes to.
 
     Args:
-        flow: (2, H, W) pixels.
+        flow: (2, H, W) pixels; fewer than 2**31 in all.
         trust: (1, H, W).
         still: (1, H, W), both frames are the same.
+        asked: (H, W), 1 where a pixel, the one right of it or any of both below are asked about; what comes elsewhere
+            is not marked.
         part_of: of the vectors.
         trusted: trust over which a vector counts.
         box: of the layer.
         reached: (H, W), gets 1: whoever writes, writes the same.
         top, bottom: rows of the box that it comes from.
     """
-    least = np.float32(1e-3)
+    least, height, width, wide = np.float32(1e-3), flow.shape[1], flow.shape[2], box[3] - box[2]
+    size, padded = u(height * width), 8 * eights(wide)
+    moves, trusts, stays, wanted = flow.reshape(-1), trust.reshape(-1), still.reshape(-1), asked.reshape(-1)
+    columns, rows = np.empty(wide, np.int32), np.empty(wide, np.int32)
+    comes = np.zeros(padded, np.uint8)
+    words = comes.view(np.uint64)
     for line in range(top, bottom):
         y = box[0] + line
-        for x in range(box[2], box[3]):
-            if still[0, y, x] or not trust[0, y, x] > trusted:
+        at = u(y * width + box[2])
+        _before(moves[at:], part_of, np.int32(box[2]), np.int32(1), np.int32(width - 1), columns)
+        _before(moves[at + size :], part_of, np.int32(y), np.int32(0), np.int32(height - 1), rows)
+        for x in range(wide):
+            columns[u(x)] = np.int32(np.int32(rows[u(x)] * np.int32(width)) + columns[u(x)])
+        for x in range(wide):
+            comes[u(x)] = wanted[u(columns[u(x)])]
+        for x in range(wide):
+            comes[u(x)] = comes[u(x)] if trusts[at + u(x)] > trusted else _NO
+        for x in range(wide):
+            comes[u(x)] = _NO if stays[at + u(x)] else comes[u(x)]
+        for block in range(len(words)):
+            if words[u(block)] == _NONE:
                 continue
-            u, v = flow[0, y, x] * part_of, flow[1, y, x] * part_of
-            if not (np.isfinite(u) and np.isfinite(v)):
-                continue
-            u, v = _limited(u), _limited(v)
-            floor_x, floor_y = np.floor(u), np.floor(v)
-            fx, fy = u - floor_x, v - floor_y
-            column, row = x + int(floor_x), y + int(floor_y)
-            for lower in range(2):
-                for further in range(2):
-                    i, j = row + lower, column + further
-                    share = (fy if lower else _ONE - fy) * (fx if further else _ONE - fx)
-                    if share > least and i >= box[0] and i < box[1] and j >= box[2] and j < box[3]:
-                        reached[np.uintp(i), np.uintp(j)] = 1
+            for x in range(8 * block, min(8 * block + 8, wide)):
+                right, below = moves[at + u(x)] * part_of, moves[size + at + u(x)] * part_of
+                if comes[u(x)] == _NO or not (np.isfinite(right) and np.isfinite(below)):
+                    continue
+                right, below = _limited(right), _limited(below)
+                floor_x, floor_y = np.floor(right), np.floor(below)
+                fx, fy = right - floor_x, below - floor_y
+                column, row = box[2] + x + int(floor_x), y + int(floor_y)
+                for lower in range(2):
+                    for further in range(2):
+                        i, j = row + lower, column + further
+                        share = (fy if lower else _ONE - fy) * (fx if further else _ONE - fx)
+                        if share > least and i >= box[0] and i < box[1] and j >= box[2] and j < box[3]:
+                            reached[u(i), u(j)] = _YES

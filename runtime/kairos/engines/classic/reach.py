@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import partial
+from types import ModuleType
 from typing import Any, List, Optional, Sequence, Tuple, TypeVar
 
 import cv2
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from kairos.engines.classic import counted
 from kairos.engines.classic.counted import Ends
+from kairos.motion import fast
 
 _MARGIN = 8
 """Pixels around a layer that are looked at with it."""
@@ -87,13 +90,38 @@ def fronts(shares: Sequence[Tuple[Tensor, Tensor]], seen: Sequence[Optional[Reac
         return (None,)
     above = torch.zeros_like(shares[0][0]), torch.zeros_like(shares[0][1])
     found: List[Front] = []
+    kernels = _kernels() if fast.usable(*(plane for own in shares for plane in own)) else None
     for own, reach in zip(shares[::-1], seen[::-1]):
+        if kernels is not None:
+            found.append(_front_in_one_go(kernels, own, above, reach))
+            continue
         found.append(_front(own, above, reach))
         for plane, share in zip(above, own):
             # Elsewhere nothing of the layer is.
             here = plane if reach is None else reach.of(plane)
             here.add_(share if reach is None else reach.of(share)).clamp_(max=1)
     return tuple(found[::-1])
+
+
+def _front_in_one_go(
+    kernels: ModuleType, shares: Tuple[Tensor, Tensor], above: Tuple[Tensor, Tensor], reach: Optional[Reach]
+) -> Front:
+    """What lies in front of a layer by compiled kernels; the layer is added to what lies above those behind it."""
+    height, width = shares[0].shape[-2:]
+    sides = (0, height, 0, width) if reach is None else (reach.top, reach.bottom, reach.left, reach.right)
+    box, size = np.array(sides, np.int64), (sides[1] - sides[0], sides[3] - sides[2])
+    planes: List[List[Tensor]] = []
+    for share, over in zip(map(fast.array, shares), above):
+        own = [torch.empty(1, *size), torch.empty(1, *size)]
+        before, clear = (each.numpy() for each in own)
+        fast.in_bands(partial(kernels.above_rows, share, over.numpy(), box, before), *size)
+        fast.in_bands(partial(kernels.clear_rows, share, before, box, clear), *size)
+        planes.append(own)
+    return Front(planes[0][0], planes[1][0], planes[0][1], planes[1][1])
+
+
+def _kernels() -> Optional[ModuleType]:
+    return fast.compiled("kairos.engines.classic.front_kernels")
 
 
 def in_front(shares: Sequence[Tuple[Tensor, Tensor]]) -> List[Tuple[Tensor, Tensor]]:
