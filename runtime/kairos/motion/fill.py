@@ -11,6 +11,9 @@ from torch import Tensor
 from kairos.motion import fast
 from kairos.motion.tiling import resize
 
+LEAST_WEIGHT = 1e-6
+"""Mean weight under which values are not divided by it."""
+
 
 def fill_holes(planes: Tensor, known: Tensor) -> Tensor:
     """Fills unknown pixels smoothly from their surroundings by a pyramid of means (push and pull).
@@ -89,6 +92,18 @@ def fill_weighted(planes: Tensor, weight: Tensor) -> Tensor:
     return _pull_soft(planes, weight)
 
 
+def fill_halved(planes: Tensor, weight: Tensor, halved: Tuple[Tensor, Tensor]) -> Tensor:
+    """The same where compiled kernels can be used, from what both are at half the size.
+
+    Args:
+        planes, weight: see above.
+        halved: weighted means over 2 by 2 pixels (C, h, w) and their mean weight (1, h, w), h and w rounded up; means
+            are sums divided by at least :data:`LEAST_WEIGHT`.
+    """
+    coarse, share = halved
+    return fast.patch(_pull_soft(coarse, (share * 2).clamp(max=1.0)), planes, weight, softly=True)
+
+
 def _pull_soft(values: Tensor, weight: Tensor) -> Tensor:
     height, width = values.shape[-2:]
     if height == 1 and width == 1:
@@ -96,9 +111,9 @@ def _pull_soft(values: Tensor, weight: Tensor) -> Tensor:
     compiled = fast.usable(values, weight)
     if compiled and height * width <= fast.SMALL:
         return fast.pull(values, weight, softly=True)
-    coarse, share = _halved(values, weight, 1e-6)
-    coarse = _pull_soft(coarse, (share * 2).clamp(max=1.0))
+    coarse, share = _halved(values, weight, LEAST_WEIGHT)
     if compiled:
-        return fast.patch(coarse, values, weight, softly=True)
+        return fill_halved(values, weight, (coarse, share))
+    coarse = _pull_soft(coarse, (share * 2).clamp(max=1.0))
     fine = _doubled(coarse, height, width)
     return torch.lerp(fine, values, weight)

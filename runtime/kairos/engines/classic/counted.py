@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kairos.motion import fast
+from kairos.motion.fill import LEAST_WEIGHT
 
 Labels = npt.NDArray[np.int16]
 """(H, W), 0 = the rest."""
@@ -88,27 +89,32 @@ def unlike(
 
 
 def believed(
-    way: Tuple[Tensor, Tensor, Tensor, Tensor], box: Sequence[int], astray: float, doubted: float, least: float
-) -> Tuple[Tensor, Tensor]:
+    way: Tuple[Tensor, Tensor, Tensor, Tensor], inside: Tensor, box: Sequence[int], astray: float, doubted: float,
+    least: float,
+) -> Tuple[Tensor, Tensor, Tuple[Tensor, Tensor]]:  # fmt: skip
     """Trust (1, H, W) in the vectors of some objects, ``least`` outside their box; and (1, h, w), of the box, how far
-    each vector is believed when what is not is filled in.
+    each vector is believed when what is not is filled in, with both at half the size, as
+    :func:`kairos.motion.fill.fill_halved` takes it.
 
     Args:
         way: flow (2, H, W) pixels, trust (1, H, W), and how much of the pixels of the frame that it begins in, and ends
             in, is of these objects, (1, H, W) each.
+        inside: (2, h, w), the flow in the box.
         box: top, bottom, left, right.
         astray, doubted: see :mod:`kairos.engines.classic.parts`.
         least: of trust.
     """
-    top, bottom, left, right = box
-    weight = torch.empty(1, bottom - top, right - left)
+    weight = torch.empty(1, *inside.shape[-2:])
     trust = torch.empty(way[1].shape) if weight.shape == way[1].shape else torch.full(way[1].shape, least)
+    height, width = ((side + 1) // 2 for side in inside.shape[-2:])
+    halved = torch.empty(2, height, width), torch.empty(1, height, width)
     given = [fast.array(each) for each in way]
     numbers = [np.float32(each) for each in (astray, doubted, least)]
-    planes = trust.numpy(), weight.numpy()
-    work = partial(_loaded().believe_rows, *given, np.array(box, np.int64), *numbers, *planes)
-    fast.in_bands(work, *weight.shape[1:])
-    return trust, weight
+    planes = [each.numpy() for each in (trust, weight)]
+    coarse = fast.array(inside), np.float32(LEAST_WEIGHT), *(each.numpy() for each in halved)
+    work = partial(_belief().believe_and_halve_rows, *given, np.array(box, np.int64), *numbers, *planes, *coarse)
+    fast.in_bands(work, height, 4 * width)
+    return trust, weight, halved
 
 
 def shares(labels: Labels, numbers: Sequence[int]) -> Tensor:
@@ -183,6 +189,12 @@ def _in_strips(work: Callable[..., None], given: Sequence[object], begin: npt.ND
 
 def _loaded() -> ModuleType:
     kernels = _kernels()
+    assert kernels is not None, "only after usable()"
+    return kernels
+
+
+def _belief() -> ModuleType:
+    kernels = fast.compiled("kairos.engines.classic.belief_kernels")
     assert kernels is not None, "only after usable()"
     return kernels
 

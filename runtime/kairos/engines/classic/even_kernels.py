@@ -82,7 +82,7 @@ def in_a_row(joints: np.uint64, column: np.int32, row: np.int32) -> bool:
     """Whether eight pixels are fetched from neighbours, all of which have another right of them and below: by their
     marks, and the first one's places.
     """
-    return joints & JOINTS == np.uint64(0) and column & row & np.int32(1) != np.int32(0)
+    return bool(joints & JOINTS == np.uint64(0) and column & row & np.int32(1) != np.int32(0))
 
 
 @part

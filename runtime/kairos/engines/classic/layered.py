@@ -113,7 +113,7 @@ def reached(motion: PairMotion, time: float, trusted: float) -> Tensor:
         for flow, trust, share in ((layer.there, layer.trust0, time), (layer.back, layer.trust1, 1 - time)):
             numbers = np.float32(share), np.float32(trusted)
             planes = fast.array(flow), fast.array(trust), still, asked
-            fast.in_bands(partial(kernels.layers.near_rows, *planes, *numbers, box, found), *_sides(box))
+            fast.in_bands(partial(kernels.shown.near_rows, *planes, *numbers, box, found), *_sides(box))
     return torch.from_numpy(found)[None] > 0
 
 
@@ -140,7 +140,7 @@ def visible(
         numbers = [np.float32(each) for each in (sign, *slack)]
         source = fast.array(flow), fast.array(share)
         several = len(motion.layers) > 1
-        work = partial(kernels.layers.visible_rows, index, several, *numbers, *source, *planes, box, seen.numpy())
+        work = partial(kernels.shown.visible_rows, index, several, *numbers, *source, *planes, box, seen.numpy())
         fast.in_bands(work, *_sides(box))
     return seen
 
@@ -168,7 +168,7 @@ def shown(motion: PairMotion, top: Tensor, ways: Tuple[Tensor, Tensor]) -> Tuple
         box = _box(reach, top.shape[-2:])
         for clear, way, out in zip((front.clear0, front.clear1), ways, found):
             planes = [fast.array(each) for each in (clear, top, way)]
-            fast.in_bands(partial(kernels.layers.fetch_rows, index, *planes, box, out.numpy()), *_sides(box))
+            fast.in_bands(partial(kernels.shown.fetch_rows, index, *planes, box, out.numpy()), *_sides(box))
     return found
 
 
@@ -209,6 +209,7 @@ def _sides(box: npt.NDArray[np.int64]) -> Tuple[int, int]:
 
 class _Kernels(NamedTuple):
     layers: ModuleType
+    shown: ModuleType
     seen: ModuleType
 
 
@@ -220,5 +221,7 @@ def _loaded() -> _Kernels:
 
 @cache
 def _kernels() -> Optional[_Kernels]:
-    layers, seen = (fast.compiled(f"kairos.engines.classic.{name}_kernels") for name in ("layer", "seen"))
-    return None if layers is None or seen is None else _Kernels(layers, seen)
+    layers, shown, seen = (
+        fast.compiled(f"kairos.engines.classic.{name}_kernels") for name in ("layer", "shown", "seen")
+    )
+    return None if layers is None or shown is None or seen is None else _Kernels(layers, shown, seen)

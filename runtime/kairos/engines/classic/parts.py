@@ -18,7 +18,7 @@ from kairos.engines.classic import counted
 from kairos.engines.classic.motion import LEAST_TRUST, Layer
 from kairos.engines.classic.reach import Reach, ends_of, reach_around
 from kairos.engines.classic.regions import Box, Labels, boxes, labels_of
-from kairos.motion.fill import fill_weighted
+from kairos.motion.fill import fill_halved, fill_weighted
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.region_choice import RegionRule
 from kairos.motion.warp import backward_warp, nearest_warp
@@ -129,8 +129,9 @@ def _owned(whole: Layer, ways: Tuple[_Way, _Way], reach: Optional[Reach]) -> Lay
     box = (0, height, 0, width) if reach is None else (reach.top, reach.bottom, reach.left, reach.right)
     found = []
     for way in ways:
-        trust, weight = counted.believed(way, box, _ASTRAY, _DOUBTED, LEAST_TRUST)
-        filled = fill_weighted(way[0] if reach is None else reach.cut(way[0]), weight)
+        inside = way[0] if reach is None else reach.cut(way[0])
+        trust, weight, halved = counted.believed(way, inside, box, _ASTRAY, _DOUBTED, LEAST_TRUST)
+        filled = fill_halved(inside, weight, halved)
         found.append((filled if reach is None else reach.placed(filled), trust))
     (there, trust0), (back, trust1) = found
     return replace(whole, there=there, back=back, trust0=trust0, trust1=trust1)
