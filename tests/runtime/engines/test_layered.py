@@ -15,7 +15,7 @@ from kairos.engines.classic.course import Course
 from kairos.engines.classic.midway import Moment, between, moment
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.parts import parted
-from kairos.engines.classic.reach import in_front, reach_of
+from kairos.engines.classic.reach import fronts, in_front, reach_of, reaches
 from kairos.engines.classic.regions import Box, better, boxes
 from kairos.motion import fast
 from kairos.motion.fill import fill_holes, fill_weighted
@@ -231,14 +231,71 @@ def test_what_vanishes_is_counted_as_without_kernels(both: Both[np.ndarray]) -> 
         assert np.abs(compiled - plain).max() <= 0.002 * plain.sum()
 
 
+def calm_motion(size: Tuple[int, int]) -> PairMotion:
+    """Layers of vectors that change so slowly that neighbours mostly come from neighbours, out of the frame too."""
+    layer, (height, width) = whole_motion(size), size
+    down, across = torch.meshgrid(torch.arange(height) / height, torch.arange(width) / width, indexing="ij")
+    there = torch.stack([6.3 * across - 2.0 * down - 4.1, 3.0 * down - 5.2 * across + 0.7])
+    calm = replace(layer, there=there, back=0.4 - there, trust0=0.4 + 0.6 * across[None], trust1=1 - 0.5 * down[None])
+    rules = {1: RegionRule(order=1), 2: RegionRule(order=2), 3: RegionRule(order=3)}
+    layers = parted(calm, labels_at(size, 0.0), labels_at(size, 0.2), rules)
+    assert len(layers) > 1
+    still = torch.zeros(1, *size, dtype=torch.bool)
+    still[:, size[0] // 2 :, : size[1] // 6] = True
+    return PairMotion(layers, still)
+
+
+@pytest.mark.parametrize("size", [*SIZES, (61, 79), (72, 71)], ids=str)
+def test_neighbours_that_come_from_neighbours_are_seen_as_torch_has_it(
+    size: Tuple[int, int], both: Both[List[Tensor]]
+) -> None:
+    def layers() -> List[Tensor]:
+        names = ("there", "back", "trust0", "trust1", "share0", "share1")
+        return [getattr(layer, name) for layer in calm_motion(size).layers for name in names]
+
+    assert_near(*both(layers))
+    motion = calm_motion(size)
+    compiled, plain = both(lambda: planes(moment(motion, 0.3)))
+    assert torch.equal(compiled[2], plain[2]) and torch.equal(compiled[3], plain[3])
+    assert_near(compiled, plain)
+    assert_near(*both(lambda: answer(between(motion, None, 0.7))))
+
+
+def test_objects_are_compared_where_neighbours_end_beside_one_another(both: Both[Optional[Tensor]]) -> None:
+    size = (90, 131)
+    labels, layer = labels_at(size, 0.0), calm_motion(size).layers[0]
+    first, second = noise(3, *size, seed=1), noise(3, *size, seed=2)
+    second[:, :, 5:] = first[:, :, :-5]
+    right = torch.zeros(2, *size)
+    right[0] = 5.0
+    compiled, plain = both(lambda: better(layer.there, right, (first, second), (labels, labels.roll(5, 1))))
+    assert compiled is not None and plain is not None and bool(compiled.any()) and torch.equal(compiled, plain)
+
+
+@pytest.mark.parametrize("size", [(40, 67), (181, 243)], ids=str)
+def test_what_lies_in_front_of_layers_is_told_as_torch_has_it(size: Tuple[int, int], both: Both[List[Tensor]]) -> None:
+    shares = [(layer.share0 * noise(1, *size, seed=1), layer.share1) for layer in layers_of(size).layers]
+
+    def told() -> List[Tensor]:
+        found = fronts(shares, reaches(shares))
+        return [plane for each in found if each is not None for plane in vars(each).values()]
+
+    compiled, plain = both(told)
+    assert len(compiled) == 4 * len(shares) and any(float(each.amax()) > 0 for each in compiled)
+    assert all(torch.equal(*each) for each in zip(compiled, plain))
+
+
 def test_shares_of_objects_tell_where_these_are() -> None:
     labels = np.zeros((50, 71), np.int16)
     labels[7:9, 70], labels[20, 3:5], labels[30:, :2] = 4, 2, 1
-    share, ends = counted.shares(labels, [2, 4])
+    share, nothing = counted.shares(labels, [2, 4]), counted.shares(labels, [9])
     assert torch.equal(share[0], torch.from_numpy(np.isin(labels, (2, 4)).astype(np.float32)))
-    assert ends == (7, 21, 3, 71)
-    assert counted.shares(labels, [9])[1] is None and not counted.shares(labels, [9])[0].any()
-    assert counted.shares(labels[:1, :1], [0])[1] == (0, 1, 0, 1)
+    for one, two in ((share, nothing), (nothing, share)):
+        assert counted.shown(one, two) == (7, 21, 3, 71)
+    assert counted.shown(nothing, nothing) is None and not nothing.any()
+    assert counted.shown(share, counted.shares(labels, [1])) == (7, 50, 0, 71)
+    dot = counted.shares(labels[:1, :1], [0])
+    assert counted.shown(dot, dot) == (0, 1, 0, 1)
 
 
 def test_in_front_of_a_layer_lies_what_all_those_over_it_are() -> None:

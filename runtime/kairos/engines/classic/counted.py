@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from kairos.motion import fast
+from kairos.motion.fill import LEAST_WEIGHT
 
 Labels = npt.NDArray[np.int16]
 """(H, W), 0 = the rest."""
@@ -82,43 +83,62 @@ def unlike(
     """
     given = [fast.array(each) for each in (*pictures, *flows)]
     nothing = np.zeros((int(told[0].max(initial=0)) + 1, 3))
-    found: Sums = _in_strips(_loaded().unlike_rows, (*given, *told, np.float32(most)), nothing).sum(0)
+    reckoned = told[1].astype(np.float32)[None]
+    found: Sums = _in_strips(_loaded().unlike_rows, (*given, told[0], reckoned, np.float32(most)), nothing).sum(0)
     return found
 
 
 def believed(
-    way: Tuple[Tensor, Tensor, Tensor, Tensor], box: Sequence[int], astray: float, doubted: float, least: float
-) -> Tuple[Tensor, Tensor]:
+    way: Tuple[Tensor, Tensor, Tensor, Tensor], inside: Tensor, box: Sequence[int], astray: float, doubted: float,
+    least: float,
+) -> Tuple[Tensor, Tensor, Tuple[Tensor, Tensor]]:  # fmt: skip
     """Trust (1, H, W) in the vectors of some objects, ``least`` outside their box; and (1, h, w), of the box, how far
-    each vector is believed when what is not is filled in.
+    each vector is believed when what is not is filled in, with both at half the size, as
+    :func:`kairos.motion.fill.fill_halved` takes it.
 
     Args:
         way: flow (2, H, W) pixels, trust (1, H, W), and how much of the pixels of the frame that it begins in, and ends
             in, is of these objects, (1, H, W) each.
+        inside: (2, h, w), the flow in the box.
         box: top, bottom, left, right.
         astray, doubted: see :mod:`kairos.engines.classic.parts`.
         least: of trust.
     """
-    top, bottom, left, right = box
-    trust, weight = torch.full(way[1].shape, least), torch.empty(1, bottom - top, right - left)
+    weight = torch.empty(1, *inside.shape[-2:])
+    trust = torch.empty(way[1].shape) if weight.shape == way[1].shape else torch.full(way[1].shape, least)
+    height, width = ((side + 1) // 2 for side in inside.shape[-2:])
+    halved = torch.empty(2, height, width), torch.empty(1, height, width)
     given = [fast.array(each) for each in way]
     numbers = [np.float32(each) for each in (astray, doubted, least)]
-    planes = trust.numpy(), weight.numpy()
-    work = partial(_loaded().believe_rows, *given, np.array(box, np.int64), *numbers, *planes)
-    fast.in_bands(work, *weight.shape[1:])
-    return trust, weight
+    planes = [each.numpy() for each in (trust, weight)]
+    coarse = fast.array(inside), np.float32(LEAST_WEIGHT), *(each.numpy() for each in halved)
+    work = partial(_belief().believe_and_halve_rows, *given, np.array(box, np.int64), *numbers, *planes, *coarse)
+    fast.in_bands(work, height, 4 * width)
+    return trust, weight, halved
 
 
-def shares(labels: Labels, numbers: Sequence[int]) -> Tuple[Tensor, Optional[Ends]]:
-    """(1, H, W) float32: 1 where these objects are, 0 elsewhere; and where all of that lies, None for nowhere."""
-    table = np.zeros(1 + max(int(labels.max(initial=0)), *numbers), np.float32)
-    table[list(numbers)] = 1.0
-    out, edges = torch.empty(1, *labels.shape), np.empty((labels.shape[0], 2), np.int64)
-    fast.in_bands(partial(_loaded().share_rows, labels, table, out.numpy(), edges), *labels.shape)
-    rows = np.flatnonzero(edges[:, 1])
-    if not len(rows):
-        return out, None
-    return out, (int(rows[0]), int(rows[-1]) + 1, int(edges[rows, 0].min()), int(edges[:, 1].max()))
+def shares(labels: Labels, numbers: Sequence[int]) -> Tensor:
+    """(1, H, W) float32: 1 where any of these objects is, 0 elsewhere."""
+    out, some = torch.empty(1, *labels.shape), np.array(numbers, np.int16)
+    fast.in_bands(partial(_loaded().share_rows, labels, some, out.numpy()), *labels.shape)
+    return out
+
+
+def shown(first: Tensor, second: Tensor) -> Optional[Ends]:
+    """Where all lies that is above 0 in either of two planes (1, H, W); None for nowhere."""
+    height, width = first.shape[-2:]
+    strips = -(-height // _STRIP)
+    planes = fast.array(first), fast.array(second)
+    columns, rows = np.zeros((strips, width), np.uint8), np.empty(height, np.uint8)
+
+    def some(begin: int, end: int) -> None:
+        for strip in range(begin, end):
+            top, bottom = strip * _STRIP, min(height, (strip + 1) * _STRIP)
+            _loaded().shown_rows(*planes, columns[strip], rows, top, bottom)
+
+    fast.in_parts(some, strips, min(torch.get_num_threads(), height * width // fast.SMALL))
+    down, across = np.flatnonzero(rows), np.flatnonzero(columns.any(0))
+    return (int(down[0]), int(down[-1]) + 1, int(across[0]), int(across[-1]) + 1) if len(down) else None
 
 
 def fits(flow: Tensor, trust: Tensor, labels: Labels, count: int, step: int, sure: float) -> Sums:
@@ -169,6 +189,12 @@ def _in_strips(work: Callable[..., None], given: Sequence[object], begin: npt.ND
 
 def _loaded() -> ModuleType:
     kernels = _kernels()
+    assert kernels is not None, "only after usable()"
+    return kernels
+
+
+def _belief() -> ModuleType:
+    kernels = fast.compiled("kairos.engines.classic.belief_kernels")
     assert kernels is not None, "only after usable()"
     return kernels
 

@@ -1,4 +1,4 @@
-"""Layers of motion at one time between two frames, compiled for the CPU: what arrives, what is seen, and where from.
+"""Layers of motion at one time between two frames, compiled for the CPU: what arrives, and what is seen.
 
 Imported by :mod:`kairos.engines.classic.layered` alone. Planes of the frame are (C, H, W); a ``box`` holds the first
 row and column of the part of the frame in which a layer can be seen, and those one behind its last. Rows from ``top``
@@ -11,36 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from kairos.engines.vector_kernel import LANES, load, seven, spread, store
-from kairos.motion.compiled import PLANES, Line, Planes, kernel, part
-from kairos.motion.place_kernels import ended, fetched
+from kairos.motion.compiled import PLANES, Line, Planes, kernel
 
 Box = npt.NDArray[np.int64]
 """(4,): top, bottom, left, right."""
 Spans = npt.NDArray[np.int64]
 """(h, 2)."""
-Flags = npt.NDArray[np.uint8]
-"""(H, W)."""
 
 u = np.uintp
 _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 _FAR, _TINY = np.float32(1 << 24), np.finfo(np.float32).tiny
-
-
-@part
-def _limited(move: np.float32) -> np.float32:
-    """One coordinate of a vector; what is not a number moves nothing."""
-    return min(max(move, -_FAR), _FAR) if move == move else _ZERO
-
-
-@part
-def _ends_inside(x: np.int32, y: np.int32, u: np.float32, v: np.float32, width: int, height: int) -> np.float32:
-    """1 where a vector ends inside the frame, fading out over one pixel."""
-    across, down = np.float32(x) + u, np.float32(y) + v
-    room = min(
-        min(across, np.float32(width - 1) - across),
-        min(down, np.float32(height - 1) - down),
-    )
-    return min(max(_ONE + room, _ZERO), _ONE)
 
 
 @kernel(f"void({PLANES}, f4, i8[::1], i8[:,::1], i8, i8)")
@@ -228,154 +208,3 @@ def cover_rows(
                 seen[0, i, j], seen[1, i, j] = velocity[0, y, x], velocity[1, y, x]
                 seen_trust[0, i, j] = trust[0, y, x]
                 shown[0, i, j] = np.float32(index)
-
-
-@kernel(
-    f"void(i8, b1, f4, f4, f4, {PLANES}, {PLANES}, {PLANES}, {PLANES}, {PLANES}, i8[::1], {PLANES}, i8, i8)",
-    contract=True,
-)
-def visible_rows(
-    index: int,
-    several: bool,
-    sign: np.float32,
-    slack: np.float32,
-    slack_share: np.float32,
-    flow: Planes,
-    share: Planes,
-    shown: Planes,
-    velocity: Planes,
-    way: Planes,
-    box: Box,
-    seen: Planes,
-    top: int,
-    bottom: int,
-) -> None:
-    """How far the source pixel that a vector comes from moves the same way and belongs to the same layer, 0..1, where
-    that layer is seen.
-
-    Args:
-        index: of the layer.
-        several: there are other layers.
-        sign: by which the source's vectors are multiplied.
-        slack, slack_share: disagreement that halves the answer, pixels and part of the speed.
-        flow: (2, H, W) pixels, of the source.
-        share: (1, H, W), how much of the source's pixels is the layer's.
-        shown: (1, H, W), index of the layer seen.
-        velocity: (2, H, W) pixels, of what is seen.
-        way: (2, H, W) pixels, to the source.
-        box: of the layer.
-        seen: (1, H, W), for the answer.
-        top, bottom: rows of the box.
-    """
-    height, width = shown.shape[1:]
-    wide, mine, size = box[3] - box[2], np.float32(index), u(height * width)
-    columns, rows = np.empty(wide, np.int32), np.empty(wide, np.int32)
-    across, down, own = np.empty(wide, np.float32), np.empty(wide, np.float32), np.ones(wide, np.float32)
-    off, astray = np.zeros(wide, np.float32), np.zeros(wide, np.float32)
-    moves, flows, shares, tops = way.reshape(-1), flow.reshape(-1), share.reshape(-1), shown.reshape(-1)
-    speeds, answers = velocity.reshape(-1), seen.reshape(-1)
-    for line in range(top, bottom):
-        y = box[0] + line
-        at = u(y * width + box[2])
-        ended(moves[at:], np.int32(box[2]), np.int32(1), np.int32(box[2]), np.int32(box[3] - 1), columns, across)
-        ended(moves[at + size :], np.int32(y), np.int32(0), np.int32(box[0]), np.int32(box[1] - 1), rows, down)
-        for x in range(wide):
-            if tops[at + u(x)] != mine:
-                continue
-            i, right = u(rows[u(x)] >> 1) * u(width) + u(columns[u(x)] >> 1), u(columns[u(x)] & 1)
-            below, fx, fy = u(rows[u(x)] & 1) * u(width), across[u(x)], down[u(x)]
-            off[u(x)] = fetched(flows, i, right, below, fx, fy)
-            astray[u(x)] = fetched(flows, size + i, right, below, fx, fy)
-            if several:
-                own[u(x)] = fetched(shares, i, right, below, fx, fy)
-        for x in range(wide):
-            i = at + u(x)
-            p, q = speeds[i], speeds[size + i]
-            least = slack + slack_share * np.sqrt(p * p + q * q)
-            one, two = off[u(x)] * sign - p, astray[u(x)] * sign - q
-            found = own[u(x)] / (_ONE + (one * one + two * two) / (least * least))
-            column, row = np.int32(box[2] + x), np.int32(y)
-            found *= _ends_inside(column, row, moves[i], moves[size + i], width, height)
-            answers[i] = found if tops[i] == mine else answers[i]
-
-
-@kernel(f"void(i8, {PLANES}, {PLANES}, {PLANES}, i8[::1], {PLANES}, i8, i8)", contract=True)
-def fetch_rows(
-    index: int, clear: Planes, shown: Planes, way: Planes, box: Box, out: Planes, top: int, bottom: int
-) -> None:
-    """Where a layer is seen, how much of the source pixel that a vector comes from is clearly the layer's.
-
-    Args:
-        index: of the layer.
-        clear: (1, h, w), of its box.
-        shown: (1, H, W), index of the layer seen.
-        way: (2, H, W) pixels, to the source.
-        box: of the layer.
-        out: (1, H, W), for the answer.
-        top, bottom: rows of the box.
-    """
-    height, width = shown.shape[1:]
-    high, wide, mine, size = box[1] - box[0], box[3] - box[2], np.float32(index), u(height * width)
-    columns, rows = np.empty(wide, np.int32), np.empty(wide, np.int32)
-    across, down, own = np.empty(wide, np.float32), np.empty(wide, np.float32), np.zeros(wide, np.float32)
-    moves, shares, tops, answers = way.reshape(-1), clear.reshape(-1), shown.reshape(-1), out.reshape(-1)
-    for line in range(top, bottom):
-        y = box[0] + line
-        at = u(y * width + box[2])
-        ended(moves[at:], np.int32(0), np.int32(1), np.int32(0), np.int32(wide - 1), columns, across)
-        ended(moves[at + size :], np.int32(line), np.int32(0), np.int32(0), np.int32(high - 1), rows, down)
-        for x in range(wide):
-            if tops[at + u(x)] != mine:
-                continue
-            i, right = u(rows[u(x)] >> 1) * u(wide) + u(columns[u(x)] >> 1), u(columns[u(x)] & 1)
-            own[u(x)] = fetched(shares, i, right, u(rows[u(x)] & 1) * u(wide), across[u(x)], down[u(x)])
-        for x in range(wide):
-            i = at + u(x)
-            column, row = np.int32(box[2] + x), np.int32(y)
-            room = _ends_inside(column, row, moves[i], moves[size + i], width, height)
-            answers[i] = own[u(x)] * room if tops[i] == mine else answers[i]
-
-
-@kernel(f"void({PLANES}, {PLANES}, b1[:,:,::1], f4, f4, i8[::1], u1[:,::1], i8, i8)")
-def near_rows(
-    flow: Planes,
-    trust: Planes,
-    still: npt.NDArray[np.bool_],
-    part_of: np.float32,
-    trusted: np.float32,
-    box: Box,
-    reached: Flags,
-    top: int,
-    bottom: int,
-) -> None:
-    """Marks the pixels that something of a layer that moves comes to.
-
-    Args:
-        flow: (2, H, W) pixels.
-        trust: (1, H, W).
-        still: (1, H, W), both frames are the same.
-        part_of: of the vectors.
-        trusted: trust over which a vector counts.
-        box: of the layer.
-        reached: (H, W), gets 1: whoever writes, writes the same.
-        top, bottom: rows of the box that it comes from.
-    """
-    least = np.float32(1e-3)
-    for line in range(top, bottom):
-        y = box[0] + line
-        for x in range(box[2], box[3]):
-            if still[0, y, x] or not trust[0, y, x] > trusted:
-                continue
-            u, v = flow[0, y, x] * part_of, flow[1, y, x] * part_of
-            if not (np.isfinite(u) and np.isfinite(v)):
-                continue
-            u, v = _limited(u), _limited(v)
-            floor_x, floor_y = np.floor(u), np.floor(v)
-            fx, fy = u - floor_x, v - floor_y
-            column, row = x + int(floor_x), y + int(floor_y)
-            for lower in range(2):
-                for further in range(2):
-                    i, j = row + lower, column + further
-                    share = (fy if lower else _ONE - fy) * (fx if further else _ONE - fx)
-                    if share > least and i >= box[0] and i < box[1] and j >= box[2] and j < box[3]:
-                        reached[np.uintp(i), np.uintp(j)] = 1

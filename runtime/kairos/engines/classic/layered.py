@@ -10,6 +10,7 @@ from functools import cache, partial
 from types import ModuleType
 from typing import NamedTuple, Optional, Tuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.reach import Front, Reach
 from kairos.motion import fast
-from kairos.motion.fill import fill_holes, fill_weighted
+from kairos.motion.fill import fill_unknown, fill_weighted
 from kairos.motion.occlusion import clean_mask
 from kairos.motion.splat import TINY_SHARE
 
@@ -92,23 +93,27 @@ def _arrived(
         kernels.layers.meet_rows(first, second, *numbers, out, top, bottom)
 
     fast.in_parts(rows, height, max(1, height * width // _STRIP))
-    velocity, trust = fill_holes(found[:2], found[2:3] > 0), found[3:4]
+    velocity, trust = fill_unknown(found[:2], found[2:3]), found[3:4]
     if not layer.given:
         velocity = fill_weighted(clean_mask(velocity), fast.mean(trust, how.floor))
-    return velocity, trust, fill_holes(found[4:5], found[5:] > 0)
+    return velocity, trust, fill_unknown(found[4:5], found[5:])
 
 
 def reached(motion: PairMotion, time: float, trusted: float) -> Tensor:
-    """(1, H, W) bool: something that moves, and is trusted more than this, comes to the pixel at a time."""
+    """(1, H, W) bool: something that moves, and is trusted more than this, comes to the pixel at a time. Only of pixels
+    within two of those that are still.
+    """
     kernels = _loaded()
     size = motion.still.shape[-2:]
     found, still = np.zeros((size[0], size[1]), np.uint8), motion.still.contiguous().numpy()
+    # A vector comes to four pixels: any of them may be two before something still, or behind it.
+    asked = cv2.dilate(still[0].view(np.uint8), np.ones((6, 6), np.uint8), anchor=(2, 2))
     for layer, reach in zip(motion.layers, motion.reaches):
         box = _box(reach, size)
         for flow, trust, share in ((layer.there, layer.trust0, time), (layer.back, layer.trust1, 1 - time)):
             numbers = np.float32(share), np.float32(trusted)
-            planes = fast.array(flow), fast.array(trust), still
-            fast.in_bands(partial(kernels.layers.near_rows, *planes, *numbers, box, found), *_sides(box))
+            planes = fast.array(flow), fast.array(trust), still, asked
+            fast.in_bands(partial(kernels.shown.near_rows, *planes, *numbers, box, found), *_sides(box))
     return torch.from_numpy(found)[None] > 0
 
 
@@ -135,7 +140,7 @@ def visible(
         numbers = [np.float32(each) for each in (sign, *slack)]
         source = fast.array(flow), fast.array(share)
         several = len(motion.layers) > 1
-        work = partial(kernels.layers.visible_rows, index, several, *numbers, *source, *planes, box, seen.numpy())
+        work = partial(kernels.shown.visible_rows, index, several, *numbers, *source, *planes, box, seen.numpy())
         fast.in_bands(work, *_sides(box))
     return seen
 
@@ -163,7 +168,7 @@ def shown(motion: PairMotion, top: Tensor, ways: Tuple[Tensor, Tensor]) -> Tuple
         box = _box(reach, top.shape[-2:])
         for clear, way, out in zip((front.clear0, front.clear1), ways, found):
             planes = [fast.array(each) for each in (clear, top, way)]
-            fast.in_bands(partial(kernels.layers.fetch_rows, index, *planes, box, out.numpy()), *_sides(box))
+            fast.in_bands(partial(kernels.shown.fetch_rows, index, *planes, box, out.numpy()), *_sides(box))
     return found
 
 
@@ -204,6 +209,7 @@ def _sides(box: npt.NDArray[np.int64]) -> Tuple[int, int]:
 
 class _Kernels(NamedTuple):
     layers: ModuleType
+    shown: ModuleType
     seen: ModuleType
 
 
@@ -215,5 +221,7 @@ def _loaded() -> _Kernels:
 
 @cache
 def _kernels() -> Optional[_Kernels]:
-    layers, seen = (fast.compiled(f"kairos.engines.classic.{name}_kernels") for name in ("layer", "seen"))
-    return None if layers is None or seen is None else _Kernels(layers, seen)
+    layers, shown, seen = (
+        fast.compiled(f"kairos.engines.classic.{name}_kernels") for name in ("layer", "shown", "seen")
+    )
+    return None if layers is None or shown is None or seen is None else _Kernels(layers, shown, seen)

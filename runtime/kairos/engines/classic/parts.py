@@ -16,9 +16,9 @@ from torch import Tensor
 
 from kairos.engines.classic import counted
 from kairos.engines.classic.motion import LEAST_TRUST, Layer
-from kairos.engines.classic.reach import Reach, reach_around, reach_of
+from kairos.engines.classic.reach import Reach, ends_of, reach_around
 from kairos.engines.classic.regions import Box, Labels, boxes, labels_of
-from kairos.motion.fill import fill_weighted
+from kairos.motion.fill import fill_halved, fill_weighted
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.region_choice import RegionRule
 from kairos.motion.warp import backward_warp, nearest_warp
@@ -87,25 +87,20 @@ def parted(
         shown = [number for number in numbers if number not in held]
         if not shown:
             continue
-        if counted.usable(layer.there):
-            (share0, ends0), (share1, ends1) = (counted.shares(labels, shown) for labels in (one, two))
-            ends = [each for each in (ends0, ends1) if each is not None]
-            if ends:
-                first, last = np.min(ends, 0), np.max(ends, 0)
-                around = int(first[0]), int(last[1]), int(first[2]), int(last[3])
-                layers.append(_own(layer, share0, share1, reach_around(around, one.shape)))
-            continue
-        share0, share1 = (_share(labels, shown).to(layer.there.device) for labels in (one, two))
-        if bool(share0.any()) or bool(share1.any()):
-            layers.append(_own(layer, share0, share1, reach_of(share0, share1)))
+        share0, share1 = (_share(labels, shown, layer.there) for labels in (one, two))
+        ends = ends_of(share0, share1)
+        if ends is not None:
+            layers.append(_own(layer, share0, share1, reach_around(ends, one.shape)))
     return tuple(layers) or (layer,)
 
 
-def _share(labels: Labels, numbers: Sequence[int]) -> Tensor:
-    """(1, H, W): 1 where these objects are, 0 elsewhere."""
+def _share(labels: Labels, numbers: Sequence[int], like: Tensor) -> Tensor:
+    """(1, H, W) on the device of another: 1 where these objects are, 0 elsewhere."""
+    if counted.usable(like):
+        return counted.shares(labels, numbers)
     table = np.zeros(1 + max(int(labels.max()), *numbers), np.float32)
     table[list(numbers)] = 1.0
-    return torch.from_numpy(table[labels])[None]
+    return torch.from_numpy(table[labels])[None].to(like.device)
 
 
 def _own(layer: Layer, share0: Tensor, share1: Tensor, reach: Optional[Reach]) -> Layer:
@@ -134,8 +129,9 @@ def _owned(whole: Layer, ways: Tuple[_Way, _Way], reach: Optional[Reach]) -> Lay
     box = (0, height, 0, width) if reach is None else (reach.top, reach.bottom, reach.left, reach.right)
     found = []
     for way in ways:
-        trust, weight = counted.believed(way, box, _ASTRAY, _DOUBTED, LEAST_TRUST)
-        filled = fill_weighted(way[0] if reach is None else reach.cut(way[0]), weight)
+        inside = way[0] if reach is None else reach.cut(way[0])
+        trust, weight, halved = counted.believed(way, inside, box, _ASTRAY, _DOUBTED, LEAST_TRUST)
+        filled = fill_halved(inside, weight, halved)
         found.append((filled if reach is None else reach.placed(filled), trust))
     (there, trust0), (back, trust1) = found
     return replace(whole, there=there, back=back, trust0=trust0, trust1=trust1)

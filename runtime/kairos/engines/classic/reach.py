@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import partial
+from types import ModuleType
 from typing import Any, List, Optional, Sequence, Tuple, TypeVar
 
 import cv2
@@ -10,6 +12,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from kairos.engines.classic import counted
+from kairos.engines.classic.counted import Ends
+from kairos.motion import fast
 
 _MARGIN = 8
 """Pixels around a layer that are looked at with it."""
@@ -84,13 +90,38 @@ def fronts(shares: Sequence[Tuple[Tensor, Tensor]], seen: Sequence[Optional[Reac
         return (None,)
     above = torch.zeros_like(shares[0][0]), torch.zeros_like(shares[0][1])
     found: List[Front] = []
+    kernels = _kernels() if fast.usable(*(plane for own in shares for plane in own)) else None
     for own, reach in zip(shares[::-1], seen[::-1]):
+        if kernels is not None:
+            found.append(_front_in_one_go(kernels, own, above, reach))
+            continue
         found.append(_front(own, above, reach))
         for plane, share in zip(above, own):
             # Elsewhere nothing of the layer is.
             here = plane if reach is None else reach.of(plane)
             here.add_(share if reach is None else reach.of(share)).clamp_(max=1)
     return tuple(found[::-1])
+
+
+def _front_in_one_go(
+    kernels: ModuleType, shares: Tuple[Tensor, Tensor], above: Tuple[Tensor, Tensor], reach: Optional[Reach]
+) -> Front:
+    """What lies in front of a layer by compiled kernels; the layer is added to what lies above those behind it."""
+    height, width = shares[0].shape[-2:]
+    sides = (0, height, 0, width) if reach is None else (reach.top, reach.bottom, reach.left, reach.right)
+    box, size = np.array(sides, np.int64), (sides[1] - sides[0], sides[3] - sides[2])
+    planes: List[List[Tensor]] = []
+    for share, over in zip(map(fast.array, shares), above):
+        own = [torch.empty(1, *size), torch.empty(1, *size)]
+        before, clear = (each.numpy() for each in own)
+        fast.in_bands(partial(kernels.above_rows, share, over.numpy(), box, before), *size)
+        fast.in_bands(partial(kernels.clear_rows, share, before, box, clear), *size)
+        planes.append(own)
+    return Front(planes[0][0], planes[1][0], planes[0][1], planes[1][1])
+
+
+def _kernels() -> Optional[ModuleType]:
+    return fast.compiled("kairos.engines.classic.front_kernels")
 
 
 def in_front(shares: Sequence[Tuple[Tensor, Tensor]]) -> List[Tuple[Tensor, Tensor]]:
@@ -137,12 +168,11 @@ def reaches(shares: Sequence[Tuple[Tensor, Tensor]]) -> Tuple[Optional[Reach], .
 
 def reach_of(share0: Tensor, share1: Tensor) -> Optional[Reach]:
     """Where these pixels (1, H, W) of both frames can be seen between them; None: everywhere, or nearly."""
-    shows = (share0 > 0) | (share1 > 0)
-    ends = _ends(shows[0])
-    return None if ends is None else reach_around(ends, (shows.shape[-2], shows.shape[-1]))
+    ends = ends_of(share0, share1)
+    return None if ends is None else reach_around(ends, (share0.shape[-2], share0.shape[-1]))
 
 
-def reach_around(ends: Tuple[int, int, int, int], size: Tuple[int, int]) -> Optional[Reach]:
+def reach_around(ends: Ends, size: Tuple[int, int]) -> Optional[Reach]:
     """The same for pixels between these rows and columns (first and the one behind the last) of a frame (H, W)."""
     top, bottom, left, right = ends
     height, width = size
@@ -153,11 +183,11 @@ def reach_around(ends: Tuple[int, int, int, int], size: Tuple[int, int]) -> Opti
     return Reach(top, bottom, left, right, (height, width))
 
 
-def _ends(shows: Tensor) -> Optional[Tuple[int, int, int, int]]:
-    """First row and the one behind the last, and so the columns, of what is true; None for nothing."""
-    if shows.device.type == "cpu":
-        left, top, wide, high = cv2.boundingRect(shows.numpy().view(np.uint8))
-        return (top, top + high, left, left + wide) if wide else None
+def ends_of(share0: Tensor, share1: Tensor) -> Optional[Ends]:
+    """Between which rows and columns all of these pixels (1, H, W) of both frames lie; None for nothing."""
+    if counted.usable(share0, share1):
+        return counted.shown(share0, share1)
+    shows = ((share0 > 0) | (share1 > 0))[0]
     sides: List[int] = []
     for axis in (-1, -2):
         places = shows.any(axis).nonzero()

@@ -9,42 +9,70 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from kairos.engines.classic.even_kernels import both_ended, eights, fetched_eight, in_a_row, parted, span
+from kairos.engines.vector_kernel import load, spread, store
+from kairos.engines.vector_kernel import size as magnitude
 from kairos.motion.compiled import PLANES, Line, Planes, kernel, part
-from kairos.motion.place_kernels import ended
+from kairos.motion.place_kernels import fetched
 
 Labels = npt.NDArray[np.int16]
 Counts = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int16]
 Places = npt.NDArray[np.int32]
+Flags = npt.NDArray[np.uint8]
+"""(W,), of eights."""
 
 u = np.uintp
 _LABELS = "i2[:,::1]"
 _ZERO, _HALF, _ONE, _THREE = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(3.0)
 _FAR = np.float32(1 << 24)
+_NO, _YES, _NONE, _REST = np.uint8(0), np.uint8(1), np.uint64(0), np.int16(0)
 
 
 @part
-def _limited(move: np.float32) -> np.float32:
-    """One coordinate of a vector; what is not a number moves nothing."""
-    return min(max(move, -_FAR), _FAR) if move == move else _ZERO
+def _changed(labels: Labels, changes: Flags) -> None:
+    """Marks with 1 every pixel of a row whose next is of another object, and the last."""
+    for x in range(len(labels) - 1):
+        changes[u(x)] = _YES if labels[u(x)] != labels[u(x + 1)] else _NO
+    changes[u(len(labels) - 1)] = _YES
 
 
 @part
-def _within(place: int, size: int) -> np.uintp:
-    return np.uintp(min(max(place, 0), size - 1))
+def _nearest(moves: Line, start: np.int32, step: np.int32, last: np.int32, places: Places) -> None:
+    """The places nearest to where vectors end along an axis, within 0 and the last. They begin at ``start``, so many
+    pixels from one another.
+    """
+    for i in range(len(places)):
+        move = moves[u(i)] + _HALF
+        move = move if move == move else _ZERO
+        move = move if move > -_FAR else -_FAR
+        move = move if move < _FAR else _FAR
+        place = np.int32(np.int32(start + np.int32(np.int32(i) * step)) + np.int32(np.floor(move)))
+        place = place if place > np.int32(0) else np.int32(0)
+        places[u(i)] = place if place < last else last
 
 
 @kernel(f"void({_LABELS}, i8[:,::1], i8, i8)")
 def box_rows(labels: Labels, boxes: Counts, top: int, bottom: int) -> None:
     """Of every object (N, 4): its first row, the one behind its last, and so its columns, made wider by some rows."""
     width = labels.shape[1]
+    changes = np.zeros(8 * eights(width), np.uint8)
+    words = changes.view(np.uint64)
     for y in range(top, bottom):
-        for x in range(width):
-            number = labels[y, x]
-            if number > 0:
-                i = np.uintp(number)
-                boxes[i, 0], boxes[i, 1] = min(boxes[i, 0], y), max(boxes[i, 1], y + 1)
-                boxes[i, 2], boxes[i, 3] = min(boxes[i, 2], x), max(boxes[i, 3], x + 1)
+        _changed(labels[y], changes)
+        first = 0
+        for block in range(len(words)):
+            if words[u(block)] == _NONE:
+                continue
+            for x in range(8 * block, min(8 * block + 8, width)):
+                if changes[u(x)] == _NO:
+                    continue
+                if labels[u(y), u(x)] > 0:
+                    i = u(labels[u(y), u(x)])
+                    boxes[i, 0], boxes[i, 1] = min(boxes[i, 0], y), max(boxes[i, 1], y + 1)
+                    boxes[i, 2], boxes[i, 3] = min(boxes[i, 2], first), max(boxes[i, 3], x + 1)
+                first = x + 1
 
 
 @kernel(f"void({PLANES}, {PLANES}, {_LABELS}, {_LABELS}, f4, i8[:,::1], i8, i8)")
@@ -63,40 +91,58 @@ def end_rows(
         top, bottom: rows.
     """
     height, width = labels.shape
-    # Neighbours are mostly of one object: they are counted together.
-    last, stays, begins, all_of_it = u(0), 0, 0, 0
+    size, mine, theirs = u(labels.size), labels.reshape(labels.size), other.reshape(other.size)
+    moves, trusts = flow.reshape(flow.size), trust.reshape(trust.size)
+    columns, rows = np.empty(width, np.int32), np.empty(width, np.int32)
+    ends, known, met = np.empty(width, np.int16), np.empty(width, np.uint8), np.empty(width, np.uint8)
+    changes, astray = np.zeros(8 * eights(width), np.uint8), np.zeros(8 * eights(width), np.uint8)
+    changed, lost = changes.view(np.uint64), astray.view(np.uint64)
     for y in range(top, bottom):
+        at = u(y) * u(width)
+        _nearest(moves[at:], np.int32(0), np.int32(1), np.int32(width - 1), columns)
+        _nearest(moves[at + size :], np.int32(y), np.int32(0), np.int32(height - 1), rows)
         for x in range(width):
-            number = u(max(labels[u(y), u(x)], 0))
-            if number != last:
-                counts[0, last] += stays
-                counts[2, last] += all_of_it
-                counts[3, last] += begins
-                last, stays, begins, all_of_it = number, 0, 0, 0
-            all_of_it += 1
-            if not trust[u(0), u(y), u(x)] > sure:
+            columns[u(x)] = np.int32(np.int32(rows[u(x)] * np.int32(width)) + columns[u(x)])
+        for x in range(width):
+            ends[u(x)] = theirs[u(columns[u(x)])]
+        # One array to a loop: with more the compiler does not find the processor's vectors in them.
+        for x in range(width):
+            known[u(x)] = _YES if trusts[at + u(x)] > sure else _NO
+        for x in range(width):
+            met[u(x)] = known[u(x)] if mine[at + u(x)] == ends[u(x)] else _NO
+        for x in range(width):
+            astray[u(x)] = np.uint8(known[u(x)] - met[u(x)])
+        _changed(labels[y], changes)
+        # Neighbours are mostly of one object: they are counted together.
+        first = 0
+        for block in range(len(changed)):
+            if changed[u(block)] == _NONE:
                 continue
-            begins += 1
-            column = _within(x + int(np.floor(_limited(flow[u(0), u(y), u(x)] + _HALF))), width)
-            row = _within(y + int(np.floor(_limited(flow[u(1), u(y), u(x)] + _HALF))), height)
-            end = u(max(other[row, column], 0))
-            if end == number:
-                stays += 1
-            else:
-                counts[1, end] += 1
-    counts[0, last] += stays
-    counts[2, last] += all_of_it
-    counts[3, last] += begins
+            for x in range(8 * block, min(8 * block + 8, width)):
+                if changes[u(x)] == _NO:
+                    continue
+                number, begins, stays = u(max(mine[at + u(x)], _REST)), np.int32(0), np.int32(0)
+                for i in range(first, x + 1):
+                    begins, stays = np.int32(begins + known[u(i)]), np.int32(stays + met[u(i)])
+                counts[0, number] += stays
+                counts[2, number] += x + 1 - first
+                counts[3, number] += begins
+                first = x + 1
+        for block in range(len(lost)):
+            if lost[u(block)] == _NONE:
+                continue
+            for x in range(8 * block, min(8 * block + 8, width)):
+                counts[1, u(max(ends[u(x)], _REST))] += astray[u(x)]
 
 
-@kernel(f"void({PLANES}, {PLANES}, {PLANES}, {PLANES}, {_LABELS}, {_LABELS}, f4, f8[:,::1], i8, i8)")
+@kernel(f"void({PLANES}, {PLANES}, {PLANES}, {PLANES}, {_LABELS}, {PLANES}, f4, f8[:,::1], i8, i8)")
 def unlike_rows(
     first: Planes,
     second: Planes,
     flow: Planes,
     rival: Planes,
     labels: Labels,
-    other: Labels,
+    other: Planes,
     most: np.float32,
     sums: Sums,
     top: int,
@@ -105,132 +151,129 @@ def unlike_rows(
     """How unlike objects are what two flows take them to.
 
     Args:
-        first, second: (3, H, W), the frame that vectors begin in and that they end in.
+        first, second: (3, H, W), the frame that vectors begin in and that they end in; fewer than 2**31 pixels.
         flow, rival: (2, H, W) pixels.
-        labels, other: of both frames.
+        labels: of the first.
+        other: (1, H, W), of the second, as numbers to reckon with.
         most: what counts as nothing alike, as does ending on another object.
         sums: (N, 3), added to: of pixels that either flow takes to something alike how many, and how unlike what
             either takes them to is.
         top, bottom: rows.
     """
     height, width = labels.shape
+    size, pitch, padded = u(labels.size), u(width), 8 * eights(width)
+    here, there, named = first.reshape(first.size), second.reshape(second.size), other.reshape(other.size)
+    columns, across = np.empty(width, np.int32), np.empty(width, np.float32)
+    rows, down = np.empty(width, np.int32), np.empty(width, np.float32)
+    apart, shown = np.ones(padded, np.uint8), np.zeros(padded, np.uint8)
+    joints, some, alike = apart.view(np.uint64), shown.view(np.uint64), np.empty(width, np.uint8)
+    ends, off, unlike = np.zeros(padded, np.float32), np.zeros(padded, np.float32), np.empty((2, width), np.float32)
     for y in range(top, bottom):
+        at, own = u(y) * pitch, labels[y]
         for x in range(width):
-            number = labels[y, x]
-            if number <= 0:
-                continue
-            mine = np.float32(number)
-            one = two = most
-            for which in range(2):
-                u = _limited(rival[0, y, x] if which else flow[0, y, x])
-                v = _limited(rival[1, y, x] if which else flow[1, y, x])
-                floor_x, floor_y = np.floor(u), np.floor(v)
-                fx, fy = u - floor_x, v - floor_y
-                gx, gy = _ONE - fx, _ONE - fy
-                column, row = x + int(floor_x), y + int(floor_y)
-                left, right = _within(column, width), _within(column + 1, width)
-                above, below = _within(row, height), _within(row + 1, height)
-                upper = np.float32(other[above, left]) * gx + np.float32(other[above, right]) * fx
-                lower = np.float32(other[below, left]) * gx + np.float32(other[below, right]) * fx
-                if not abs(upper * gy + lower * fy - mine) < _HALF:
+            shown[u(x)] = _YES if own[u(x)] > _REST else _NO
+        begin, end = span(some)
+        begun, done = 8 * begin, min(8 * end, width)
+        if begin == end:
+            continue
+        for which in range(2):
+            moves, found = (rival if which else flow).reshape(flow.size), unlike[which]
+            both_ended(
+                moves, size, at, y, begun, np.array([0, height, 0, width]),
+                columns[begun:done], across[begun:done], rows[begun:done], down[begun:done],
+            )  # fmt: skip
+            parted(columns[begun:done], rows[begun:done], apart[begun:])
+            for block in range(begin, end):
+                e = u(8 * block)
+                if some[u(block)] == _NONE:
                     continue
-                apart = _ZERO
-                for channel in range(3):
-                    upper = second[channel, above, left] * gx + second[channel, above, right] * fx
-                    lower = second[channel, below, left] * gx + second[channel, below, right] * fx
-                    apart += abs(upper * gy + lower * fy - first[channel, y, x])
-                if which:
-                    two = min(apart / _THREE, most)
-                else:
-                    one = min(apart / _THREE, most)
-            if min(one, two) < most:
-                i = np.uintp(number)
-                sums[i, 0] += 1.0
-                sums[i, 1] += one
-                sums[i, 2] += two
+                if in_a_row(joints[u(block)], columns[e], rows[e]):
+                    place = u(rows[e] >> 1) * pitch + u(columns[e] >> 1)
+                    store(ends, e, fetched_eight(named, place, pitch, across, down, e))
+                    total = spread(_ZERO)
+                    for channel in range(3):
+                        to = u(channel) * size
+                        seen = fetched_eight(there, to + place, pitch, across, down, e)
+                        total += magnitude(seen - load(here, to + at + e))
+                    store(off, e, total)
+                    continue
+                for i in range(e, min(e + u(8), pitch)):
+                    place = u(rows[i] >> 1) * pitch + u(columns[i] >> 1)
+                    beside, below, b, d = u(columns[i] & 1), u(rows[i] & 1) * pitch, across[i], down[i]
+                    ends[i], lost = fetched(named, place, beside, below, b, d), _ZERO
+                    for channel in range(3):
+                        to = u(channel) * size
+                        lost += abs(fetched(there, to + place, beside, below, b, d) - here[to + at + i])
+                    off[i] = lost
+            for x in range(begun, done):
+                least = off[u(x)] / _THREE
+                least = least if least < most else most
+                found[u(x)] = least if abs(ends[u(x)] - np.float32(own[u(x)])) < _HALF else most
+        for x in range(begun, done):
+            near = (unlike[0, u(x)] < most) | (unlike[1, u(x)] < most)
+            alike[u(x)] = shown[u(x)] if near else _NO
+        # Neighbours are mostly of one object: they are summed up together.
+        last = u(0)
+        many, mine, theirs = sums[last, 0], sums[last, 1], sums[last, 2]
+        for x in range(begun, done):
+            if alike[u(x)] == _NO:
+                continue
+            number = u(own[u(x)])
+            if number != last:
+                sums[last, 0], sums[last, 1], sums[last, 2] = many, mine, theirs
+                last = number
+                many, mine, theirs = sums[last, 0], sums[last, 1], sums[last, 2]
+            many += 1.0
+            mine += unlike[0, u(x)]
+            theirs += unlike[1, u(x)]
+        sums[last, 0], sums[last, 1], sums[last, 2] = many, mine, theirs
 
 
-@kernel(f"void({PLANES}, {PLANES}, {PLANES}, {PLANES}, i8[::1], f4, f4, f4, {PLANES}, {PLANES}, i8, i8)")
-def believe_rows(
-    flow: Planes,
-    trust: Planes,
-    share: Planes,
-    other: Planes,
-    box: Counts,
-    astray: np.float32,
-    doubted: np.float32,
-    least: np.float32,
-    out: Planes,
-    weight: Planes,
-    top: int,
-    bottom: int,
-) -> None:
-    """Trust in the vectors of some objects, and how far each is believed when what is not is filled in.
-
-    Args:
-        flow: (2, H, W) pixels.
-        trust: (1, H, W) in 0..1.
-        share, other: (1, H, W), how much of the pixels of the frame that vectors begin in, and end in, is theirs;
-            fewer than 2**31 pixels.
-        box: (4,), the first row in which the objects lie, the one behind the last, and so the columns.
-        astray: what is left of the trust in a vector that ends on another object.
-        doubted: trust up to which a vector says nothing, and from its opposite on it is not changed.
-        least: of trust.
-        out: (1, H, W), for trust.
-        weight: (1, h, w), of the box, for how far vectors are believed.
-        top, bottom: rows of the box.
-    """
-    size, width = u(share.size), u(share.shape[2])
-    moves, trusts, shares = flow.reshape(flow.size), trust.reshape(trust.size), share.reshape(share.size)
-    ends, trusted, weights = other.reshape(other.size), out.reshape(out.size), weight.reshape(weight.size)
-    wide, scale = box[3] - box[2], _ONE / (_ONE - np.float32(2.0) * doubted)
-    # Of each vector's end: the pixel before it, twice, and 1 more where there is another behind; how far it is from it.
-    columns, across = np.empty(wide, np.int32), np.empty(wide, np.float32)
-    rows, down = np.empty(wide, np.int32), np.empty(wide, np.float32)
-    lands = np.zeros(wide, np.float32)
-    for line in range(top, bottom):
-        y = box[0] + line
-        at, to = u(y) * width + u(box[2]), u(line) * u(wide)
-        ended(moves[at:], np.int32(box[2]), np.int32(1), np.int32(box[2]), np.int32(box[3] - 1), columns, across)
-        ended(moves[at + size :], np.int32(y), np.int32(0), np.int32(box[0]), np.int32(box[1] - 1), rows, down)
-        for i in range(wide):
-            if shares[at + u(i)] > _ZERO:
-                fx, fy = across[u(i)], down[u(i)]
-                beside, above = u(columns[u(i)] & 1), u(rows[u(i)] >> 1) * width + u(columns[u(i)] >> 1)
-                below = above + u(rows[u(i)] & 1) * width
-                upper = ends[above] * (_ONE - fx) + ends[above + beside] * fx
-                lower = ends[below] * (_ONE - fx) + ends[below + beside] * fx
-                lands[u(i)] = upper * (_ONE - fy) + lower * fy
-        for i in range(wide):
-            part = astray + (_ONE - astray) * lands[u(i)]
-            believed = trusts[at + u(i)] * part * shares[at + u(i)]
-            trusted[at + u(i)] = believed if believed > least else least
-            known = (believed - doubted) * scale
-            known = known if known > _ZERO else _ZERO
-            known = known if known < _ONE else _ONE
-            sure, some = known * known * (_THREE - np.float32(2.0) * known), least * believed
-            weights[to + u(i)] = sure if sure > some else some
-
-
-@kernel(f"void({_LABELS}, f4[::1], {PLANES}, i8[:,::1], i8, i8)")
-def share_rows(labels: Labels, table: Line, out: Planes, edges: Counts, top: int, bottom: int) -> None:
+@kernel(f"void({_LABELS}, i2[::1], {PLANES}, i8, i8)")
+def share_rows(labels: Labels, numbers: Numbers, out: Planes, top: int, bottom: int) -> None:
     """How much of every pixel some objects are.
 
     Args:
         labels: (H, W).
-        table: by number.
+        numbers: of these objects, one at least.
         out: (1, H, W).
-        edges: (H, 2), for the first column in which any of it is and the one behind the last; of nothing both are 0.
         top, bottom: rows.
     """
     width = labels.shape[1]
     for y in range(top, bottom):
-        first, last = width, 0
+        row, shares = labels[y], out[0, y]
         for x in range(width):
-            share = table[np.uintp(max(labels[y, x], 0))]
-            out[0, y, x] = share
-            first, last = min(first, x if share > _ZERO else width), max(last, x + 1 if share > _ZERO else 0)
-        edges[y, 0], edges[y, 1] = min(first, last), last
+            shares[u(x)] = _ONE if row[u(x)] == numbers[0] else _ZERO
+        for each in range(1, len(numbers)):
+            for x in range(width):
+                shares[u(x)] = _ONE if row[u(x)] == numbers[each] else shares[u(x)]
+
+
+@kernel(f"void({PLANES}, {PLANES}, u1[::1], u1[::1], i8, i8)")
+def shown_rows(first: Planes, second: Planes, columns: Flags, rows: Flags, top: int, bottom: int) -> None:
+    """Marks with 1 what holds anything above 0, in either of two planes.
+
+    Args:
+        first, second: (1, H, W).
+        columns: (W,), of eights, of these rows.
+        rows: (H,).
+        top, bottom: rows.
+    """
+    width = first.shape[2]
+    here = np.zeros(8 * eights(width), np.uint8)
+    words = here.view(np.uint64)
+    for y in range(top, bottom):
+        one, two = first[0, y], second[0, y]
+        for x in range(width):
+            here[u(x)] = _YES if one[u(x)] > _ZERO else _NO
+        for x in range(width):
+            here[u(x)] = _YES if two[u(x)] > _ZERO else here[u(x)]
+        for x in range(width):
+            columns[u(x)] |= here[u(x)]
+        some = _NONE
+        for block in range(len(words)):
+            some |= words[u(block)]
+        rows[u(y)] = _YES if some != _NONE else _NO
 
 
 @kernel(f"void({PLANES}, {PLANES}, {_LABELS}, i8, f4, f8[:,::1], i8, i8)")

@@ -143,15 +143,16 @@ def _proved(
 
     The network has learned to distrust what it cannot see; of an object that was told apart, more can be seen.
     """
-    flow, hidden = flow.float().clone(), hidden.clone()
+    flow, prior = flow.float(), prior.float()
     told = [each.to(torch.int16) for each in regions]
+    flows, unseen = list(flow), list(hidden)
     for side in (0, 1):
         ends = (pictures[side], pictures[1 - side]), (told[side], told[1 - side])
-        wins = better(flow[side], prior[side].float(), *ends, SLIGHT if found else 0.0)
+        wins = better(flow[side], prior[side], *ends, SLIGHT if found else 0.0)
         if wins is not None:
-            flow[side] = torch.where(wins, prior[side].float(), flow[side])
-            hidden[side] = torch.where(wins, 0.0, hidden[side])
-    return flow, hidden
+            flows[side] = torch.where(wins, prior[side], flow[side])
+            unseen[side] = torch.where(wins, 0.0, hidden[side])
+    return torch.stack(flows), torch.stack(unseen)
 
 
 def _maps(first: Optional[Tensor], second: Optional[Tensor]) -> Optional[Tuple[Tensor, Tensor]]:
