@@ -187,8 +187,8 @@ def _gather(image: Picture, costs: Sequence[Plane], radius: int) -> List[Plane]:
     as Hosni et al., "Fast Cost-Volume Filtering" (CVPR 2011), use it.
     """
     window = (2 * radius + 1, 2 * radius + 1)
-    mean = cv2.blur(image, window)
-    variance = cv2.blur(image * image, window) - mean * mean + _SOFTNESS
+    mean = np.asarray(cv2.blur(image, window), np.float32)
+    variance = np.asarray(cv2.blur(image * image, window) - mean * mean + _SOFTNESS, np.float32)
     found = []
     kernels = _kernels()
     if kernels is not None:

@@ -6,7 +6,7 @@ An outline that something else cuts off tells little of how far an object has co
 from __future__ import annotations
 
 from types import ModuleType
-from typing import Any, Callable, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
+from typing import Callable, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 import cv2
 import numpy as np
@@ -41,7 +41,7 @@ Plane = npt.NDArray[np.float64]
 
 Counts = npt.NDArray[np.int64]
 
-Area = TypeVar("Area", bound="npt.NDArray[Any]")
+Number = TypeVar("Number", bound=np.generic)
 
 
 def resembling(start: Flow, pictures: Tuple[Picture, Picture], labels: Labels, other: Labels) -> Flow:
@@ -81,7 +81,9 @@ def resembling_both(
 
     def ways(number: int, *outline: Plane) -> Optional[List[Plane]]:
         where = before[number], after[number]
-        first, second = (_Seen(_inside(box, plane), _inside(box, told) == number) for box, plane, told in zip(where, grey, small))
+        first, second = (
+            _Seen(_inside(box, plane), _inside(box, told) == number) for box, plane, told in zip(where, grey, small)
+        )
         return _best((first, second), where, outline)
 
     found = list(each(ways, numbers, *outlines))
@@ -122,10 +124,9 @@ def _kernels() -> Optional[ModuleType]:
     return fast.compiled("kairos.engines.classic.resemblance_kernels")
 
 
-def _inside(box: Box, plane: Area) -> Area:
+def _inside(box: Box, plane: npt.NDArray[Number]) -> npt.NDArray[Number]:
     """What of a plane (H, W) is in a box."""
-    part: Area = plane[box.top : box.bottom, box.left : box.right]
-    return part
+    return plane[box.top : box.bottom, box.left : box.right]
 
 
 class _Seen(NamedTuple):
@@ -188,8 +189,8 @@ def _best(seen: Tuple[_Seen, _Seen], where: Tuple[Box, Box], outlines: Sequence[
     spread, least = sum(float(picture[mask].var()) for picture, mask in seen) + _NOISE, _LEAST * min(areas)
     rows, columns = (_Axis(seen[0].mask.sum(axis), seen[1].mask.sum(axis), least) for axis in (1, 0))
     middle, size = float(seen[0].picture.mean()), (rows.length, columns.length)
-    known0, shown0, squared0 = (cv2.dft(plane) for plane in seen[0].planes(middle, size))
-    known1, shown1, squared1 = (cv2.dft(plane) for plane in seen[1].planes(middle, size))
+    known0, shown0, squared0 = (_spectrum(plane) for plane in seen[0].planes(middle, size))
+    known1, shown1, squared1 = (_spectrum(plane) for plane in seen[1].planes(middle, size))
     apart = _product(squared0, known1) + _product(known0, squared1) - 2 * _product(shown0, shown1)
     # Sums of whole numbers.
     overlap = np.rint(_at(_product(known0, known1), rows, columns))
@@ -212,9 +213,14 @@ def _best(seen: Tuple[_Seen, _Seen], where: Tuple[Box, Box], outlines: Sequence[
     return ways
 
 
+def _spectrum(plane: Picture) -> Picture:
+    """As OpenCV packs that of real numbers."""
+    return np.asarray(cv2.dft(plane), np.float32)
+
+
 def _product(one: Picture, other: Picture) -> Picture:
     """The spectrum of what one plane and another, moved in every way, have in common."""
-    return np.asarray(cv2.mulSpectrums(other, one, 0, conjB=True))
+    return np.asarray(cv2.mulSpectrums(other, one, 0, conjB=True), np.float32)
 
 
 def _at(spectrum: Picture, rows: _Axis, columns: _Axis) -> Plane:

@@ -57,7 +57,7 @@ def tell_ways(labels: Labels, ways: Sums, known: Known, flow: Flow) -> None:
                 flow[u(y), u(x), u(0)], flow[u(y), u(x), u(1)] = ways[number, u(0)], ways[number, u(1)]
 
 
-@kernel(f"void(f8[:,:], b1[:,::1], f8, {PLANES})")
+@kernel(f"void(f8[:,:], b1[:,:], f8, {PLANES})")
 def lay_object(picture: Picture, mask: Mask, middle: float, out: Planes) -> None:
     """Where an object is, what it shows and that squared, each a plane, and 0 wherever it is not.
 

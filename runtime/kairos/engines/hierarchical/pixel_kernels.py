@@ -62,12 +62,12 @@ def told_rows(
                     marks[u(i)], marks[one + u(i)] = cells[above, left], cells[above, right]
                     marks[two + u(i)], marks[three + u(i)] = cells[below, left], cells[below, right]
                 for channel in range(channels):
-                    c, to = u(channel), u((6 + 4 * channel) * _SOME)
+                    plane, to = u(channel), u((6 + 4 * channel) * _SOME)
                     for i in range(many):
                         left, right = u(lefts[u(i)]), u(rights[u(i)])
-                        line[to + u(i)], line[to + one + u(i)] = planes[c, above, left], planes[c, above, right]
-                        line[to + two + u(i)] = planes[c, below, left]
-                        line[to + three + u(i)] = planes[c, below, right]
+                        line[to + u(i)], line[to + one + u(i)] = planes[plane, above, left], planes[plane, above, right]
+                        line[to + two + u(i)] = planes[plane, below, left]
+                        line[to + three + u(i)] = planes[plane, below, right]
             own = pixels[u(row), u(begin) :]
             for i in range(many):
                 fx = line[four + u(i)]
@@ -94,9 +94,9 @@ def told_rows(
                     lower = line[at + two + u(i)] * line[two + u(i)] + line[at + three + u(i)] * line[three + u(i)]
                     answer[u(i)] = upper + lower
                 if is_mixed:
-                    before = prior[u(channel), u(row), u(begin) :]
+                    given = prior[u(channel), u(row), u(begin) :]
                     for i in range(many):
-                        answer[u(i)] = before[u(i)] + line[five + u(i)] * (answer[u(i)] - before[u(i)])
+                        answer[u(i)] = given[u(i)] + line[five + u(i)] * (answer[u(i)] - given[u(i)])
 
 
 @kernel(f"void({PLANES}, i8, {PLANES}, i8, i8)")
