@@ -7,23 +7,26 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kairos.engines.vector_kernel import fold, load, pair, spread, store
+from kairos.engines.vector_kernel import fold, load, pair, size, spread
 from kairos.motion.compiled import Line, Planes, kernel
 
 MOST = 6
 """Motions of the way back that a motion is held against."""
 
 RECORD = 16
-"""Numbers that lie together for a pixel: four motions along x, as many along y, three colours and 0, and the last two
-motions along x and along y.
+"""Numbers that lie together for a pixel: four motions along x and as many along y; then the last two along x, red and
+blue, the last two along y, green and 0.
 """
+
+OWN = 8
+"""Numbers of a pixel of the frame that motions begin in, as far apart as the second half of a record's."""
 
 SIDE = 4
 """Planes that lie together for the means over windows: of two motions."""
 
 Counts = npt.NDArray[np.int64]
 
-_0, _THIRD = np.float32(0), np.float32(1 / 3)
+_0, _1, _THIRD = np.float32(0), np.float32(1), np.float32(1 / 3)
 
 u = np.uintp
 
@@ -42,37 +45,54 @@ def gather_records(
             x = min(place, width - 1)
             i, to = u(2) * u(y * width + x), u(line * (width + 1) + place) * u(RECORD)
             for axis in range(2):
-                at, last = to + u(4 * axis), to + u(12 + 2 * axis)
+                at, last = to + u(4 * axis), to + u(8 + 4 * axis)
                 records[at], records[at + u(1)] = one[i + u(axis)], two[i + u(axis)]
                 records[at + u(2)], records[at + u(3)] = three[i + u(axis)], four[i + u(axis)]
                 records[last], records[last + u(1)] = five[i + u(axis)], six[i + u(axis)]
-            for channel in range(3):
-                records[to + u(8 + channel)] = colour[u(y), u(x), u(channel)]
-            records[to + u(11)] = _0
+            records[to + u(10)], records[to + u(14)] = colour[u(y), u(x), u(0)], colour[u(y), u(x), u(1)]
+            records[to + u(11)], records[to + u(15)] = colour[u(y), u(x), u(2)], _0
 
 
-@kernel("void(f4[:,:,::1], f4[::1], f4[::1], f4, f4, f4, f4, f4[::1])", contract=True)
+@kernel("void(f4[:,:,::1], f4[::1])")
+def lay_colours(colour: Planes, own: Line) -> None:
+    """Puts what is to be taken from the second half of a record for colours (H, W, 3) to places of :data:`OWN`."""
+    height, width, _channels = colour.shape
+    own[:] = _0
+    for y in range(height):
+        for x in range(width):
+            to = u(y * width + x) * u(OWN)
+            own[to + u(2)], own[to + u(6)] = -colour[u(y), u(x), u(0)], -colour[u(y), u(x), u(1)]
+            own[to + u(3)] = -colour[u(y), u(x), u(2)]
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1], i8, i8, f4, f4, f4, f4, f4[::1])", contract=True)
 def find_costs(
-    colour: Planes, flow: Line, records: Line, cutoff: np.float32, furthest: np.float32, per_pixel: np.float32,
-    shrink: np.float32, costs: Line,
+    own: Line, flow: Line, records: Line, height: int, width: int, cutoff: np.float32, furthest: np.float32,
+    per_pixel: np.float32, shrink: np.float32, costs: Line,
 ) -> None:  # fmt: skip
     """Difference of colours at both ends, and distance from where the best way back ends.
 
     Args:
-        colour: (H, W, 3) of the frame that the motion begins in.
+        own: of the frame that the motion begins in, see :func:`lay_colours`.
         flow: (H * W * 2) pixels.
         records: of the other frame.
+        height, width: H and W.
         cutoff: difference after which colours are no more different.
         furthest: distance after which a way back has missed no more, pixels of the frame.
         per_pixel: what a pixel of it costs.
         shrink: pixels of the frame to one of these.
         costs: gets (H * W).
     """
-    height, width, _channels = colour.shape
     pitch, right, most_x, most_y = width + 1, u(RECORD), np.float32(width - 1), np.float32(height - 1)
     below = u(pitch) * right
     first, along, down = np.empty(width, np.uint32), np.empty(width, np.float32), np.empty(width, np.float32)
-    squares, others = np.empty(4 * width, np.float32), np.empty(8 * width, np.float32)
+    # Of every pixel of a row the squares of four distances; those of two, and the difference of red and green, and of
+    # blue.
+    four, rest = np.empty(4 * width, np.float32), np.empty(4 * width, np.float32)
+    ways, colours = np.empty(OWN, np.float32), np.empty(OWN, np.float32)
+    for lane in range(OWN):
+        ways[lane] = _1 if lane % 4 < 2 else _0
+        colours[lane] = _1 - ways[lane]
     for y in range(height):
         line = u(y * width)
         for x in range(width):
@@ -95,31 +115,23 @@ def find_costs(
             lower = load(records, c) + fx * (load(records, d) - load(records, c))
             way = pair(flow[u(2) * (line + u(x))], flow[u(2) * (line + u(x)) + u(1)])
             away = upper + fy * (lower - upper) + way
-            fold(squares, u(4 * x), away * away)
+            fold(four, u(4 * x), away * away)
             a, b, c, d = a + u(8), b + u(8), c + u(8), d + u(8)
             upper = load(records, a) + fx * (load(records, b) - load(records, a))
             lower = load(records, c) + fx * (load(records, d) - load(records, c))
-            store(others, u(8 * x), upper + fy * (lower - upper))
+            apart = size(upper + fy * (lower - upper) + (load(own, (line + u(x)) * u(OWN)) + way * load(ways, u(0))))
+            # Distances are squared, differences of colours are not.
+            fold(rest, u(4 * x), apart * (apart * load(ways, u(0)) + load(colours, u(0))))
         for x in range(width):
-            at, move_x, move_y = u(8 * x), flow[u(2) * (line + u(x))], flow[u(2) * (line + u(x)) + u(1)]
-            away_x, more_x = others[at + u(4)] + move_x, others[at + u(5)] + move_x
-            away_y, more_y = others[at + u(6)] + move_y, others[at + u(7)] + move_y
-            # Written back, so that all squares are rounded before they are added, as the others are.
-            others[at + u(4)], others[at + u(5)] = away_x * away_x, more_x * more_x
-            others[at + u(6)], others[at + u(7)] = away_y * away_y, more_y * more_y
-        for x in range(width):
-            p, at = line + u(x), u(8 * x)
-            one, two = squares[u(4 * x)], squares[u(4 * x + 1)]
-            three, four = squares[u(4 * x + 2)], squares[u(4 * x + 3)]
-            five, six = others[at + u(4)] + others[at + u(6)], others[at + u(5)] + others[at + u(7)]
-            one, three = one if one < two else two, three if three < four else four
-            five = five if five < six else six
-            one = one if one < three else three
-            trip = np.sqrt(one if one < five else five) * shrink
+            at = u(4 * x)
+            one = four[at] if four[at] < four[at + u(1)] else four[at + u(1)]
+            two = four[at + u(2)] if four[at + u(2)] < four[at + u(3)] else four[at + u(3)]
+            three = rest[at] if rest[at] < rest[at + u(1)] else rest[at + u(1)]
+            one = one if one < two else two
+            trip = np.sqrt(one if one < three else three) * shrink
             trip = trip if trip < furthest else furthest
-            red, green = others[at] - colour[u(y), u(x), u(0)], others[at + u(1)] - colour[u(y), u(x), u(1)]
-            apart = (abs(red) + abs(green) + abs(others[at + u(2)] - colour[u(y), u(x), u(2)])) * _THIRD
-            costs[p] = (apart if apart < cutoff else cutoff) + per_pixel * trip
+            difference = (rest[at + u(2)] + rest[at + u(3)]) * _THIRD
+            costs[line + u(x)] = (difference if difference < cutoff else cutoff) + per_pixel * trip
 
 
 @kernel("void(f4[::1], f4[::1], i8, f4[::1])")

@@ -160,11 +160,13 @@ def _costs(colours: Tuple[Plane, Plane], flows: Sequence[Flow], opposite: Sequen
     height, width = here.shape[:2]
     records = np.empty((height + 1) * (width + 1) * kernels.RECORD, np.float32)
     kernels.gather_records(there, *_filled(backs, kernels.MOST), records)
+    own = np.empty(height * width * kernels.OWN, np.float32)
+    kernels.lay_colours(here, own)
     limits = [np.float32(each) for each in (_CUTOFF, _FURTHEST, _PER_PIXEL, shrink)]
     for flow in flows:
         cost = np.empty((height, width), np.float32)
         line = np.ascontiguousarray(flow, np.float32).reshape(-1)
-        kernels.find_costs(here, line, records, *limits, cost.reshape(-1))
+        kernels.find_costs(own, line, records, height, width, *limits, cost.reshape(-1))
         costs.append(cost)
     return costs
 
