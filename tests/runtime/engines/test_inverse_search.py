@@ -201,6 +201,17 @@ def test_costs_are_the_same_with_and_without_kernels(monkeypatch: pytest.MonkeyP
     assert float(np.abs(compiled).mean()) > 5
 
 
+@pytest.mark.parametrize("count", [1, 4, 5, 6])
+def test_costs_of_whole_pixels_are_exact(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    random = np.random.default_rng(count)
+    colours = tuple(random.uniform(-20, 270, (31, 43, 3)).astype(np.float32) for _ in range(2))
+    flows = [random.normal(0, 4, (31, 43, 2)).round().astype(np.float32) for _ in range(2 + count)]
+    found = np.stack(fusion._costs((colours[0], colours[1]), flows[:2], flows[2:], 1))
+    monkeypatch.setattr(fast, "compiled", lambda module: None)
+    without = np.stack(fusion._costs((colours[0], colours[1]), flows[:2], flows[2:], 1))
+    assert np.allclose(found, without, atol=1e-3) and float(found.std()) > 5
+
+
 def test_more_ways_back_than_kernels_take_are_compared_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(9)
     colours = tuple(textured(31, 43, seed)[..., None].repeat(3, 2) for seed in (1, 2))
