@@ -22,7 +22,7 @@ from kairos.motion import fast
 _MOST = 8
 """Outputs up to which it is quicker."""
 
-_LEAST_INPUTS, _LEAST_PIXELS = 12, 1 << 12
+_LEAST_INPUTS, _LEAST_PIXELS = 12, 1 << 11
 _SIZES = (3, 5, 7)
 
 

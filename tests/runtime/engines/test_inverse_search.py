@@ -201,6 +201,49 @@ def test_costs_are_the_same_with_and_without_kernels(monkeypatch: pytest.MonkeyP
     assert float(np.abs(compiled).mean()) > 5
 
 
+@pytest.mark.parametrize("count", [1, 4, 5, 6])
+def test_costs_of_whole_pixels_are_exact(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    random = np.random.default_rng(count)
+    colours = tuple(random.uniform(-20, 270, (31, 43, 3)).astype(np.float32) for _ in range(2))
+    flows = [random.normal(0, 4, (31, 43, 2)).round().astype(np.float32) for _ in range(2 + count)]
+    found = np.stack(fusion._costs((colours[0], colours[1]), flows[:2], flows[2:], 1))
+    monkeypatch.setattr(fast, "compiled", lambda module: None)
+    without = np.stack(fusion._costs((colours[0], colours[1]), flows[:2], flows[2:], 1))
+    assert np.allclose(found, without, atol=1e-3) and float(found.std()) > 5
+
+
+def test_more_ways_back_than_kernels_take_are_compared_without_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(9)
+    colours = tuple(textured(31, 43, seed)[..., None].repeat(3, 2) for seed in (1, 2))
+    flows = [random.normal(0, 4, (31, 43, 2)).astype(np.float32) for _ in range(9)]
+    found = fusion._costs((colours[0], colours[1]), flows[:2], flows[2:], 1)
+    monkeypatch.setattr(fast, "compiled", lambda module: None)
+    assert np.array_equal(found, fusion._costs((colours[0], colours[1]), flows[:2], flows[2:], 1))
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_costs_are_gathered_and_the_least_is_found_to_the_bit_as_without_kernels(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    random = np.random.default_rng(count)
+    height, width = 61, 83
+    image = textured(height, width, 3)
+    costs = [random.uniform(0, 90, (height, width)).astype(np.float32) for _ in range(count)]
+    # Some of what costs the same: the first is taken.
+    costs[-1][:20] = costs[0][:20]
+    flows = [np.full((height, width, 2), number, np.float32) for number in range(count)]
+
+    def answers() -> Tuple[np.ndarray, np.ndarray]:
+        return np.stack(fusion._gather(image, costs, 9)), fusion._best(flows, costs)
+
+    compiled = answers()
+    monkeypatch.setattr(fast, "compiled", lambda module: None)
+    for one, other in zip(compiled, answers()):
+        assert np.array_equal(one, other)
+    assert len(np.unique(compiled[1])) == count
+    assert not (compiled[1][:20] == count - 1).any()
+
+
 def test_the_better_of_two_motions_is_chosen() -> None:
     first, second = panned(90, 120, 6.0, 0.0)
     colours = [each[..., None].repeat(3, 2).astype(np.float32) for each in (first, second)]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Mapping, Optional, Sequence, Tuple
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from kairos.engines.base import Pair
+from kairos.engines.classic import regions, resemblance
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.parts import parted
 from kairos.engines.classic.reach import reach_of
 from kairos.engines.classic.regions import better, departed, travelled, travelled_both
 from kairos.engines.classic.resemblance import resembling, resembling_both
+from kairos.motion import fast
 from kairos.motion.compose import compose
 from kairos.motion.encode import Codec
 from kairos.motion.inbetween import Inbetween
@@ -282,6 +285,66 @@ def test_objects_are_looked_for_both_ways_at_once_as_each_way_alone() -> None:
     for one, two in zip(found, alone):
         assert np.array_equal(one, two)
     assert not np.array_equal(found[0], gone[0]) or not np.array_equal(gone[0], plain[0])
+
+
+def test_objects_are_looked_for_as_without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Boxes(((8, 40), (60, 52)), ((150, 90), (128, 60)), ((60, 100), (61, 100)))
+    pictures = tuple(np.asarray(scene.frame(time).mean(0) * 255, np.float32) for time in (0, 1))
+    labels = scene.labels(0).numpy(), scene.labels(1).numpy()
+    random = np.random.default_rng(6)
+    starts = [random.normal(0, 3, (HEIGHT, WIDTH, 2)).astype(np.float32) for _ in range(2)]
+    compiled = resembling_both(starts, (pictures[0], pictures[1]), labels)
+    monkeypatch.setattr(fast, "compiled", lambda module: None)
+    for one, other, start in zip(compiled, resembling_both(starts, (pictures[0], pictures[1]), labels), starts):
+        assert np.array_equal(one, other) and not np.array_equal(one, start)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_object_is_found_where_no_other_way_is_better(seed: int) -> None:
+    """Every way by itself, in float64, against all of them by Fourier transforms."""
+    random = np.random.default_rng(seed)
+    where = [regions.Box(10, 10 + high, 20, 20 + wide) for high, wide in random.integers(9, 24, (2, 2))]
+    high, wide = 60, 70
+    whole = cv2.GaussianBlur(random.uniform(0, 255, (high, wide)), (0, 0), 1.5) * 3
+    planes = [np.zeros((high, wide)) for _ in where]
+    seen = []
+    for box, move, plane in zip(where, ((0, 0), (3, -2)), planes):
+        moved = np.roll(whole, move, (0, 1))
+        mask = random.random((high, wide)) < 0.9
+        inside = slice(box.top, box.bottom), slice(box.left, box.right)
+        plane[inside] = mask[inside]
+        seen.append(resemblance._Seen(moved[inside], mask[inside]))
+    outlines = np.array([1.5, 2.0]), np.array([-1.0, -2.5])
+    areas = [each.mask.sum() for each in seen]
+    spread = sum(each.picture[each.mask].var() for each in seen) + resemblance._NOISE
+    costs = []
+    for down in range(-30, 31):
+        for across in range(-30, 31):
+            other = np.roll(planes[1], (-down, -across), (0, 1)) * planes[0]
+            shared = other.sum()
+            if shared < resemblance._LEAST * min(areas):
+                continue
+            apart = (whole - np.roll(whole, (3 - down, -2 - across), (0, 1))) ** 2
+            unlike = (apart * other).sum() / shared / spread
+            if unlike <= resemblance._ALIKE:
+                costs.append((unlike + resemblance._OVERLAP * (1 - shared / min(areas)), across, down))
+    found = resemblance._best((seen[0], seen[1]), (where[0], where[1]), outlines)
+    assert found is not None and costs
+    for way, outline, sign in zip(found, outlines, (1, -1)):
+        far = [
+            cost + resemblance._FAR * np.hypot(across - sign * outline[0], down - sign * outline[1]) / resemblance._SIDE
+            for cost, across, down in costs
+        ]
+        assert tuple(way) == tuple(sign * each for each in costs[int(np.argmin(far))][1:])
+
+
+def test_an_object_with_no_likeness_goes_where_its_outline_says() -> None:
+    random = np.random.default_rng(7)
+    box = regions.Box(4, 34, 6, 36)
+    seen = [resemblance._Seen(random.uniform(0, 255, (30, 30)), np.ones((30, 30), bool)) for _ in range(2)]
+    outlines = np.array([1.5, 2.0]), np.array([-1.0, -2.5])
+    found = resemblance._best((seen[0], seen[1]), (box, box), outlines)
+    assert found is not None and all(np.array_equal(way, outline) for way, outline in zip(found, outlines))
 
 
 def test_pixels_that_the_other_frame_hides_do_not_speak_for_a_motion() -> None:

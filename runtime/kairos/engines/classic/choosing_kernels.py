@@ -1,124 +1,176 @@
-"""What speaks against motions that were found, compiled for the CPU; see :mod:`kairos.engines.classic.fusion`."""
+"""What speaks against motions that were found, and the best of them, compiled for the CPU; see
+:mod:`kairos.engines.classic.fusion`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from kairos.engines.vector_kernel import load, pair, quads, spread
+from kairos.engines.vector_kernel import fold, load, pair, size, spread
 from kairos.motion.compiled import Line, Planes, kernel
 
-MOST = 4
+MOST = 6
 """Motions of the way back that a motion is held against."""
 
 RECORD = 16
-"""Numbers that lie together for a pixel: :data:`MOST` motions along x, as many along y, and three colours."""
+"""Numbers that lie together for a pixel: four motions along x and as many along y; then the last two along x, red and
+blue, the last two along y, green and 0.
+"""
 
-_0, _THIRD = np.float32(0), np.float32(1 / 3)
+OWN = 8
+"""Numbers of a pixel of the frame that motions begin in, as far apart as the second half of a record's."""
+
+SIDE = 4
+"""Planes that lie together for the means over windows: of two motions."""
+
+Counts = npt.NDArray[np.int64]
+
+_0, _1, _THIRD = np.float32(0), np.float32(1), np.float32(1 / 3)
 
 u = np.uintp
 
 
-@kernel("void(f4[:,:,::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[::1])")
-def gather_records(colour: Planes, one: Line, two: Line, three: Line, four: Line, records: Line) -> None:
-    """Puts every pixel's motions of the way back (H * W * 2 each) and its colours (H, W, 3) to its record."""
+@kernel("void(f4[:,:,::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[::1])")
+def gather_records(
+    colour: Planes, one: Line, two: Line, three: Line, four: Line, five: Line, six: Line, records: Line
+) -> None:
+    """Puts every pixel's motions of the way back (H * W * 2 each) and its colours (H, W, 3) to its record; the last row
+    and the last column twice, (H + 1) * (W + 1) records.
+    """
     height, width, _channels = colour.shape
-    for y in range(height):
-        for x in range(width):
-            p = u(y * width + x)
-            to, i = p * u(RECORD), u(2) * p
+    for line in range(height + 1):
+        y = min(line, height - 1)
+        for place in range(width + 1):
+            x = min(place, width - 1)
+            i, to = u(2) * u(y * width + x), u(line * (width + 1) + place) * u(RECORD)
             for axis in range(2):
-                at = to + u(MOST * axis)
+                at, last = to + u(4 * axis), to + u(8 + 4 * axis)
                 records[at], records[at + u(1)] = one[i + u(axis)], two[i + u(axis)]
                 records[at + u(2)], records[at + u(3)] = three[i + u(axis)], four[i + u(axis)]
-            to += u(2 * MOST)
-            for channel in range(3):
-                records[to + u(channel)], records[to + u(channel + 4)] = colour[u(y), u(x), u(channel)], _0
-            records[to + u(3)] = records[to + u(7)] = _0
+                records[last], records[last + u(1)] = five[i + u(axis)], six[i + u(axis)]
+            records[to + u(10)], records[to + u(14)] = colour[u(y), u(x), u(0)], colour[u(y), u(x), u(1)]
+            records[to + u(11)], records[to + u(15)] = colour[u(y), u(x), u(2)], _0
 
 
-@kernel("void(f4[::1], f4[::1], f4[::1], f4[::1], f4[::1])")
-def gather_motions(one: Line, two: Line, three: Line, four: Line, motions: Line) -> None:
-    """Puts motions of the way back (H * W * 2 each) side by side: of each pixel four along x, then as many along y."""
-    for p in range(one.size // 2):
-        i, to = u(2 * p), u(p) * u(2 * MOST)
-        for axis in range(2):
-            at = to + u(MOST * axis)
-            motions[at], motions[at + u(1)] = one[i + u(axis)], two[i + u(axis)]
-            motions[at + u(2)], motions[at + u(3)] = three[i + u(axis)], four[i + u(axis)]
-
-
-@kernel("void(f4[::1], f4[::1], i8, i8, f4[::1])", contract=True)
-def find_trips(flow: Line, motions: Line, height: int, width: int, trips: Line) -> None:
-    """Distance from where the best of some ways back ends, pixels, where it is less than what ``trips`` (H * W) holds.
-
-    Args:
-        flow: (H * W * 2) pixels.
-        motions: of the other frame, from :func:`gather_motions`.
-    """
+@kernel("void(f4[:,:,::1], f4[::1])")
+def lay_colours(colour: Planes, own: Line) -> None:
+    """Puts what is to be taken from the second half of a record for colours (H, W, 3) to places of :data:`OWN`."""
+    height, width, _channels = colour.shape
+    own[:] = _0
     for y in range(height):
         for x in range(width):
-            p = u(y * width + x)
-            move_x, move_y = flow[u(2) * p], flow[u(2) * p + u(1)]
-            px = min(max(np.float32(x) + move_x, _0), np.float32(width - 1))
-            py = min(max(np.float32(y) + move_y, _0), np.float32(height - 1))
-            left, top = int(px), int(py)
-            right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
-            fx, fy = px - np.float32(left), py - np.float32(top)
-            a, b = u(top * width + left) * u(2 * MOST), u(top * width + right) * u(2 * MOST)
-            c, d = u(bottom * width + left) * u(2 * MOST), u(bottom * width + right) * u(2 * MOST)
-            along, down = spread(fx), spread(fy)
-            above = load(motions, a) + along * (load(motions, b) - load(motions, a))
-            below = load(motions, c) + along * (load(motions, d) - load(motions, c))
-            away = above + down * (below - above) + pair(move_x, move_y)
-            one, two, three, four = quads(away * away)
-            trips[p] = min(np.sqrt(min(min(one, two), min(three, four))), trips[p])
+            to = u(y * width + x) * u(OWN)
+            own[to + u(2)], own[to + u(6)] = -colour[u(y), u(x), u(0)], -colour[u(y), u(x), u(1)]
+            own[to + u(3)] = -colour[u(y), u(x), u(2)]
 
 
-@kernel("void(f4[:,:,::1], f4[::1], f4[::1], f4[::1], f4, f4, f4, f4, f4[::1])", contract=True)
+@kernel("void(f4[::1], f4[::1], f4[::1], i8, i8, f4, f4, f4, f4, f4[::1])", contract=True)
 def find_costs(
-    colour: Planes, flow: Line, records: Line, trips: Line, cutoff: np.float32, furthest: np.float32,
+    own: Line, flow: Line, records: Line, height: int, width: int, cutoff: np.float32, furthest: np.float32,
     per_pixel: np.float32, shrink: np.float32, costs: Line,
 ) -> None:  # fmt: skip
     """Difference of colours at both ends, and distance from where the best way back ends.
 
     Args:
-        colour: (H, W, 3) of the frame that the motion begins in.
+        own: of the frame that the motion begins in, see :func:`lay_colours`.
         flow: (H * W * 2) pixels.
         records: of the other frame.
-        trips: distance from where the best of further ways back ends (H * W), pixels of these; none where there are
-            no further ones.
+        height, width: H and W.
         cutoff: difference after which colours are no more different.
         furthest: distance after which a way back has missed no more, pixels of the frame.
         per_pixel: what a pixel of it costs.
         shrink: pixels of the frame to one of these.
         costs: gets (H * W).
     """
-    height, width, _channels = colour.shape
-    further = trips.size > 0
+    pitch, right, most_x, most_y = width + 1, u(RECORD), np.float32(width - 1), np.float32(height - 1)
+    below = u(pitch) * right
+    first, along, down = np.empty(width, np.uint32), np.empty(width, np.float32), np.empty(width, np.float32)
+    # Of every pixel of a row the squares of four distances; those of two, and the difference of red and green, and of
+    # blue.
+    four, rest = np.empty(4 * width, np.float32), np.empty(4 * width, np.float32)
+    ways, colours = np.empty(OWN, np.float32), np.empty(OWN, np.float32)
+    for lane in range(OWN):
+        ways[lane] = _1 if lane % 4 < 2 else _0
+        colours[lane] = _1 - ways[lane]
     for y in range(height):
+        line = u(y * width)
         for x in range(width):
-            p = u(y * width + x)
-            move_x, move_y = flow[u(2) * p], flow[u(2) * p + u(1)]
-            px = min(max(np.float32(x) + move_x, _0), np.float32(width - 1))
-            py = min(max(np.float32(y) + move_y, _0), np.float32(height - 1))
-            left, top = int(px), int(py)
-            right, bottom = min(left + 1, width - 1), min(top + 1, height - 1)
-            fx, fy = px - np.float32(left), py - np.float32(top)
-            a, b = u(top * width + left) * u(RECORD), u(top * width + right) * u(RECORD)
-            c, d = u(bottom * width + left) * u(RECORD), u(bottom * width + right) * u(RECORD)
-            along, down = spread(fx), spread(fy)
-            above = load(records, a) + along * (load(records, b) - load(records, a))
-            below = load(records, c) + along * (load(records, d) - load(records, c))
-            away = above + down * (below - above) + pair(move_x, move_y)
-            one, two, three, four = quads(away * away)
-            trip = np.sqrt(min(min(one, two), min(three, four)))
-            if further:
-                trip = min(trip, trips[p])
-            trip = min(trip * shrink, furthest)
-            a, b, c, d = a + u(2 * MOST), b + u(2 * MOST), c + u(2 * MOST), d + u(2 * MOST)
-            above = load(records, a) + along * (load(records, b) - load(records, a))
-            below = load(records, c) + along * (load(records, d) - load(records, c))
-            red, green, blue, _none = quads(above + down * (below - above))
-            apart = abs(red - colour[u(y), u(x), u(0)]) + abs(green - colour[u(y), u(x), u(1)])
-            apart = (apart + abs(blue - colour[u(y), u(x), u(2)])) * _THIRD
-            costs[p] = min(apart, cutoff) + per_pixel * trip
+            px = np.float32(np.int32(x)) + flow[u(2) * (line + u(x))]
+            py = np.float32(y) + flow[u(2) * (line + u(x)) + u(1)]
+            # In this order a number that is none becomes 0.
+            px = px if px > _0 else _0
+            px = px if px < most_x else most_x
+            py = py if py > _0 else _0
+            py = py if py < most_y else most_y
+            column, row = np.int32(px), np.int32(py)
+            along[u(x)], down[u(x)] = px - np.float32(column), py - np.float32(row)
+            first[u(x)] = np.uint32(row) * np.uint32(pitch) + np.uint32(column)
+        for x in range(width):
+            a = u(first[u(x)]) * right
+            b, c = a + right, a + below
+            d = c + right
+            fx, fy = spread(along[u(x)]), spread(down[u(x)])
+            upper = load(records, a) + fx * (load(records, b) - load(records, a))
+            lower = load(records, c) + fx * (load(records, d) - load(records, c))
+            way = pair(flow[u(2) * (line + u(x))], flow[u(2) * (line + u(x)) + u(1)])
+            away = upper + fy * (lower - upper) + way
+            fold(four, u(4 * x), away * away)
+            a, b, c, d = a + u(8), b + u(8), c + u(8), d + u(8)
+            upper = load(records, a) + fx * (load(records, b) - load(records, a))
+            lower = load(records, c) + fx * (load(records, d) - load(records, c))
+            apart = size(upper + fy * (lower - upper) + (load(own, (line + u(x)) * u(OWN)) + way * load(ways, u(0))))
+            # Distances are squared, differences of colours are not.
+            fold(rest, u(4 * x), apart * (apart * load(ways, u(0)) + load(colours, u(0))))
+        for x in range(width):
+            at = u(4 * x)
+            one = four[at] if four[at] < four[at + u(1)] else four[at + u(1)]
+            two = four[at + u(2)] if four[at + u(2)] < four[at + u(3)] else four[at + u(3)]
+            three = rest[at] if rest[at] < rest[at + u(1)] else rest[at + u(1)]
+            one = one if one < two else two
+            trip = np.sqrt(one if one < three else three) * shrink
+            trip = trip if trip < furthest else furthest
+            difference = (rest[at + u(2)] + rest[at + u(3)]) * _THIRD
+            costs[line + u(x)] = (difference if difference < cutoff else cutoff) + per_pixel * trip
+
+
+@kernel("void(f4[::1], f4[::1], i8, f4[::1])")
+def lay_costs(costs: Line, image: Line, place: int, laid: Line) -> None:
+    """Puts costs, and what they are by a picture, to places ``place`` and the next of :data:`SIDE` for every pixel."""
+    for p in range(costs.size):
+        at = u(p) * u(SIDE) + u(place)
+        laid[at], laid[at + u(1)] = costs[u(p)], image[u(p)] * costs[u(p)]
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1])")
+def fit_lines(mean: Line, variance: Line, laid: Line) -> None:
+    """Of every window the line that costs follow over a picture, from their means; both are replaced.
+
+    Args:
+        mean, variance: of the picture.
+        laid: (pixels * SIDE) means of costs and of what they are by the picture: for slopes, and what is left.
+    """
+    for p in range(mean.size):
+        for place in range(0, SIDE, 2):
+            at = u(p) * u(SIDE) + u(place)
+            slope = (laid[at + u(1)] - mean[u(p)] * laid[at]) / variance[u(p)]
+            laid[at], laid[at + u(1)] = slope, laid[at] - slope * mean[u(p)]
+
+
+@kernel("void(f4[::1], f4[::1], i8, f4[::1])")
+def read_lines(laid: Line, image: Line, place: int, costs: Line) -> None:
+    """Costs from the means of lines at places ``place`` and the next, see :func:`fit_lines`."""
+    for p in range(costs.size):
+        at = u(p) * u(SIDE) + u(place)
+        costs[u(p)] = laid[at] * image[u(p)] + laid[at + u(1)]
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1], f4[::1])")
+def take_better(flow: Line, costs: Line, best: Line, least: Line) -> None:
+    """Puts motion (pixels * 2) and its costs (pixels) in the place of the best so far wherever they are lower."""
+    for p in range(costs.size):
+        i = u(2) * u(p)
+        better = costs[u(p)] < least[u(p)]
+        best[i] = flow[i] if better else best[i]
+        best[i + u(1)] = flow[i + u(1)] if better else best[i + u(1)]
+        least[u(p)] = costs[u(p)] if better else least[u(p)]

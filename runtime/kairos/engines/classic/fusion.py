@@ -128,48 +128,47 @@ def choose(view: View, side: int, flows: Sequence[Flow], opposite: Sequence[Flow
     if shrink > 1:
         whole = (flows[0].shape[1], flows[0].shape[0])
         costs = [np.asarray(cv2.resize(cost, whole, interpolation=cv2.INTER_LINEAR), np.float32) for cost in costs]
-    best = flows[0].copy()
-    least = costs[0]
+    return median(_best(flows, costs))
+
+
+def _best(flows: Sequence[Flow], costs: Sequence[Plane]) -> Flow:
+    """Of every pixel the motion that costs least, the first of those that cost the same."""
+    best, least = np.ascontiguousarray(flows[0]).copy(), np.ascontiguousarray(costs[0]).copy()
+    kernels = _kernels()
     for flow, cost in zip(flows[1:], costs[1:]):
+        if kernels is not None:
+            kernels.take_better(*(np.ascontiguousarray(each).reshape(-1) for each in (flow, cost, best, least)))
+            continue
         better = cost < least
         best[better] = flow[better]
         least = np.minimum(least, cost)
-    return median(best)
+    return best
 
 
 def _costs(colours: Tuple[Plane, Plane], flows: Sequence[Flow], opposite: Sequence[Flow], shrink: int) -> List[Plane]:
     """What speaks against each motion at every pixel, (H, W) grey levels."""
     here, there = (np.ascontiguousarray(each, np.float32) for each in colours)
-    kernels = fast.compiled("kairos.engines.classic.choosing_kernels")
+    kernels = _kernels()
     costs = []
-    if kernels is None:
+    if kernels is None or len(opposite) > kernels.MOST:
         for flow in flows:
             difference = np.abs(here - fetch(there, flow)).mean(-1)
             trip = np.min([round_trip(flow, back) for back in opposite], axis=0) * shrink
             costs.append(np.minimum(difference, _CUTOFF) + _PER_PIXEL * np.minimum(trip, _FURTHEST))
         return costs
-    lines = [np.ascontiguousarray(flow, np.float32).reshape(-1) for flow in flows]
     backs = [np.ascontiguousarray(back, np.float32).reshape(-1) for back in opposite]
-    further = _further(kernels, lines, backs[kernels.MOST :], here.shape[:2])
-    records = np.empty(here[..., 0].size * kernels.RECORD, np.float32)
-    kernels.gather_records(there, *_filled(backs[: kernels.MOST], kernels.MOST), records)
+    height, width = here.shape[:2]
+    records = np.empty((height + 1) * (width + 1) * kernels.RECORD, np.float32)
+    kernels.gather_records(there, *_filled(backs, kernels.MOST), records)
+    own = np.empty(height * width * kernels.OWN, np.float32)
+    kernels.lay_colours(here, own)
     limits = [np.float32(each) for each in (_CUTOFF, _FURTHEST, _PER_PIXEL, shrink)]
-    for line, trips in zip(lines, further):
-        cost = np.empty(here.shape[:2], np.float32)
-        kernels.find_costs(here, line, records, trips, *limits, cost.reshape(-1))
+    for flow in flows:
+        cost = np.empty((height, width), np.float32)
+        line = np.ascontiguousarray(flow, np.float32).reshape(-1)
+        kernels.find_costs(own, line, records, height, width, *limits, cost.reshape(-1))
         costs.append(cost)
     return costs
-
-
-def _further(kernels: ModuleType, lines: Sequence[Line], backs: Sequence[Line], size: Tuple[int, int]) -> List[Line]:
-    """Of every motion the distance from where the best of these ways back ends (H * W); nothing without any."""
-    trips = [np.full(size[0] * size[1] if backs else 0, np.inf, np.float32) for _ in lines]
-    for start in range(0, len(backs), kernels.MOST):
-        motions = np.empty(size[0] * size[1] * 2 * kernels.MOST, np.float32)
-        kernels.gather_motions(*_filled(backs[start : start + kernels.MOST], kernels.MOST), motions)
-        for line, trip in zip(lines, trips):
-            kernels.find_trips(line, motions, *size, trip)
-    return trips
 
 
 def _filled(some: Sequence[Line], many: int) -> List[Line]:
@@ -190,12 +189,39 @@ def _gather(image: Picture, costs: Sequence[Plane], radius: int) -> List[Plane]:
     as Hosni et al., "Fast Cost-Volume Filtering" (CVPR 2011), use it.
     """
     window = (2 * radius + 1, 2 * radius + 1)
-    mean = cv2.blur(image, window)
-    variance = cv2.blur(image * image, window) - mean * mean + _SOFTNESS
+    mean = np.asarray(cv2.blur(image, window), np.float32)
+    variance = np.asarray(cv2.blur(image * image, window) - mean * mean + _SOFTNESS, np.float32)
     found = []
+    kernels = _kernels()
+    if kernels is not None:
+        return _gathered(kernels, image, (mean, variance), costs, window)
     for cost in costs:
         cost_mean = cv2.blur(cost, window)
         slope = (cv2.blur(image * cost, window) - mean * cost_mean) / variance
         level = cost_mean - slope * mean
         found.append(np.asarray(cv2.blur(slope, window) * image + cv2.blur(level, window), np.float32))
     return found
+
+
+def _gathered(
+    kernels: ModuleType, image: Picture, told: Tuple[Plane, Plane], costs: Sequence[Plane], window: Tuple[int, int]
+) -> List[Plane]:
+    """The same to the bit: of four planes that lie side by side means take half the time."""
+    picture, mean, variance = (np.ascontiguousarray(each, np.float32).reshape(-1) for each in (image, *told))
+    found = [np.empty(image.shape, np.float32) for _ in costs]
+    for first in range(0, len(costs), kernels.SIDE // 2):
+        some = range(first, min(first + kernels.SIDE // 2, len(costs)))
+        laid = np.zeros((*image.shape, kernels.SIDE), np.float32)
+        for number in some:
+            line = np.ascontiguousarray(costs[number], np.float32).reshape(-1)
+            kernels.lay_costs(line, picture, 2 * (number - first), laid.reshape(-1))
+        laid = np.asarray(cv2.blur(laid, window), np.float32)
+        kernels.fit_lines(mean, variance, laid.reshape(-1))
+        laid = np.asarray(cv2.blur(laid, window), np.float32)
+        for number in some:
+            kernels.read_lines(laid.reshape(-1), picture, 2 * (number - first), found[number].reshape(-1))
+    return found
+
+
+def _kernels() -> Optional[ModuleType]:
+    return fast.compiled("kairos.engines.classic.choosing_kernels")

@@ -5,7 +5,8 @@ An outline that something else cuts off tells little of how far an object has co
 
 from __future__ import annotations
 
-from typing import Callable, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from types import ModuleType
+from typing import Callable, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from kairos.engines.classic.regions import Box, Labels, boxes
 from kairos.engines.classic.search import Flow, Picture
+from kairos.motion import fast
 
 _SIDE = 320
 """Longer side of the pictures on which objects are looked for, pixels."""
@@ -36,6 +38,10 @@ _NOISE = 9.0
 """Variance that tells nothing, grey levels squared."""
 
 Plane = npt.NDArray[np.float64]
+
+Counts = npt.NDArray[np.int64]
+
+Number = TypeVar("Number", bound=np.generic)
 
 
 def resembling(start: Flow, pictures: Tuple[Picture, Picture], labels: Labels, other: Labels) -> Flow:
@@ -70,22 +76,57 @@ def resembling_both(
     small = [np.asarray(cv2.resize(each, size, interpolation=cv2.INTER_NEAREST), np.int16) for each in labels]
     scale = np.array([width / size[0], height / size[1]])
     before, after = boxes(small[0]), boxes(small[1])
-    found = [start.copy() for start in starts]
-
-    def ways(number: int) -> Optional[List[Plane]]:
-        where = before[number], after[number]
-        seen = [
-            _Seen(plane[box.top : box.bottom, box.left : box.right], told[box.top : box.bottom, box.left : box.right])
-            for plane, told, box in zip(grey, (plane == number for plane in small), where)
-        ]
-        outlines = [start[told == number].mean(0) / scale for start, told in zip(starts, labels)]
-        return _best((seen[0], seen[1]), where, outlines)
-
     numbers = sorted(before.keys() & after.keys())
-    for number, best in zip(numbers, each(ways, numbers)):
-        for flow, told, way in zip(found, labels, best or ()):
-            flow[told == number] = way * scale
-    return found
+    outlines = [_means(start, told, numbers) / scale for start, told in zip(starts, labels)]
+
+    def ways(number: int, *outline: Plane) -> Optional[List[Plane]]:
+        where = before[number], after[number]
+        first, second = (
+            _Seen(_inside(box, plane), _inside(box, told) == number) for box, plane, told in zip(where, grey, small)
+        )
+        return _best((first, second), where, outline)
+
+    found = list(each(ways, numbers, *outlines))
+    told = []
+    for side, (start, marks) in enumerate(zip(starts, labels)):
+        gone = {number: best[side] * scale for number, best in zip(numbers, found) if best is not None}
+        told.append(_told(start, marks, gone))
+    return told
+
+
+def _means(flow: Flow, labels: Labels, numbers: Sequence[int]) -> Plane:
+    """The mean motion (n, 2) of some objects."""
+    kernels = _kernels()
+    if kernels is None:
+        return np.array([flow[labels == number].mean(0) for number in numbers], np.float64).reshape(-1, 2)
+    many = int(labels.max(initial=0)) + 1
+    sums, counts = np.zeros((many, 2), np.float32), np.zeros(many, np.int64)
+    kernels.sum_ways(np.ascontiguousarray(labels), np.ascontiguousarray(flow, np.float32), sums, counts)
+    return np.asarray(sums[numbers] / counts[numbers, None].astype(np.float32), np.float64)
+
+
+def _told(flow: Flow, labels: Labels, ways: Mapping[int, Plane]) -> Flow:
+    """A motion, some objects of which move as a whole instead."""
+    kernels, out = _kernels(), np.array(flow, np.float32)
+    if kernels is None:
+        for number, way in ways.items():
+            out[labels == number] = way
+        return out
+    many = int(labels.max(initial=0)) + 1
+    table, known = np.zeros((many, 2), np.float32), np.zeros(many, np.uint8)
+    for number, way in ways.items():
+        table[number], known[number] = way, 1
+    kernels.tell_ways(np.ascontiguousarray(labels), table, known, out)
+    return out
+
+
+def _kernels() -> Optional[ModuleType]:
+    return fast.compiled("kairos.engines.classic.resemblance_kernels")
+
+
+def _inside(box: Box, plane: npt.NDArray[Number]) -> npt.NDArray[Number]:
+    """What of a plane (H, W) is in a box."""
+    return plane[box.top : box.bottom, box.left : box.right]
 
 
 class _Seen(NamedTuple):
@@ -93,6 +134,46 @@ class _Seen(NamedTuple):
 
     picture: Plane
     mask: npt.NDArray[np.bool_]
+
+    def planes(self, middle: float, size: Tuple[int, int]) -> Tuple[Picture, Picture, Picture]:
+        """Where it is, what it shows from a grey level on, and that squared, each (H, W), and 0 wherever it is not."""
+        out, kernels = np.empty((3, *size), np.float32), _kernels()
+        if kernels is not None:
+            kernels.lay_object(self.picture, self.mask, middle, out)
+        else:
+            height, width = self.mask.shape
+            shown = (self.picture - middle) * self.mask
+            out[:] = 0
+            out[:, :height, :width] = self.mask, shown, shown * shown
+        return out[0], out[1], out[2]
+
+
+class _Axis:
+    """How far an object may have come along one axis, by how many of its pixels are in each place of its two boxes.
+
+    Args:
+        before, after: pixels of the object in each row, or column, of its box.
+        least: pixels of it that have to overlap.
+
+    Attributes:
+        length: of a Fourier transform that tells all of these ways apart.
+        places: where they lie in its answer.
+        shifts: how far they are, from box to box, pixels.
+    """
+
+    def __init__(self, before: Counts, after: Counts, least: float) -> None:
+        here, there = len(before), len(after)
+        shifts = np.arange(1 - here, there)
+        # No more can overlap than either has where both are.
+        sums = [np.concatenate([[0], each.cumsum()]) for each in (before, after)]
+        mine = sums[0][np.minimum(here, there - shifts)] - sums[0][np.maximum(0, -shifts)]
+        theirs = sums[1][np.minimum(there, here + shifts)] - sums[1][np.maximum(0, shifts)]
+        enough = shifts[np.minimum(mine, theirs) >= least]
+        first, last = (int(enough[0]), int(enough[-1])) if enough.size else (0, -1)
+        # Ways that are further than these come to lie beside them when they wrap around.
+        self.length = cv2.getOptimalDFTSize(max(here, there, here + last, there - first))
+        self.places = np.sort(np.arange(first, last + 1) % self.length)
+        self.shifts = np.where(self.places > last, self.places - self.length, self.places)
 
 
 def _best(seen: Tuple[_Seen, _Seen], where: Tuple[Box, Box], outlines: Sequence[Plane]) -> Optional[List[Plane]]:
@@ -105,38 +186,44 @@ def _best(seen: Tuple[_Seen, _Seen], where: Tuple[Box, Box], outlines: Sequence[
     areas = [int(mask.sum()) for _, mask in seen]
     if min(areas) < _FEWEST:
         return None
-    spread = sum(float(picture[mask].var()) for picture, mask in seen) + _NOISE
-    (first, mask0), (second, mask1) = (
-        (picture - seen[0].picture.mean(), mask.astype(np.float64)) for picture, mask in seen
-    )
-    shape = [cv2.getOptimalDFTSize(one + two) for one, two in zip(first.shape, second.shape)]
-
-    def spectrum(plane: Plane) -> npt.NDArray[np.complex128]:
-        return np.asarray(np.fft.rfft2(plane, shape))
-
-    def plane(spectrum: npt.NDArray[np.complex128]) -> Plane:
-        return np.asarray(np.fft.irfft2(spectrum, shape))
-
-    shown0, shown1 = first * mask0, second * mask1
-    known0, known1 = spectrum(mask0).conj(), spectrum(mask1)
-    overlap = plane(known0 * known1)
-    apart = plane(
-        spectrum(first * shown0).conj() * known1
-        + known0 * spectrum(second * shown1)
-        - 2 * spectrum(shown0).conj() * spectrum(shown1)
-    )
-    rows, columns = (
-        (np.arange(length) + one) % length - one + offset
-        for length, one, offset in zip(shape, first.shape, (where[1].top - where[0].top, where[1].left - where[0].left))
-    )
-    part = overlap / min(areas)
-    unlike = apart / np.maximum(overlap, 1.0) / spread
-    cost = unlike + _OVERLAP * (1 - part)
-    cost[(part < _LEAST) | (unlike > _ALIKE)] = np.inf
+    spread, least = sum(float(picture[mask].var()) for picture, mask in seen) + _NOISE, _LEAST * min(areas)
+    rows, columns = (_Axis(seen[0].mask.sum(axis), seen[1].mask.sum(axis), least) for axis in (1, 0))
+    middle, size = float(seen[0].picture.mean()), (rows.length, columns.length)
+    known0, shown0, squared0 = (_spectrum(plane) for plane in seen[0].planes(middle, size))
+    known1, shown1, squared1 = (_spectrum(plane) for plane in seen[1].planes(middle, size))
+    apart = _product(squared0, known1) + _product(known0, squared1) - 2 * _product(shown0, shown1)
+    # Sums of whole numbers.
+    overlap = np.rint(_at(_product(known0, known1), rows, columns))
+    enough = np.flatnonzero(overlap >= least)
+    overlap = overlap[enough]
+    unlike = _at(apart, rows, columns)[enough] / overlap / spread
+    alike = unlike <= _ALIKE
+    cost = unlike[alike] + _OVERLAP * (1 - overlap[alike] / min(areas))
+    row, column = np.divmod(enough[alike], len(columns.shifts))
+    down = rows.shifts[row] + (where[1].top - where[0].top)
+    across = columns.shifts[column] + (where[1].left - where[0].left)
     ways = []
     for outline, sign in zip(outlines, (1.0, -1.0)):
-        away = np.hypot(columns - sign * outline[0], rows[:, None] - sign * outline[1]) / _SIDE
-        row, column = np.unravel_index(int((cost + _FAR * away).argmin()), cost.shape)
-        is_found = np.isfinite(cost[row, column])
-        ways.append(sign * np.array([columns[column], rows[row]]) if is_found else np.asarray(outline))
+        if not cost.size:
+            ways.append(np.asarray(outline))
+            continue
+        away = np.hypot(across - sign * outline[0], down - sign * outline[1]) / _SIDE
+        best = int((cost + _FAR * away).argmin())
+        ways.append(sign * np.array([across[best], down[best]]))
     return ways
+
+
+def _spectrum(plane: Picture) -> Picture:
+    """As OpenCV packs that of real numbers."""
+    return np.asarray(cv2.dft(plane), np.float32)
+
+
+def _product(one: Picture, other: Picture) -> Picture:
+    """The spectrum of what one plane and another, moved in every way, have in common."""
+    return np.asarray(cv2.mulSpectrums(other, one, 0, conjB=True), np.float32)
+
+
+def _at(spectrum: Picture, rows: _Axis, columns: _Axis) -> Plane:
+    """Its numbers for some ways, row after row."""
+    every = cv2.dft(spectrum, flags=cv2.DFT_INVERSE | cv2.DFT_REAL_OUTPUT | cv2.DFT_SCALE)
+    return np.asarray(every[rows.places][:, columns.places], np.float64).ravel()

@@ -23,7 +23,7 @@ from kairos.engines.convolutions import Conv
 from kairos.engines.fetching import warp
 from kairos.engines.hierarchical.attention import attend_near
 from kairos.engines.hierarchical.blocks import FAR, PARTS, Compared, Met, Regional, Settings
-from kairos.engines.hierarchical.proving import borne_out
+from kairos.engines.hierarchical.proving import borne_out, unlike
 from kairos.engines.layout import beside
 from kairos.engines.swift.motion import COARSE, Features, Step, in_cells
 from kairos.motion import fast
@@ -128,7 +128,7 @@ class SwiftHierarchy(Regional):
             looks: (2B, C, h, w) features of both frames by which it has to prove itself; None: all of it is taken, as
                 it is in training.
         """
-        near = flow if prior is None else in_cells(prior, stride, (flow.shape[-2], flow.shape[-1]))
+        near = flow if prior is None else told_to_cells(prior, stride, (flow.shape[-2], flow.shape[-1]))
         change, share = self._told(met, flow, near, prior is not None)
         told = flow + change
         if looks is not None:
@@ -138,35 +138,43 @@ class SwiftHierarchy(Regional):
             flow = told
         if prior is None:
             return flow, None
-        grown = told_to_pixels(torch.cat([told * stride, share], 1), (prior.shape[-2], prior.shape[-1]), stride, around)
-        return flow, torch.lerp(prior, grown[:, :2], grown[:, 2:])
+        return flow, mixed(prior, torch.cat([told * stride, share], 1), stride, around)
 
     def _told(self, met: Met, flow: Tensor, near: Tensor, is_known: bool) -> Tuple[Tensor, Tensor]:
         """(2B, 2, h, w) cells to add to the motion so far, and (2B, 1, h, w), how much the prior gives way to it."""
-        half = len(flow) // 2
-        own, other = met.features, met.features.roll(half, 0)
+        half, own = len(flow) // 2, met.features
         guesses = [near]
         if met.motion is not None:
             guesses.append(met.motion)
-        seen = [own, warp(other, flow)]
         if met.keys is not None and met.values is not None:
             found = attend_near(met.keys, met.keys.roll(half, 0), met.values.roll(half, 0), flow)
             guesses.append(flow + found.offset)
             seen = [met.values, found.values.to(own.dtype)]
-        unlike = [_unlike(own, warp(other, guess)) for guess in (flow, *guesses)]
-        known = torch.full_like(flow[:, :1], float(is_known))
-        told = torch.cat([flow / FAR, *((guess - flow) / FAR for guess in guesses), known], 1)
-        answer: Tensor = self.last(self.inter(beside([*seen, told.to(own.dtype), *unlike]))).float()
+        else:
+            seen = [own, warp(own.roll(half, 0), flow)]
+        flows = torch.stack([flow, *guesses])
+        ways, known = flows[1:] - flow, torch.full_like(flow[:, :1], float(is_known))
+        told = torch.cat([flow / FAR, *(ways / FAR), known, *unlike(own, flows)], 1).to(own.dtype)
+        # All of a cell in a row, as what it is put beside is.
+        told = told.contiguous(memory_format=torch.channels_last)
+        answer: Tensor = self.last(self.inter(beside([*seen, told]))).float().contiguous()
         change = answer[:, :2]
-        for number, guess in enumerate(guesses):
+        for number, way in enumerate(ways):
             # A gate lets as much of a guess in as has been learned.
-            change = change + answer[:, 3 + number : 4 + number] * (guess - flow)
+            change = change + answer[:, 3 + number : 4 + number] * way
         return change, torch.tanh(answer[:, 2:3])
 
 
-def _unlike(planes: Tensor, others: Tensor) -> Tensor:
-    """(B, 1, h, w): mean difference of the features."""
-    return (planes - others).abs().mean(1, keepdim=True)
+def told_to_cells(prior: Tensor, stride: int, size: Tuple[int, int]) -> Tensor:
+    """What :func:`kairos.engines.swift.motion.in_cells` answers."""
+    kernels = fast.compiled("kairos.engines.hierarchical.pixel_kernels") if fast.usable(prior) else None
+    if kernels is None:
+        return in_cells(prior, stride, size)
+    out = torch.empty(*prior.shape[:2], *size)
+    for planes, answer in zip(prior, out):
+        work = partial(kernels.mean_rows, fast.array(planes), stride, answer.numpy())
+        fast.in_bands(work, size[0], size[1] * stride**2)
+    return out
 
 
 def told_to_pixels(planes: Tensor, size: Tuple[int, int], stride: int, around: Optional[Labels] = None) -> Tensor:
@@ -182,7 +190,7 @@ def told_to_pixels(planes: Tensor, size: Tuple[int, int], stride: int, around: O
     rows, columns = planes.shape[-2:]
     kernels = fast.compiled("kairos.engines.hierarchical.pixel_kernels") if fast.usable(planes) else None
     if kernels is not None:
-        return _compiled(kernels, planes, size, stride, around)
+        return _compiled(kernels, planes, size, stride, around, None)
     y, x = (((torch.arange(side, device=planes.device) + 0.5) / stride - 0.5) for side in size)
     if around is None:
         around = torch.zeros(1, rows, columns, device=planes.device), torch.zeros(1, *size, device=planes.device)
@@ -199,17 +207,36 @@ def told_to_pixels(planes: Tensor, size: Tuple[int, int], stride: int, around: O
     return total / weights
 
 
+def mixed(prior: Tensor, planes: Tensor, stride: int, around: Optional[Labels] = None) -> Tensor:
+    """A prior (B, C, H, W) mixed with planes of cells (B, C + 1, h, w), the last of which is their share.
+
+    The others are told to pixels as :func:`told_to_pixels` does, and so is the share.
+    """
+    size = prior.shape[-2], prior.shape[-1]
+    kernels = fast.compiled("kairos.engines.hierarchical.pixel_kernels") if fast.usable(prior, planes) else None
+    if kernels is not None:
+        return _compiled(kernels, planes, size, stride, around, prior)
+    grown = told_to_pixels(planes, size, stride, around)
+    return torch.lerp(prior, grown[:, :-1], grown[:, -1:])
+
+
 def _compiled(
-    kernels: ModuleType, planes: Tensor, size: Tuple[int, int], stride: int, around: Optional[Labels]
+    kernels: ModuleType,
+    planes: Tensor,
+    size: Tuple[int, int],
+    stride: int,
+    around: Optional[Labels],
+    prior: Optional[Tensor],
 ) -> Tensor:
-    out = torch.empty(*planes.shape[:2], *size)
+    prior = planes.new_empty(len(planes), 0, *size) if prior is None else prior
+    out = torch.empty(len(planes), prior.shape[1] or planes.shape[1], *size)
     if around is None:
         # One map of either kind serves the whole batch.
         one = torch.zeros(1, *planes.shape[-2:], dtype=torch.int16), torch.zeros(1, *size, dtype=torch.int16)
         around = one[0].expand(len(planes), -1, -1), one[1].expand(len(planes), -1, -1)
     numbers = [np.float32(each) for each in (stride, _APART, _ANOTHER)]
-    for some, cells, pixels, answer in zip(planes, *around, out):
+    for some, cells, pixels, before, answer in zip(planes, *around, prior, out):
         labels = [each.to(torch.int16).contiguous().numpy() for each in (cells, pixels)]
-        work = partial(kernels.told_rows, fast.array(some), *labels, *numbers, answer.numpy())
+        work = partial(kernels.told_rows, fast.array(some), *labels, *numbers, fast.array(before), answer.numpy())
         fast.in_bands(work, *size)
     return out

@@ -10,8 +10,15 @@ import torch
 from torch import Tensor
 
 from kairos.engines.hierarchical.blocks import PARTS
-from kairos.engines.hierarchical.plugged_swift import Labels, SwiftHierarchy, level_of, told_to_pixels
-from kairos.engines.hierarchical.proving import borne_out
+from kairos.engines.hierarchical.plugged_swift import (
+    Labels,
+    SwiftHierarchy,
+    level_of,
+    mixed,
+    told_to_cells,
+    told_to_pixels,
+)
+from kairos.engines.hierarchical.proving import borne_out, unlike
 from kairos.engines.swift.motion import Features, Motion, Step
 from kairos.motion import fast
 
@@ -174,3 +181,55 @@ def test_kernels_tell_cells_to_pixels_as_torch_does(
     found = told_to_pixels(planes, size, 16, around)
     monkeypatch.setattr(fast, "usable", lambda *_: False)
     assert found.shape == (2, 3, *size) and torch.allclose(found, told_to_pixels(planes, size, 16, around), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(77, 111), (16, 16), (5, 200)], ids=str)
+@pytest.mark.parametrize("apart", [True, False])
+def test_kernels_mix_a_prior_with_what_cells_tell_as_torch_does(
+    size: Tuple[int, int], apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = torch.Generator().manual_seed(4)
+    cells = (-(-size[0] // 16) + 1, -(-size[1] // 16))
+    planes, prior = torch.randn(2, 3, *cells, generator=drawn), torch.randn(2, 2, *size, generator=drawn)
+    labels = [torch.randint(0, 3, (2, *each), generator=drawn).to(torch.int16) for each in (cells, size)]
+    around = (labels[0], labels[1]) if apart else None
+    found = mixed(prior, planes, 16, around)
+    monkeypatch.setattr(fast, "usable", lambda *_: False)
+    assert found.shape == prior.shape and torch.allclose(found, mixed(prior, planes, 16, around), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(80, 96), (77, 91)], ids=str)
+def test_kernels_tell_pixels_to_cells_as_torch_does(size: Tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    prior = torch.randn(2, 2, *size, generator=torch.Generator().manual_seed(8)) * 9
+    found = told_to_cells(prior, 8, (10, 12))
+    monkeypatch.setattr(fast, "usable", lambda *_: False)
+    assert torch.allclose(found, told_to_cells(prior, 8, (10, 12)), atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(6, 8), (1, 9), (7, 1)], ids=str)
+def test_kernels_find_cells_as_unlike_as_torch_does(size: Tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = torch.Generator().manual_seed(9)
+    planes, flows = torch.randn(4, 16, *size, generator=drawn), torch.randn(3, 4, 2, *size, generator=drawn) * 4
+    flows[0, 0, 0, 0, 0] = float("nan")
+    found = unlike(planes, flows)
+    monkeypatch.setattr(fast, "usable", lambda *_: False)
+    assert found.shape == (3, 4, 1, *size) and torch.allclose(found, unlike(planes, flows), atol=1e-5)
+
+
+def test_what_learns_is_told_the_same_as_what_is_in_use() -> None:
+    motion, hierarchy = made(trained=True)
+    first, second = (Features(each.fine.detach(), [cells.detach() for cells in each.coarse]) for each in pair(motion))
+    prior, maps = torch.randn(2, 2, 96, 128, generator=torch.Generator().manual_seed(4)) * 6, labels()
+    outlines = tuple(each.repeat_interleave(16, 1).repeat_interleave(16, 2) for each in maps)
+
+    def told() -> Tuple[Tensor, Optional[Tensor]]:
+        met = hierarchy.meet(first.coarse[1], second.coarse[1], *maps)
+        around = torch.cat(maps), torch.cat(outlines)
+        return hierarchy.bettered(met, torch.zeros(2, 2, 6, 8), prior, 16, around)
+
+    learning = told()
+    with torch.no_grad():
+        used = told()
+    for one, other in zip(learning, used):
+        assert one is not None and other is not None and one.requires_grad and not other.requires_grad
+        assert torch.allclose(one, other, atol=1e-4)
