@@ -33,7 +33,7 @@ from kairos.training.task import VALIDATION_SEED
 from kairos.weights.store import Store as Weights
 
 TIMES = (0.3, 0.6, 0.8)
-ROUNDS = 5
+ROUNDS = 9
 """How often every pair is timed, each way in turn, after once to warm up."""
 
 OBJECTS = 3, 5

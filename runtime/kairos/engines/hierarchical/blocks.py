@@ -39,6 +39,11 @@ PARTS = ("hce_s", "hce_t", "hir_l", "hir_s")
 _SIDE = 32
 """Channels of the side branch of Inter's residual block."""
 
+_LARGE = 1024
+"""Cells of a region over which four neighbours are asked as one, but for training: regions are compared at the cost of
+their squares.
+"""
+
 FAR = 8.0
 """Cells of motion that Inter is told as 1."""
 
@@ -180,14 +185,56 @@ class LongRange(nn.Module):
         x, y = pixels(planes)
         places = torch.stack([x.expand(y.shape[0], -1), y.expand(-1, x.shape[0])]).expand(len(planes), -1, -1, -1)
         marked = _numbered(torch.cat(labels.chunk(2), 2), int(labels.max()) + 1)
-        marks0, marks1 = (each.flatten() for each in marked.view(-1, labels.shape[1], 2 * labels.shape[2]).chunk(2, 2))
+        marks = [each.flatten() for each in marked.view(-1, labels.shape[1], 2 * labels.shape[2]).chunk(2, 2)]
         told = torch.cat([values.float(), places], 1)
-        (key0, key1), (told0, told1) = ([_rows(each) for each in pair.chunk(2)] for pair in (keys, told))
-        there, back = attend_both((key0, key1), (told0, told1), (marks0, marks1))
-        found = _planes(torch.cat([there.values, back.values]), planes)
-        answered = torch.cat([there.answered, back.answered]).view(len(planes), 1, *planes.shape[-2:])
-        motion = torch.where(answered, found[:, -2:] - places, 0.0)
-        return values + found[:, :-2].to(values.dtype), motion
+        asked, answering = ([_rows(each) for each in pair.chunk(2)] for pair in (keys, told))
+        speakers = [None, None] if torch.is_grad_enabled() else [_speakers(each) for each in labels.chunk(2)]
+        for side, own in enumerate(speakers):
+            if own is not None:
+                asked[side], answering[side], marks[side] = (
+                    each.index_select(0, own.cells) for each in (asked[side], answering[side], marks[side])
+                )
+        found = attend_both((asked[0], asked[1]), (answering[0], answering[1]), (marks[0], marks[1]))
+        values_of, motions = [], []
+        for attended, told_of, own in zip(found, answering, speakers):
+            motion = torch.where(attended.answered[:, None], attended.values[:, -2:] - told_of[:, -2:], 0.0)
+            for kept, each in ((values_of, attended.values[:, :-2]), (motions, motion)):
+                kept.append(each if own is None else each.index_select(0, own.speaker))
+        told_back = _planes(torch.cat(values_of), planes)
+        return values + told_back.to(values.dtype), _planes(torch.cat(motions), planes)
+
+
+class _Speakers(NamedTuple):
+    """Cells of a batch that speak for others of their region.
+
+    Attributes:
+        cells: (N,) their numbers, in order.
+        speaker: (B * h * w,) of every cell, which of these speaks for it.
+    """
+
+    cells: Tensor
+    speaker: Tensor
+
+
+def _speakers(labels: Tensor) -> Optional[_Speakers]:
+    """In every two by two cells the first speaks for those of the same label, where that has more than
+    :data:`_LARGE` cells; None where none has.
+
+    Args:
+        labels: (B, h, w).
+    """
+    batch, rows, columns = labels.shape
+    counts = torch.bincount(_numbered(labels, int(labels.max()) + 1), minlength=batch)
+    if not bool((counts > _LARGE).any()):
+        return None
+    is_large = (counts > _LARGE)[_numbered(labels, int(labels.max()) + 1)]
+    numbers = torch.arange(labels.numel(), device=labels.device).view(labels.shape)
+    down, across = (torch.arange(side, device=labels.device) // 2 * 2 for side in (rows, columns))
+    first = numbers[:, down][:, :, across].flatten()
+    flat = labels.flatten()
+    own = torch.where(is_large & (flat[first] == flat), first, numbers.flatten())
+    cells, speaker = own.unique(return_inverse=True)
+    return _Speakers(cells, speaker)
 
 
 def _rows(planes: Tensor) -> Tensor:

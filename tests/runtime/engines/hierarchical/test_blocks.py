@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from kairos.engines.hierarchical.blocks import PARTS, Hierarchy, Settings, region_means, spread
+from kairos.engines.hierarchical import blocks
+from kairos.engines.hierarchical.blocks import PARTS, Hierarchy, LongRange, Settings, region_means, spread
 from kairos.errors import BadRequest
 
 SUBSETS = [parts for count in range(5) for parts in combinations(PARTS, count)]
@@ -128,3 +129,35 @@ def test_settings_and_label_maps_that_do_not_fit_are_refused() -> None:
         Settings(8, 8, grown=3)
     with pytest.raises(BadRequest, match="does not fit features"):
         hierarchy().meet(drawn(1, 8, 4, 4), drawn(1, 8, 4, 4), *maps(1, 4, 5))
+
+
+def test_cells_of_large_regions_ask_as_fours_but_for_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A picture that shifts by two cells is matched alike either way; a small object is matched cell by cell."""
+    monkeypatch.setattr(blocks, "_LARGE", 200)
+    torch.manual_seed(4)
+    module, (rows, columns) = LongRange(16).eval(), (17, 23)
+    torch.nn.init.constant_(module.compared.sharpness, 3.0)
+    wide = torch.randn(1, 16, rows, columns + 2)
+    planes = torch.cat([wide[..., 2:], wide[..., :-2]])
+    labels = torch.zeros(2, rows, columns, dtype=torch.int16)
+    labels[0, 4:9, 3:10] = labels[1, 4:9, 5:12] = 3
+    with torch.no_grad():
+        features, motion = module(planes, labels)
+    exact_features, exact = (each.detach() for each in module(planes, labels))
+    for frame, way in ((0, 2.0), (1, -2.0)):
+        small = labels[frame] == 3
+        assert torch.allclose(motion[frame][:, small], exact[frame][:, small], atol=1e-4)
+        assert torch.allclose(features[frame][:, small], exact_features[frame][:, small], atol=1e-4)
+        # Away from the columns that the other frame does not show.
+        rest = ~small[:, 4:-4]
+        assert (motion[frame][:, :, 4:-4][:, rest] - torch.tensor([way, 0.0])[:, None]).abs().mean() < 0.05
+    # Neighbours that speak as one say the same; where both labels meet each label has a say of its own.
+    assert torch.equal(motion[0, :, 12, 14], motion[0, :, 13, 15])
+    assert not torch.equal(motion[0, :, 4, 2], motion[0, :, 4, 3])
+
+
+def test_no_region_is_large_in_small_pictures() -> None:
+    labels = torch.zeros(2, 32, 32, dtype=torch.int16)
+    assert blocks._speakers(labels) is None
+    found = blocks._speakers(torch.zeros(1, 33, 32, dtype=torch.int16))
+    assert found is not None and len(found.cells) == 17 * 16 and len(found.speaker) == 33 * 32
