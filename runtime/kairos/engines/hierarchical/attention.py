@@ -180,14 +180,14 @@ def _compared(
     told, marked = [], []
     for value, order, side in zip(values, orders, sides):
         planes = _placed(F.pad(value, (0, max(0, blocks * broad - wide))), order, side)
-        told.append(planes[:, : blocks * broad].unflatten(1, (blocks, broad)).transpose(0, 1).contiguous())
+        told.append(planes[:, : blocks * broad].reshape(len(planes), blocks, broad).transpose(0, 1).contiguous())
         one = torch.zeros(len(planes), 1).index_fill_(0, side.places, 1.0)
         marked.append(torch.cat([planes[:, blocks * broad :], one], 1).T.contiguous())
     tiles, edges = _tiles(sides, kernels.SOME)
     found = [torch.zeros_like(told[0]), told[1].new_zeros(_PARTS, *told[1].shape)]
     sums = [torch.zeros_like(marked[0]), marked[1].new_zeros(_PARTS, *marked[1].shape)]
-    planes = [each.view(-1).numpy() for each in (asked, known, *told, *marked, *found, *sums)]
-    work = partial(kernels.both_ways, *planes, tiles, edges, width, blocks, lines)
+    given = [each.view(-1).numpy() for each in (asked, known, *told, *marked, *found, *sums)]
+    work = partial(kernels.both_ways, *given, tiles, edges, width, blocks, lines)
     fast.in_parts(work, _PARTS, min(_PARTS, torch.get_num_threads()))
     found[1], sums[1] = found[1].sum(0), sums[1].sum(0)
     answers = []
@@ -205,25 +205,25 @@ class _Padded(NamedTuple):
         sorted: (N,) among the cells sorted by region.
         places: (N,) where every region begins at a multiple of something.
         edges: of these places the first of every region, and where it ends, with what fills it up.
-        count: of places.
+        length: of all places.
     """
 
     sorted: Tensor
     places: Tensor
     edges: List[Tuple[int, int]]
-    count: int
+    length: int
 
 
 def _padded(spans: Sequence[slice], step: int) -> _Padded:
     """Regions that stand at these places among the sorted cells, each begun at a multiple of ``step``."""
-    count, edges, places, cells = 0, [], [], []
+    length, edges, places, cells = 0, [], [], []
     for span in spans:
         size = span.stop - span.start
-        places.append(torch.arange(count, count + size))
+        places.append(torch.arange(length, length + size))
         cells.append(torch.arange(span.start, span.stop))
-        edges.append((count, count - -size // step * step))
-        count = edges[-1][1]
-    return _Padded(_joined(cells), _joined(places), edges, count)
+        edges.append((length, length - -size // step * step))
+        length = edges[-1][1]
+    return _Padded(_joined(cells), _joined(places), edges, length)
 
 
 def _joined(parts: List[Tensor]) -> Tensor:
@@ -231,9 +231,9 @@ def _joined(parts: List[Tensor]) -> Tensor:
 
 
 def _placed(rows: Tensor, order: Tensor, side: _Padded) -> Tensor:
-    """(count, C): the rows of sorted cells at their places, 0 elsewhere."""
+    """(length, C): the rows of sorted cells at their places, 0 elsewhere."""
     cells = rows.index_select(0, order.index_select(0, side.sorted))
-    return rows.new_zeros(side.count, rows.shape[1]).index_copy_(0, side.places, cells)
+    return rows.new_zeros(side.length, rows.shape[1]).index_copy_(0, side.places, cells)
 
 
 def _tiles(sides: Sequence[_Padded], some: int) -> Tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -170,7 +170,9 @@ class Compared(nn.Module):
 
 
 class LongRange(nn.Module):
-    """HIR-L: every cell of a frame finds itself in the other, within its region."""
+    """HIR-L: every cell of a frame finds itself in the other, within its region; of a large one, but for training, four
+    neighbours at once.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -184,57 +186,60 @@ class LongRange(nn.Module):
         keys, values = self.compared(planes)
         x, y = pixels(planes)
         places = torch.stack([x.expand(y.shape[0], -1), y.expand(-1, x.shape[0])]).expand(len(planes), -1, -1, -1)
-        marked = _numbered(torch.cat(labels.chunk(2), 2), int(labels.max()) + 1)
-        marks = [each.flatten() for each in marked.view(-1, labels.shape[1], 2 * labels.shape[2]).chunk(2, 2)]
-        told = torch.cat([values.float(), places], 1)
-        asked, answering = ([_rows(each) for each in pair.chunk(2)] for pair in (keys, told))
-        speakers = [None, None] if torch.is_grad_enabled() else [_speakers(each) for each in labels.chunk(2)]
-        for side, own in enumerate(speakers):
-            if own is not None:
-                asked[side], answering[side], marks[side] = (
-                    each.index_select(0, own.cells) for each in (asked[side], answering[side], marks[side])
-                )
-        found = attend_both((asked[0], asked[1]), (answering[0], answering[1]), (marks[0], marks[1]))
-        values_of, motions = [], []
-        for attended, told_of, own in zip(found, answering, speakers):
-            motion = torch.where(attended.answered[:, None], attended.values[:, -2:] - told_of[:, -2:], 0.0)
-            for kept, each in ((values_of, attended.values[:, :-2]), (motions, motion)):
-                kept.append(each if own is None else each.index_select(0, own.speaker))
-        told_back = _planes(torch.cat(values_of), planes)
-        return values + told_back.to(values.dtype), _planes(torch.cat(motions), planes)
+        told, maps = torch.cat([values.float(), places], 1), labels.chunk(2)
+        marked = _numbered(torch.cat(maps, 2), int(labels.max()) + 1).view(len(maps[0]), labels.shape[1], -1)
+        first, second = (_side(*each) for each in zip(keys.chunk(2), told.chunk(2), marked.chunk(2, 2), maps))
+        answers = []
+        found = attend_both((first.keys, second.keys), (first.told, second.told), (first.marks, second.marks))
+        for side, attended in zip((first, second), found):
+            motion = torch.where(attended.answered[:, None], attended.values[:, -2:] - side.told[:, -2:], 0.0)
+            answer = torch.cat([attended.values[:, :-2], motion], 1)
+            answers.append(answer if side.speakers is None else answer.index_select(0, side.speakers))
+        answered = _planes(torch.cat(answers), planes)
+        return values + answered[:, :-2].to(values.dtype), answered[:, -2:]
 
 
-class _Speakers(NamedTuple):
-    """Cells of a batch that speak for others of their region.
+class _Side(NamedTuple):
+    """What a frame's cells are compared by.
 
     Attributes:
-        cells: (N,) their numbers, in order.
-        speaker: (B * h * w,) of every cell, which of these speaks for it.
+        keys, told, marks: (N, C), (N, E) and (N,) of those that speak.
+        speakers: (B * h * w,) which of these speaks for every cell; None where each does for itself.
     """
 
-    cells: Tensor
-    speaker: Tensor
+    keys: Tensor
+    told: Tensor
+    marks: Tensor
+    speakers: Optional[Tensor]
 
 
-def _speakers(labels: Tensor) -> Optional[_Speakers]:
-    """In every two by two cells the first speaks for those of the same label, where that has more than
-    :data:`_LARGE` cells; None where none has.
+def _side(keys: Tensor, told: Tensor, marks: Tensor, labels: Tensor) -> _Side:
+    """Of planes (B, C, h, w) and (B, E, h, w), what cells are told apart by, and label maps (B, h, w)."""
+    side = _Side(_rows(keys), _rows(told), marks.flatten(), None)
+    own = None if torch.is_grad_enabled() else _speakers(labels)
+    if own is None:
+        return side
+    speaks = own == torch.arange(len(own), device=own.device)
+    cells = speaks.nonzero()[:, 0]
+    known, spoken, marked = (each.index_select(0, cells) for each in (side.keys, side.told, side.marks))
+    return _Side(known, spoken, marked, (speaks.cumsum(0) - 1).index_select(0, own))
+
+
+def _speakers(labels: Tensor) -> Optional[Tensor]:
+    """(B * h * w,) numbers of the cells that speak for each: in every two by two cells the first for those of the same
+    label, where that has more than :data:`_LARGE` cells, else each for itself; None where no label has.
 
     Args:
         labels: (B, h, w).
     """
-    batch, rows, columns = labels.shape
-    counts = torch.bincount(_numbered(labels, int(labels.max()) + 1), minlength=batch)
-    if not bool((counts > _LARGE).any()):
+    numbered = _numbered(labels, int(labels.max()) + 1)
+    large = torch.bincount(numbered) > _LARGE
+    if not bool(large.any()):
         return None
-    is_large = (counts > _LARGE)[_numbered(labels, int(labels.max()) + 1)]
     numbers = torch.arange(labels.numel(), device=labels.device).view(labels.shape)
-    down, across = (torch.arange(side, device=labels.device) // 2 * 2 for side in (rows, columns))
-    first = numbers[:, down][:, :, across].flatten()
-    flat = labels.flatten()
-    own = torch.where(is_large & (flat[first] == flat), first, numbers.flatten())
-    cells, speaker = own.unique(return_inverse=True)
-    return _Speakers(cells, speaker)
+    down, across = (torch.arange(side, device=labels.device) // 2 * 2 for side in labels.shape[1:])
+    first, flat = numbers[:, down][:, :, across].flatten(), labels.flatten()
+    return torch.where(large[numbered] & (flat[first] == flat), first, numbers.flatten())
 
 
 def _rows(planes: Tensor) -> Tensor:

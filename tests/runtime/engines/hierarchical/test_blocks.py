@@ -160,4 +160,4 @@ def test_no_region_is_large_in_small_pictures() -> None:
     labels = torch.zeros(2, 32, 32, dtype=torch.int16)
     assert blocks._speakers(labels) is None
     found = blocks._speakers(torch.zeros(1, 33, 32, dtype=torch.int16))
-    assert found is not None and len(found.cells) == 17 * 16 and len(found.speaker) == 33 * 32
+    assert found is not None and len(found) == 33 * 32 and len(found.unique()) == 17 * 16
