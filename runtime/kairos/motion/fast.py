@@ -225,8 +225,8 @@ def array(planes: Tensor) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 
 
 def in_bands(work: Callable[[int, int], None], height: int, width: int) -> None:
-    """Runs a kernel over all rows, in as many bands as torch uses threads; what it answers is the same for any."""
-    in_parts(work, height, min(torch.get_num_threads(), height * width // SMALL))
+    """Runs a kernel over all rows, in as many bands as there are threads; what it answers is the same for any."""
+    in_parts(work, height, min(team.threads(), height * width // SMALL))
 
 
 def in_parts(work: Callable[[int, int], None], height: int, bands: int) -> None:
@@ -234,6 +234,10 @@ def in_parts(work: Callable[[int, int], None], height: int, bands: int) -> None:
     bands = max(1, min(bands, height))
     edges = [height * band // bands for band in range(bands + 1)]
     parts = list(zip(edges, edges[1:]))
+    if team.threads() == 1:
+        for part in parts:
+            work(*part)
+        return
     if bands > 1 and team.shared_out(work, parts):
         return
     others = [_pool(os.getpid()).submit(work, top, bottom) for top, bottom in parts[1:]]

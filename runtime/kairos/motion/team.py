@@ -3,6 +3,9 @@
 When torch is done with a layer, its threads stay awake for some milliseconds, waiting for the next. Kernels on threads
 of their own would have to share the cores with these: on two cores a network takes a quarter longer. So they are handed
 to torch's own threads, where these are GNU OpenMP's; elsewhere a pool takes them.
+
+Where several callers are at work side by side (:func:`side_by_side`), each takes its share of these threads: with more
+of them than cores, one would wait for another that is not even running.
 """
 
 from __future__ import annotations
@@ -11,9 +14,11 @@ import ctypes
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import torch
 
@@ -22,6 +27,30 @@ _BORN = os.getpid()
 
 Band = Tuple[int, int]
 _Part = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
+
+_here = threading.local()
+"""``callers``: how many are at work beside this thread, and it."""
+
+
+def threads() -> int:
+    """How many threads kernels that are called here may take."""
+    return max(1, torch.get_num_threads() // getattr(_here, "callers", 1))
+
+
+def side_by_side(callers: int) -> ThreadPoolExecutor:
+    """So many threads, whose work runs side by side."""
+    return ThreadPoolExecutor(callers, "kairos-side", initializer=setattr, initargs=(_here, "callers", callers))
+
+
+@contextmanager
+def beside(callers: int) -> Iterator[None]:
+    """While so many others are at work, what is called here takes one thread's share."""
+    before = getattr(_here, "callers", 1)
+    _here.callers = callers + 1
+    try:
+        yield
+    finally:
+        _here.callers = before
 
 
 def shared_out(work: Callable[[int, int], None], bands: List[Band]) -> bool:
@@ -32,7 +61,8 @@ def shared_out(work: Callable[[int, int], None], bands: List[Band]) -> bool:
         Exception: the first that a band ended with.
     """
     library = _library()
-    if library is None or os.getpid() != _BORN or 2 * len(bands) < torch.get_num_threads():
+    many = threads()
+    if library is None or os.getpid() != _BORN or 2 * len(bands) < many:
         return False
     next_band, caller = partial(next, iter(bands), None), threading.get_ident()
     ended: List[int] = []
@@ -49,7 +79,7 @@ def shared_out(work: Callable[[int, int], None], bands: List[Band]) -> bool:
 
     part = _Part(some)
     # As many threads as torch takes: of another number some would be ended, and begun anew for torch's next layer.
-    library.GOMP_parallel(part, None, torch.get_num_threads(), 0)
+    library.GOMP_parallel(part, None, many, 0)
     if failures:
         raise failures[0]
     if caller not in ended:

@@ -64,6 +64,26 @@ def test_what_goes_wrong_is_told(kind: type) -> None:
     fast.in_parts(lambda top, bottom: None, 2, 2)
 
 
+def test_those_who_work_side_by_side_share_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    met = threading.Barrier(2, timeout=20)
+
+    def share() -> int:
+        met.wait()
+        return team.threads()
+
+    with team.side_by_side(2) as both:
+        assert [each.result() for each in [both.submit(share), both.submit(share)]] == [2, 2]
+        with team.beside(2):
+            assert team.threads() == 1
+            with team.beside(7):
+                assert team.threads() == 1
+            done: List[Tuple[int, int]] = []
+            fast.in_parts(lambda top, bottom: done.append((top, threading.get_ident())), 6, 3)
+            assert done == [(top, threading.get_ident()) for top in (0, 2, 4)]
+        assert team.threads() == 4
+
+
 def test_threads_of_different_callers_do_not_mix() -> None:
     done: List[List[int]] = [[] for _ in range(4)]
 

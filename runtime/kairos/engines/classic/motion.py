@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from types import ModuleType
@@ -21,7 +20,7 @@ from kairos.engines.classic.highlights import Highlights, highlights, move_whole
 from kairos.engines.classic.reach import Front, Reach, fronts, reaches
 from kairos.engines.classic.regions import Labels, departed, labels_of
 from kairos.engines.classic.search import Flow, prepare
-from kairos.motion import fast
+from kairos.motion import fast, team
 from kairos.motion.fill import fill_holes
 from kairos.motion.occlusion import SHARE, confidence, consistency
 from kairos.motion.splat import splat
@@ -280,7 +279,7 @@ def _flows(
         plane = np.ascontiguousarray(flow.permute(1, 2, 0).cpu().numpy())
         return settle(plane, _flat(proxy), still_plane), highlights(proxy)
 
-    with ThreadPoolExecutor(2) as both:
+    with team.side_by_side(2) as both:
         sides = list(both.map(settled, (found.there, found.back), (first.proxy, second.proxy)))
     measured = []
     for (flow, here), (_, there_too) in zip(sides, sides[::-1]):

@@ -20,6 +20,7 @@ from kairos.engines.classic.landmarks import landmark_motion
 from kairos.engines.classic.regions import Labels, travelled_both
 from kairos.engines.classic.resemblance import resembling_both
 from kairos.engines.classic.search import Flow, Picture, View, fetch, median, prepare, round_trip
+from kairos.motion import team
 
 _AT_HALF, _AT_FULL = Effort(3, 12, 5), Effort(4, 6, 5)
 
@@ -52,7 +53,7 @@ def classical_prior(first: Tensor, second: Tensor, regions: Optional[Tuple[Label
     whole = prepare(first, second)
     view = _half(whole) if min(whole.picture[0].shape) >= 2 * _LEAST else whole
     small = None if regions is None else (_to_size(regions[0], view), _to_size(regions[1], view))
-    with ThreadPoolExecutor(_SIDES) as both:
+    with team.side_by_side(_SIDES) as both:
         plain = list(both.map(lambda side: _search(_from(view, side), _AT_HALF), range(_SIDES)))
         found = _candidates(both, view, plain, small)
         flows = list(both.map(lambda side: _finished(whole, view, side, found), range(_SIDES)))
@@ -98,7 +99,8 @@ def _candidates(
         begin(lambda side: [_search(_from(view, side), _AT_HALF, by_brightness=True)])
         begin(lambda side: _by_camera(view, side, plain))
     if regions is not None:
-        starts = resembling_both(travelled_both(regions, plain), view.picture, regions, both.map)
+        with team.beside(_SIDES):
+            starts = resembling_both(travelled_both(regions, plain), view.picture, regions, both.map)
         begin(lambda side: [_search(_from(view, side), _AT_HALF, starts[side]), starts[side]])
     shared = None if landmarks is None else landmarks.result()
     if shared is not None:
