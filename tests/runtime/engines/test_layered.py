@@ -15,7 +15,7 @@ from kairos.engines.classic.course import Course
 from kairos.engines.classic.midway import Moment, between, moment
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.classic.parts import parted
-from kairos.engines.classic.reach import fronts, in_front, reach_of, reaches
+from kairos.engines.classic.reach import fronts, in_front, reach_of
 from kairos.engines.classic.regions import Box, better, boxes
 from kairos.motion import fast
 from kairos.motion.fill import fill_holes, fill_weighted
@@ -164,20 +164,18 @@ def test_gradients_and_halves_take_the_way_of_torch() -> None:
 
 def test_what_is_in_front_is_told_where_a_layer_can_be_seen() -> None:
     motion = layers_of(SIZES[0])
-    above = in_front([(layer.share0, layer.share1) for layer in motion.layers])
+    above = in_front([(whole.share0, whole.share1) for whole in map(Layer.in_frame, motion.layers)])
     for layer, front, reach, (above0, above1) in zip(motion.layers, motion.fronts, motion.reaches, above):
         assert front is not None
 
-        above0, above1, share0 = (
-            whole if reach is None else reach.cut(whole) for whole in (above0, above1, layer.share0)
-        )
+        above0, above1 = (whole if reach is None else reach.cut(whole) for whole in (above0, above1))
         assert torch.equal(front.above0, above0) and torch.equal(front.above1, above1)
         near = torch.nn.functional.max_pool2d(front.above0[None], 3, 1, 1)[0]
-        assert torch.equal(front.clear0, share0 * (1 - near))
+        assert torch.equal(front.clear0, layer.share0 * (1 - near))
     top = motion.fronts[-1]
     assert top is not None and not top.above0.any()
     assert torch.equal(top.clear0.sum(), motion.layers[-1].share0.sum())
-    alone = PairMotion(motion.layers[:1], motion.still)
+    alone = PairMotion((motion.layers[0].in_frame(),), motion.still)
     assert alone.fronts == (None,)
 
 
@@ -214,7 +212,7 @@ def test_objects_are_parted_as_without_kernels(size: Tuple[int, int], told: str,
     assert len(compiled) == len(plain)
     inside = torch.ones(1, *size, dtype=torch.bool)
     inside[0, -1, -1] = False
-    for one, two in zip(compiled, plain):
+    for one, two in zip(map(Layer.in_frame, compiled), map(Layer.in_frame, plain)):
         assert torch.equal(one.share0, two.share0) and torch.equal(one.share1, two.share1)
         for name in ("trust0", "trust1"):
             assert float(((getattr(one, name) - getattr(two, name)) * inside).abs().max()) < 1e-4
@@ -263,7 +261,7 @@ def test_neighbours_that_come_from_neighbours_are_seen_as_torch_has_it(
 
 def test_objects_are_compared_where_neighbours_end_beside_one_another(both: Both[Optional[Tensor]]) -> None:
     size = (90, 131)
-    labels, layer = labels_at(size, 0.0), calm_motion(size).layers[0]
+    labels, layer = labels_at(size, 0.0), calm_motion(size).layers[0].in_frame()
     first, second = noise(3, *size, seed=1), noise(3, *size, seed=2)
     second[:, :, 5:] = first[:, :, :-5]
     right = torch.zeros(2, *size)
@@ -274,10 +272,11 @@ def test_objects_are_compared_where_neighbours_end_beside_one_another(both: Both
 
 @pytest.mark.parametrize("size", [(40, 67), (181, 243)], ids=str)
 def test_what_lies_in_front_of_layers_is_told_as_torch_has_it(size: Tuple[int, int], both: Both[List[Tensor]]) -> None:
-    shares = [(layer.share0 * noise(1, *size, seed=1), layer.share1) for layer in layers_of(size).layers]
+    motion = layers_of(size)
+    shares = [(layer.share0 * noise(1, *layer.share0.shape[1:], seed=1), layer.share1) for layer in motion.layers]
 
     def told() -> List[Tensor]:
-        found = fronts(shares, reaches(shares))
+        found = fronts(shares, motion.reaches)
         return [plane for each in found if each is not None for plane in vars(each).values()]
 
     compiled, plain = both(told)
@@ -300,7 +299,7 @@ def test_shares_of_objects_tell_where_these_are() -> None:
 
 def test_in_front_of_a_layer_lies_what_all_those_over_it_are() -> None:
     motion = layers_of((181, 243))
-    above = in_front([(layer.share0, layer.share1) for layer in motion.layers])
+    above = in_front([(whole.share0, whole.share1) for whole in map(Layer.in_frame, motion.layers)])
     for front, reach, (above0, above1) in zip(motion.fronts, motion.reaches, above):
         assert front is not None
         cut = (lambda plane: plane) if reach is None else reach.cut

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping, Optional, Sequence, Tuple
+from typing import Any, Mapping, Optional, Sequence, Tuple
 
 import cv2
 import numpy as np
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from kairos.engines.base import Pair
 from kairos.engines.classic import regions, resemblance
-from kairos.engines.classic.motion import Layer, PairMotion
+from kairos.engines.classic import session as working
+from kairos.engines.classic.motion import Layer
 from kairos.engines.classic.parts import parted
 from kairos.engines.classic.reach import reach_of
 from kairos.engines.classic.regions import better, departed, travelled, travelled_both
@@ -109,7 +110,13 @@ def test_a_layer_that_is_worked_out_only_where_it_can_be_seen_looks_as_if_it_wer
     scene = Boxes(((8, 40), (48, 46)), ((100, 70), (90, 60)))
     shot, times = scene.shot(), (0.0, 0.3, 0.6, 1.0)
     found = [answer(shot, time, id) for time in times]
-    monkeypatch.setattr(PairMotion, "reaches", property(lambda motion: (None,) * len(motion.layers)))
+
+    def in_frame(*given: Any) -> Tuple[Layer, ...]:
+        layers = parted(*given)
+        assert any(layer.reach is not None for layer in layers)
+        return tuple(layer.in_frame() for layer in layers)
+
+    monkeypatch.setattr(working, "parted", in_frame)
     everywhere = [answer(shot, time, id) for time in times]
     for time, one, other in zip(times, found, everywhere):
         # Where nothing arrives of a layer, it is filled in from what is around, of which there is less.
@@ -214,7 +221,7 @@ def test_of_two_objects_the_one_that_vanishes_is_behind(rules: Mapping[int, Regi
     trust0, trust1 = trust0.minimum(agreed(there, back)[0]), agreed(there, back)[1]
     even = torch.ones_like(trust0)
     layers = parted(Layer(there, back, trust0, trust1, even * 0, even * 0, even, even), *labels, rules)
-    assert [int(labels[0][layer.share0[0] == 1].unique()) for layer in layers] == order
+    assert [int(labels[0][layer.in_frame().share0[0] == 1].unique()) for layer in layers] == order
 
 
 def test_an_object_that_one_frame_alone_shows_is_of_the_rest() -> None:
@@ -236,6 +243,17 @@ def test_objects_that_never_meet_share_a_layer() -> None:
         even = torch.ones(1, HEIGHT, WIDTH)
         layer = Layer(there, back, *agreed(there, back), even * 0, even * 0, even, even)
         assert len(parted(layer, *labels)) == layers
+
+
+def test_objects_far_from_one_another_are_worked_out_each_where_it_is() -> None:
+    labels = torch.zeros(720, 1280, dtype=torch.int16)
+    for number, (left, top) in enumerate(((20, 20), (120, 40), (900, 500)), start=1):
+        labels[top : top + 60, left : left + 60] = number
+    even, still = torch.ones(1, 720, 1280), torch.zeros(2, 720, 1280)
+    layers = parted(Layer(still, still, even, even, even * 0, even * 0, even, even), labels, labels)
+    assert [layer.reach and (layer.reach.top, layer.reach.left) for layer in layers] == [None, (12, 12), (492, 892)]
+    assert layers[1].there.shape == (2, 96, 176) and float(layers[1].share0.sum()) == 2 * 60 * 60
+    assert bool((layers[2].in_frame().share0[0] > 0).eq(labels == 3).all())
 
 
 @pytest.mark.parametrize("id", ["classic", "swift"])
@@ -374,7 +392,7 @@ def test_vectors_that_nobody_believes_do_not_put_an_object_behind() -> None:
         trust[:, plane == 0] = both[:, plane == 0]
     even = torch.ones_like(trust0)
     layers = parted(Layer(there, back, trust0, trust1, even * 0, even * 0, even, even), *labels)
-    assert [int(labels[0][layer.share0[0] == 1].unique()) for layer in layers] == [0, 2, 1]
+    assert [int(labels[0][layer.in_frame().share0[0] == 1].unique()) for layer in layers] == [0, 2, 1]
 
 
 def test_layers_that_no_pixel_belongs_to_are_none() -> None:

@@ -16,7 +16,7 @@ from kairos.engines.classic import layered
 from kairos.engines.classic.course import Course, Curve
 from kairos.engines.classic.layered import Arriving
 from kairos.engines.classic.motion import Layer, PairMotion
-from kairos.engines.classic.reach import Front, Reach, in_front
+from kairos.engines.classic.reach import Front, in_front
 from kairos.motion import fast
 from kairos.motion.fill import fill_holes, fill_weighted
 from kairos.motion.occlusion import clean_mask
@@ -58,13 +58,14 @@ def seen_at(motion: PairMotion, time: float, curve: Optional[Curve]) -> Tuple[Te
     led = isinstance(curve, Course)
     if len(motion.layers) > 1 and 0 < time < 1 and not led and layered.usable(motion):
         return (*layered.seen_at(motion, time, _ARRIVING), None)
-    moved = [_move(*each, time) for each in zip(motion.layers, motion.fronts, motion.reaches)]
+    moved = [_move(*each, time) for each in zip(motion.layers, motion.fronts)]
     if isinstance(curve, Course) and 0 < time < 1:
-        shares = [(layer.share0, layer.share1) for layer in motion.layers]
+        layers = [layer.in_frame() for layer in motion.layers]
+        shares = [(layer.share0, layer.share1) for layer in layers]
         hiding: Sequence[Optional[Tuple[Tensor, Tensor]]] = in_front(shares) if len(shares) > 1 else [None]
         moved = [
             _led(curve, index, layer, each, front, time)
-            for index, (layer, each, front) in enumerate(zip(motion.layers, moved, hiding))
+            for index, (layer, each, front) in enumerate(zip(layers, moved, hiding))
         ]
     velocity, trust, away = moved[0].velocity, moved[0].trust, moved[0].away
     top = torch.zeros_like(trust)
@@ -122,20 +123,17 @@ def _covering(covers: List[Tensor]) -> List[Tensor]:
     return [(cover > 0.5) | ((most <= 0.5) & (cover == most) & (cover > covers[0])) for cover in covers[1:]]
 
 
-def _move(layer: Layer, front: Optional[Front], reach: Optional[Reach], time: float) -> _Moved:
-    """A layer's motion at a time, from both sources by how far their vectors are to be trusted.
+def _move(layer: Layer, front: Optional[Front], time: float) -> _Moved:
+    """A layer's motion at a time, from both sources by how far their vectors are to be trusted. Where it cannot be seen
+    it stands still and covers nothing.
 
     Args:
         layer: the layer.
         front: what is in front of it; None for a layer that is alone.
-        reach: where it can be seen: elsewhere it stands still and covers nothing. None: everywhere.
         time: 0..1.
     """
-    above = None if front is None else (front.above0, front.above1)
-    if reach is None or above is None or time in (0.0, 1.0):
-        return _arrived(layer, time, above)
-    part = _arrived(reach.within(layer), time, above)
-    return _Moved(*(reach.placed(each) for each in (part.velocity, part.trust, part.cover)))
+    part = _arrived(layer, time, None if front is None else (front.above0, front.above1))
+    return part if layer.reach is None else layer.reach.around(part)
 
 
 def _arrived(layer: Layer, time: float, above: Optional[Tuple[Tensor, Tensor]]) -> _Moved:

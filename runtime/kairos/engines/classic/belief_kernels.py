@@ -15,7 +15,7 @@ from kairos.motion.place_kernels import fetched
 from kairos.motion.plane_kernels import halve_rows
 
 Box = npt.NDArray[np.int64]
-"""(4,): top, bottom, left, right."""
+"""(2,): top, left."""
 
 u = np.uintp
 _ZERO, _ONE, _THREE = np.float32(0.0), np.float32(1.0), np.float32(3.0)
@@ -42,22 +42,21 @@ def believe_rows(
     """Trust in the vectors of some objects, and how far each is believed when what is not is filled in.
 
     Args:
-        flow: (2, H, W) pixels.
+        flow: (2, H, W) pixels; fewer than 2**31 in all.
         trust: (1, H, W) in 0..1.
-        share, other: (1, H, W), how much of the pixels of the frame that vectors begin in, and end in, is theirs;
-            fewer than 2**31 pixels.
-        box: (4,), the first row in which the objects lie, the one behind the last, and so the columns.
+        share, other: (1, h, w), how much of the pixels of the frame that vectors begin in, and end in, is theirs, in
+            their box.
+        box: (2,), its first row and column.
         astray: what is left of the trust in a vector that ends on another object.
         doubted: trust up to which a vector says nothing, and from its opposite on it is not changed.
         least: of trust.
-        out: (1, H, W), for trust.
-        weight: (1, h, w), of the box, for how far vectors are believed.
+        out, weight: (1, h, w), for trust, and for how far vectors are believed.
         top, bottom: rows of the box.
     """
-    size, width, pitch = u(share.size), share.shape[2], u(share.shape[2])
+    size, width, wide, pitch = u(trust.size), trust.shape[2], share.shape[2], u(share.shape[2])
     moves, trusts, shares = flow.reshape(flow.size), trust.reshape(trust.size), share.reshape(share.size)
     ends, trusted, weights = other.reshape(other.size), out.reshape(out.size), weight.reshape(weight.size)
-    wide, scale = box[3] - box[2], _ONE / (_ONE - np.float32(2.0) * doubted)
+    here, scale = np.array([0, share.shape[1], 0, wide]), _ONE / (_ONE - np.float32(2.0) * doubted)
     # Of each vector's end: the pixel before it, twice, and 1 more where there is another behind; how far it is from it.
     columns, across = np.empty(wide, np.int32), np.empty(wide, np.float32)
     rows, down = np.empty(wide, np.int32), np.empty(wide, np.float32)
@@ -65,21 +64,20 @@ def believe_rows(
     apart, theirs = np.ones(8 * eights(wide), np.uint8), np.zeros(8 * eights(wide), np.uint8)
     joints, some = apart.view(np.uint64), theirs.view(np.uint64)
     for line in range(top, bottom):
-        y = box[0] + line
-        at, to = u(y * width + box[2]), u(line) * u(wide)
+        at, to = u((box[0] + line) * width + box[1]), u(line) * u(wide)
         for i in range(wide):
-            theirs[u(i)] = _YES if shares[at + u(i)] > _ZERO else _NO
+            theirs[u(i)] = _YES if shares[to + u(i)] > _ZERO else _NO
         # Elsewhere in the row nothing is theirs.
         begin, end = span(some)
         first, last = 8 * begin, min(8 * end, wide)
         for i in range(wide):
-            trusted[at + u(i)] = least
+            trusted[to + u(i)] = least
         for i in range(wide):
             weights[to + u(i)] = _ZERO
         if begin == end:
             continue
         both_ended(
-            moves, size, at, y, first, box,
+            moves, size, at, line, first, here,
             columns[first:last], across[first:last], rows[first:last], down[first:last],
         )  # fmt: skip
         parted(columns[first:last], rows[first:last], apart[first:])
@@ -98,9 +96,9 @@ def believe_rows(
         # One array to a loop: with more the compiler does not find the processor's vectors in them.
         for i in range(first, last):
             part = astray + (_ONE - astray) * lands[u(i)]
-            believed[u(i)] = trusts[at + u(i)] * part * shares[at + u(i)]
+            believed[u(i)] = trusts[at + u(i)] * part * shares[to + u(i)]
         for i in range(first, last):
-            trusted[at + u(i)] = believed[u(i)] if believed[u(i)] > least else least
+            trusted[to + u(i)] = believed[u(i)] if believed[u(i)] > least else least
         for i in range(first, last):
             known = (believed[u(i)] - doubted) * scale
             known = known if known > _ZERO else _ZERO

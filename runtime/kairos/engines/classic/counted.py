@@ -89,30 +89,28 @@ def unlike(
 
 
 def believed(
-    way: Tuple[Tensor, Tensor, Tensor, Tensor], inside: Tensor, box: Sequence[int], astray: float, doubted: float,
+    way: Tuple[Tensor, Tensor, Tensor, Tensor], inside: Tensor, corner: Tuple[int, int], astray: float, doubted: float,
     least: float,
 ) -> Tuple[Tensor, Tensor, Tuple[Tensor, Tensor]]:  # fmt: skip
-    """Trust (1, H, W) in the vectors of some objects, ``least`` outside their box; and (1, h, w), of the box, how far
-    each vector is believed when what is not is filled in, with both at half the size, as
-    :func:`kairos.motion.fill.fill_halved` takes it.
+    """Trust (1, h, w) in the vectors of some objects in their box; and (1, h, w) how far each vector is believed when
+    what is not is filled in, with both at half the size, as :func:`kairos.motion.fill.fill_halved` takes it.
 
     Args:
         way: flow (2, H, W) pixels, trust (1, H, W), and how much of the pixels of the frame that it begins in, and ends
-            in, is of these objects, (1, H, W) each.
+            in, is of these objects, (1, h, w) each.
         inside: (2, h, w), the flow in the box.
-        box: top, bottom, left, right.
+        corner: first row and column of the box.
         astray, doubted: see :mod:`kairos.engines.classic.parts`.
         least: of trust.
     """
-    weight = torch.empty(1, *inside.shape[-2:])
-    trust = torch.empty(way[1].shape) if weight.shape == way[1].shape else torch.full(way[1].shape, least)
+    trust, weight = (torch.empty(1, *inside.shape[-2:]) for _ in range(2))
     height, width = ((side + 1) // 2 for side in inside.shape[-2:])
     halved = torch.empty(2, height, width), torch.empty(1, height, width)
     given = [fast.array(each) for each in way]
     numbers = [np.float32(each) for each in (astray, doubted, least)]
     planes = [each.numpy() for each in (trust, weight)]
     coarse = fast.array(inside), np.float32(LEAST_WEIGHT), *(each.numpy() for each in halved)
-    work = partial(_belief().believe_and_halve_rows, *given, np.array(box, np.int64), *numbers, *planes, *coarse)
+    work = partial(_belief().believe_and_halve_rows, *given, np.array(corner, np.int64), *numbers, *planes, *coarse)
     fast.in_bands(work, height, 4 * width)
     return trust, weight, halved
 
@@ -120,7 +118,8 @@ def believed(
 def shares(labels: Labels, numbers: Sequence[int]) -> Tensor:
     """(1, H, W) float32: 1 where any of these objects is, 0 elsewhere."""
     out, some = torch.empty(1, *labels.shape), np.array(numbers, np.int16)
-    fast.in_bands(partial(_loaded().share_rows, labels, some, out.numpy()), *labels.shape)
+    work = partial(_loaded().share_rows, np.ascontiguousarray(labels), some, out.numpy())
+    fast.in_bands(work, *labels.shape)
     return out
 
 

@@ -1,8 +1,8 @@
 """Layers of motion at one time between two frames, compiled for the CPU: what arrives, and what is seen.
 
-Imported by :mod:`kairos.engines.classic.layered` alone. Planes of the frame are (C, H, W); a ``box`` holds the first
-row and column of the part of the frame in which a layer can be seen, and those one behind its last. Rows from ``top``
-to ``bottom`` are of the answer, which is alike for any bands.
+Imported by :mod:`kairos.engines.classic.layered` alone. Planes of the frame are (C, H, W), those of a layer are of its
+box, (C, h, w): the part of the frame in which it can be seen. A ``box`` holds its first row, the one behind its last,
+and so the columns. Rows from ``top`` to ``bottom`` are of the answer, which is alike for any bands.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _ZERO, _HALF, _ONE = np.float32(0.0), np.float32(0.5), np.float32(1.0)
 _FAR, _TINY = np.float32(1 << 24), np.finfo(np.float32).tiny
 
 
-@kernel(f"void({PLANES}, f4, i8[::1], i8[:,::1], i8, i8)")
-def span_rows(flow: Planes, share: np.float32, box: Box, spans: Spans, top: int, bottom: int) -> None:
+@kernel(f"void({PLANES}, f4, i8[:,::1], i8, i8)")
+def span_rows(flow: Planes, share: np.float32, spans: Spans, top: int, bottom: int) -> None:
     """First and last row of the box that something of each of its rows goes to, by a share of its vectors; the last
     before the first for none.
     """
-    wide, width, size = box[3] - box[2], flow.shape[2], u(flow.shape[1] * flow.shape[2])
+    wide, size = flow.shape[2], u(flow.shape[1] * flow.shape[2])
     moves = flow.reshape(-1)
     for y in range(top, bottom):
-        at = u((box[0] + y) * width + box[2])
+        at = u(y * wide)
         least, most = _FAR, -_FAR
         for x in range(wide):
             across, down = moves[at + u(x)] * share, moves[size + at + u(x)] * share
@@ -41,7 +41,7 @@ def span_rows(flow: Planes, share: np.float32, box: Box, spans: Spans, top: int,
 
 
 @kernel(
-    f"void({PLANES}, {PLANES}, {PLANES}, {PLANES}, {PLANES}, f4, f4, f4, i8[::1], i8[:,::1], f4[::1], i8, i8)",
+    f"void({PLANES}, {PLANES}, {PLANES}, {PLANES}, {PLANES}, f4, f4, f4, i8[:,::1], f4[::1], i8, i8)",
     contract=True,
 )
 def arrive_rows(
@@ -53,7 +53,6 @@ def arrive_rows(
     in_front: np.float32,
     part_of: np.float32,
     least: np.float32,
-    box: Box,
     spans: Spans,
     arrived: Line,
     top: int,
@@ -62,28 +61,27 @@ def arrive_rows(
     """What of a layer arrives on some rows of its box, carried along a part of its vectors.
 
     Args:
-        flow: (2, H, W) pixels.
-        trust, front, share: (1, H, W), as :class:`kairos.engines.classic.motion.Layer` has them.
-        above: (1, h, w), of the box: how much of each pixel is in front of the layer.
+        flow: (2, h, w) pixels.
+        trust, front, share: (1, h, w), as :class:`kairos.engines.classic.motion.Layer` has them.
+        above: (1, h, w), how much of each pixel is in front of the layer.
         in_front: how much more a pixel says that is known to hide others.
         part_of: of the vectors.
         least: shares of a pixel not above it count as none.
-        box: of the layer.
         spans: of :func:`span_rows`.
         arrived: (rows * w * LANES,), for the answer: sums of flow x and y, trust, share and what is not hidden, each
             times its weight, of the weights, and how much arrived by area.
         top, bottom: rows of the box.
     """
-    wide, width, step = box[3] - box[2], flow.shape[2], u(LANES)
-    size = u(flow.shape[1] * width)
+    high, wide, step = flow.shape[1], flow.shape[2], u(LANES)
+    size = u(high * wide)
     moves, trusts, fronts, shares = flow.reshape(-1), trust.reshape(-1), front.reshape(-1), share.reshape(-1)
     hidden, weights = above.reshape(-1), np.empty(wide, np.float32)
     places, parts = np.empty((2, wide), np.int32), np.empty((2, wide), np.float32)
     arrived[:] = _ZERO
-    for y in range(box[1] - box[0]):
+    for y in range(high):
         if spans[y, 1] < top or spans[y, 0] >= bottom:
             continue
-        at, own = u((box[0] + y) * width + box[2]), u(y * wide)
+        at = u(y * wide)
         for x in range(wide):
             i = at + u(x)
             weights[u(x)] = trusts[i] * (_ONE + in_front * fronts[i]) * max(shares[i], np.float32(1e-3))
@@ -104,7 +102,7 @@ def arrive_rows(
             i = at + u(x)
             numbers = seven(
                 moves[i] * weight, moves[size + i] * weight, trusts[i] * weight, shares[i] * weight,
-                (_ONE - hidden[own + u(x)]) * weight, weight, _ONE,
+                (_ONE - hidden[i]) * weight, weight, _ONE,
             )  # fmt: skip
             for lower in range(2):
                 if row + lower < top or row + lower >= bottom:

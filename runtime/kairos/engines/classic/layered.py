@@ -56,10 +56,9 @@ def seen_at(motion: PairMotion, time: float, how: Arriving) -> Tuple[Tensor, Ten
     kernels = _loaded()
     size = motion.still.shape[-2:]
     velocity, trust, level, top = (torch.zeros(count, *size) for count in (2, 1, 1, 1))
-    for index, (layer, front, reach) in enumerate(zip(motion.layers, motion.fronts, motion.reaches)):
+    for index, (layer, front) in enumerate(zip(motion.layers, motion.fronts)):
         assert front is not None, "there are several layers"
-        box = _box(reach, size)
-        moved = _arrived(layer, front, box, time, how)
+        box, moved = _box(layer.reach, size), _arrived(layer, front, time, how)
         planes = (fast.array(each) for each in (*moved, velocity, trust, level, top))
         own = [next(planes) for _ in range(3)]
         work = partial(kernels.layers.cover_rows, index, *own, box, *planes)
@@ -67,12 +66,10 @@ def seen_at(motion: PairMotion, time: float, how: Arriving) -> Tuple[Tensor, Ten
     return velocity, trust, top
 
 
-def _arrived(
-    layer: Layer, front: Front, box: npt.NDArray[np.int64], time: float, how: Arriving
-) -> Tuple[Tensor, Tensor, Tensor]:
-    """A layer's velocity, trust, and how much of each pixel is its, in its box."""
+def _arrived(layer: Layer, front: Front, time: float, how: Arriving) -> Tuple[Tensor, Tensor, Tensor]:
+    """A layer's velocity, trust, and how much of each pixel is its, where it can be seen."""
     kernels = _loaded()
-    height, width = _sides(box)
+    height, width = layer.trust0.shape[-2:]
     sides = []
     for flow, trust, hides, share, above, share_of_way in (
         (layer.there, layer.trust0, layer.front0, layer.share0, front.above0, time),
@@ -80,9 +77,9 @@ def _arrived(
     ):
         planes = [fast.array(each) for each in (flow, trust, hides, share, above)]
         spans = np.empty((height, 2), np.int64)
-        fast.in_bands(partial(kernels.layers.span_rows, planes[0], np.float32(share_of_way), box, spans), height, width)
+        fast.in_bands(partial(kernels.layers.span_rows, planes[0], np.float32(share_of_way), spans), height, width)
         numbers = [np.float32(each) for each in (how.in_front, share_of_way, TINY_SHARE)]
-        sides.append(partial(kernels.layers.arrive_rows, *planes, *numbers, box, spans))
+        sides.append(partial(kernels.layers.arrive_rows, *planes, *numbers, spans))
     found = torch.empty(6, height, width)
     out, numbers = found.numpy(), [np.float32(each) for each in (time, how.reached, how.known)]
 
@@ -108,8 +105,8 @@ def reached(motion: PairMotion, time: float, trusted: float) -> Tensor:
     found, still = np.zeros((size[0], size[1]), np.uint8), motion.still.contiguous().numpy()
     # A vector comes to four pixels: any of them may be two before something still, or behind it.
     asked = cv2.dilate(still[0].view(np.uint8), np.ones((6, 6), np.uint8), anchor=(2, 2))
-    for layer, reach in zip(motion.layers, motion.reaches):
-        box = _box(reach, size)
+    for layer in motion.layers:
+        box = _box(layer.reach, size)
         for flow, trust, share in ((layer.there, layer.trust0, time), (layer.back, layer.trust1, 1 - time)):
             numbers = np.float32(share), np.float32(trusted)
             planes = fast.array(flow), fast.array(trust), still, asked
@@ -134,9 +131,9 @@ def visible(
     kernels = _loaded()
     seen = torch.zeros(top.shape)
     planes = [fast.array(each) for each in (top, velocity, way)]
-    for index, (layer, reach) in enumerate(zip(motion.layers, motion.reaches)):
+    for index, layer in enumerate(motion.layers):
         flow, share, sign = (layer.there, layer.share0, 1.0) if first else (layer.back, layer.share1, -1.0)
-        box = _box(reach, top.shape[-2:])
+        box = _box(layer.reach, top.shape[-2:])
         numbers = [np.float32(each) for each in (sign, *slack)]
         source = fast.array(flow), fast.array(share)
         several = len(motion.layers) > 1

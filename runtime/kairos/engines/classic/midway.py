@@ -181,12 +181,11 @@ def _reached(motion: PairMotion, time: float) -> Tensor:
         return _around(layered.reached(motion, time, _TRUSTED))
     area = torch.zeros_like(motion.still, dtype=torch.float32)
     for layer, reach in zip(motion.layers, motion.reaches):
+        still = motion.still if reach is None else reach.of(motion.still)
         for flow, trust, part in ((layer.there, layer.trust0, time), (layer.back, layer.trust1, 1 - time)):
-            moves = ~motion.still & (trust > _TRUSTED)
             # A vector that is not finite carries nothing.
-            carried = torch.where(moves, flow * part, torch.inf)
-            some = carried if reach is None else reach.cut(carried)
-            arrived = splat(some[:0], some)[1]
+            carried = torch.where(~still & (trust > _TRUSTED), flow * part, torch.inf)
+            arrived = splat(carried[:0], carried)[1]
             area += arrived if reach is None else reach.placed(arrived)
     return _around(area > 0)
 
@@ -210,9 +209,9 @@ def _visibility(
     slack = SLACK + SHARE * velocity.square().sum(0, keepdim=True).sqrt()
     for index, (layer, reach) in enumerate(zip(motion.layers, motion.reaches)):
         flow, share = (layer.there, layer.share0) if first else (-layer.back, layer.share1)
-        planes = [torch.cat([flow, share]), to_source, velocity, slack, top]
-        source, way, moves, least, shown = planes if reach is None else map(reach.cut, planes)
-        both = backward_warp(source, way)
+        planes = to_source, velocity, slack, top
+        way, moves, least, shown = planes if reach is None else map(reach.cut, planes)
+        both = backward_warp(torch.cat([flow, share]), way)
         error = (both[:2] - moves).square().sum(0, keepdim=True) / least.square()
         own = 1.0 / (1.0 + error) * (both[2:] if len(motion.layers) > 1 else 1.0)
         own = torch.where(shown == index, own, 0.0)

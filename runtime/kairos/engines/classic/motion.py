@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from types import ModuleType
 from typing import NamedTuple, Optional, Protocol, Tuple
@@ -17,7 +17,7 @@ from kairos.engines.base import ShotView
 from kairos.engines.classic.flat import FLAT_REACH, Mask, settle
 from kairos.engines.classic.fusion import fuse
 from kairos.engines.classic.highlights import Highlights, highlights, move_whole
-from kairos.engines.classic.reach import Front, Reach, fronts, reaches
+from kairos.engines.classic.reach import Front, Reach, fronts, reach_of
 from kairos.engines.classic.regions import Labels, departed, labels_of
 from kairos.engines.classic.search import Flow, prepare
 from kairos.motion import fast, team
@@ -93,15 +93,16 @@ _FLAT_CONTRAST = 2e-3
 
 @dataclass(frozen=True)
 class Layer:
-    """One thing that moves: everything, or what a matte tells apart.
+    """One thing that moves: everything, or what a matte or a label map tells apart.
 
     Attributes:
-        there, back: (2, H, W) pixels, from source 0's pixels to source 1 and the reverse.
-        trust0, trust1: (1, H, W) in 0..1, how far they agree, never 0.
-        front0, front1: (1, H, W) in 0..1, the pixel hides another on its way, so it is in front wherever both meet.
-        share0, share1: (1, H, W) in 0..1, how much of source 0's and source 1's pixel this layer is.
+        there, back: (2, h, w) pixels, from source 0's pixels to source 1 and the reverse.
+        trust0, trust1: (1, h, w) in 0..1, how far they agree, never 0.
+        front0, front1: (1, h, w) in 0..1, the pixel hides another on its way, so it is in front wherever both meet.
+        share0, share1: (1, h, w) in 0..1, how much of source 0's and source 1's pixel this layer is.
         given: the motion came with the plate: it holds where nothing in the other frame bears it out, too.
-        hidden0, hidden1: (1, H, W) in 0..1, not visible in the other frame, where the estimator knows.
+        hidden0, hidden1: (1, h, w) in 0..1, not visible in the other frame, where the estimator knows.
+        reach: the part of the frame in which it can be seen, and that its planes are of; None: all of it.
     """
 
     there: Tensor
@@ -115,6 +116,15 @@ class Layer:
     given: bool = False
     hidden0: Optional[Tensor] = None
     hidden1: Optional[Tensor] = None
+    reach: Optional[Reach] = None
+
+    def in_frame(self) -> Layer:
+        """The same with planes of the whole frame. Where it cannot be seen, it stands still and covers nothing."""
+        if self.reach is None:
+            return self
+        whole = replace(self.reach.around(self), reach=None)
+        trusts = (trust.clamp(min=LEAST_TRUST) for trust in (whole.trust0, whole.trust1))
+        return replace(whole, **dict(zip(("trust0", "trust1"), trusts)))
 
 
 @dataclass(frozen=True)
@@ -129,10 +139,10 @@ class PairMotion:
     layers: Tuple[Layer, ...]
     still: Tensor
 
-    @cached_property
+    @property
     def reaches(self) -> Tuple[Optional[Reach], ...]:
         """Where each layer can be seen."""
-        return reaches([(layer.share0, layer.share1) for layer in self.layers])
+        return tuple(layer.reach for layer in self.layers)
 
     @cached_property
     def fronts(self) -> Tuple[Optional[Front], ...]:
@@ -144,7 +154,7 @@ class PairMotion:
         turned = (
             Layer(
                 *(a.back, a.there, a.trust1, a.trust0, a.front1, a.front0, a.share1, a.share0, a.given),
-                *(a.hidden1, a.hidden0),
+                *(a.hidden1, a.hidden0, a.reach),
             )
             for a in self.layers
         )
@@ -175,7 +185,13 @@ def measure(shot: ShotView, first: int, second: int, estimate: Estimator = estim
         layers.append(_layer(*looks, share0, share1, kept, still & known0 & known1, estimate))
     if not layers:
         return _one_layer(*everything, whole, given, still, estimate)
-    return PairMotion(tuple(layers), still)
+    return PairMotion(tuple(map(_in_part, layers)) if len(layers) > 1 else tuple(layers), still)
+
+
+def _in_part(layer: Layer) -> Layer:
+    """A layer of the whole frame with planes of the part alone in which it can be seen."""
+    reach = reach_of(layer.share0, layer.share1)
+    return layer if reach is None else replace(reach.within(layer), reach=reach)
 
 
 def shows(matte: Tensor, is_foreground: bool) -> Tensor:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from functools import reduce
+from typing import AbstractSet, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from kairos.engines.classic import counted
 from kairos.engines.classic.motion import LEAST_TRUST, Layer
-from kairos.engines.classic.reach import Reach, ends_of, reach_around
+from kairos.engines.classic.reach import Reach, reach_around
 from kairos.engines.classic.regions import Box, Labels, boxes, labels_of
 from kairos.motion.fill import fill_halved, fill_weighted
 from kairos.motion.inbetween import Inbetween
@@ -52,12 +53,11 @@ that must be trusted for that to be asked.
 _APART = 8
 """Pixels between objects that never meet, so that the same layer may hold them."""
 
+_WORTH = 1 << 15
+"""Pixels that a layer of its own may cost besides those that it can be seen in."""
 
 _PAIRS = (0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)
 """Of an affine motion's terms, those that are multiplied with one another."""
-
-_Way = Tuple[Tensor, Tensor, Tensor, Tensor]
-"""Of some objects, from one frame: flow, trust, and how much of this frame's and of the other's pixels they are."""
 
 
 def parted(
@@ -79,19 +79,55 @@ def parted(
     both = labels_of(labels0, labels1)
     if both is None:
         return (layer,)
-    one, two = _borne_out(layer, *_common(*both), rules)
-    held = [number for number, rule in rules.items() if rule.hold]
-    votes = _votes(layer, one, two)
+    before, after = (boxes(each) for each in both)
+    common = before.keys() & after.keys()
+    one, two = (_without(each, found.keys() - common) for each, found in zip(both, (before, after)))
+    off = _astray(layer, one, two, rules)
+    one, two = _without(one, off), _without(two, off)
+    where = {number: _together(before[number], after[number]) for number in common - off}
+    rest = _rest(one, two)
+    where.update({} if rest is None else {0: rest})
+    for held in [number for number, rule in rules.items() if rule.hold]:
+        where.pop(held, None)
     layers = []
-    for numbers in _depths(_order(votes, rules), one, two):
-        shown = [number for number in numbers if number not in held]
-        if not shown:
-            continue
-        share0, share1 = (_share(labels, shown, layer.there) for labels in (one, two))
-        ends = ends_of(share0, share1)
-        if ends is not None:
-            layers.append(_own(layer, share0, share1, reach_around(ends, one.shape)))
+    for numbers in _depths(_order(_votes(layer, one, two), rules), where):
+        for some in _near(numbers, where):
+            box = reduce(_together, (where[number] for number in some))
+            ends = box.top, box.bottom, box.left, box.right
+            layers.append(_own(layer, (one, two), some, reach_around(ends, (one.shape[0], one.shape[1]))))
+    if len(layers) == 1:
+        return (layers[0].in_frame(),)
     return tuple(layers) or (layer,)
+
+
+def _rest(one: Labels, two: Labels) -> Optional[Box]:
+    """Where either frame shows what is no object; None for nowhere."""
+    height, width = one.shape
+    sides = [one[0], one[-1], one[:, 0], one[:, -1]], [two[0], two[-1], two[:, 0], two[:, -1]]
+    if all((a == 0).any() or (b == 0).any() for a, b in zip(*sides)):
+        return Box(0, height, 0, width)
+    places = (one == 0) | (two == 0)
+    rows, columns = (np.flatnonzero(places.any(axis)) for axis in (1, 0))
+    return Box(int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1) if len(rows) else None
+
+
+def _near(numbers: Sequence[int], where: Mapping[int, Box]) -> List[List[int]]:
+    """Objects of one depth by layer: together where that is hardly more to work out than each for itself."""
+    layers: List[List[int]] = []
+    for number in numbers:
+        own = where[number]
+        for layer in layers:
+            theirs = reduce(_together, (where[each] for each in layer))
+            if _area(_together(theirs, own)) <= _area(theirs) + _area(own) + _WORTH:
+                layer.append(number)
+                break
+        else:
+            layers.append([number])
+    return layers
+
+
+def _area(box: Box) -> int:
+    return (box.bottom - box.top) * (box.right - box.left)
 
 
 def _share(labels: Labels, numbers: Sequence[int], like: Tensor) -> Tensor:
@@ -103,13 +139,17 @@ def _share(labels: Labels, numbers: Sequence[int], like: Tensor) -> Tensor:
     return torch.from_numpy(table[labels])[None].to(like.device)
 
 
-def _own(layer: Layer, share0: Tensor, share1: Tensor, reach: Optional[Reach]) -> Layer:
-    """The motion of the objects that these pixels (1, H, W) of both frames are, which can be seen there."""
-    whole = replace(layer, share0=share0, share1=share1)
-    ways = (layer.there, layer.trust0, share0, share1), (layer.back, layer.trust1, share1, share0)
-    if counted.usable(*ways[0], *ways[1]):
-        return _owned(whole, ways, reach)
-    part = whole if reach is None else reach.within(whole)
+def _own(layer: Layer, labels: Tuple[Labels, Labels], numbers: Sequence[int], reach: Optional[Reach]) -> Layer:
+    """The motion of some objects of both frames, which can be seen there."""
+    part, here = layer, (slice(None), slice(None))
+    if reach is not None:
+        kept = {name: reach.cut(getattr(layer, name)) for name in ("there", "back", "front0", "front1")}
+        part = replace(reach.over(layer), reach=reach, **kept)
+        here = slice(reach.top, reach.bottom), slice(reach.left, reach.right)
+    share0, share1 = (_share(each[here], numbers, layer.there) for each in labels)
+    part = replace(part, share0=share0, share1=share1)
+    if counted.usable(layer.there, layer.back, layer.trust0, layer.trust1, share0):
+        return _owned(layer, part)
     lands0, lands1 = backward_warp(part.share1, part.there), backward_warp(part.share0, part.back)
     trust0, trust1 = (
         trust * (_ASTRAY + (1 - _ASTRAY) * lands) * share
@@ -117,24 +157,23 @@ def _own(layer: Layer, share0: Tensor, share1: Tensor, reach: Optional[Reach]) -
     )
     # What is not believed moves as what is believed of these objects around it; what others do says nothing.
     there, back = fill_weighted(part.there, _believed(trust0)), fill_weighted(part.back, _believed(trust1))
-    if reach is not None:
-        there, back, trust0, trust1 = (reach.placed(each) for each in (there, back, trust0, trust1))
     trust0, trust1 = trust0.clamp(min=LEAST_TRUST), trust1.clamp(min=LEAST_TRUST)
-    return replace(whole, there=there, back=back, trust0=trust0, trust1=trust1)
+    return replace(part, there=there, back=back, trust0=trust0, trust1=trust1)
 
 
-def _owned(whole: Layer, ways: Tuple[_Way, _Way], reach: Optional[Reach]) -> Layer:
-    """The same by compiled kernels."""
-    height, width = ways[0][0].shape[-2:]
-    box = (0, height, 0, width) if reach is None else (reach.top, reach.bottom, reach.left, reach.right)
+def _owned(layer: Layer, part: Layer) -> Layer:
+    """The same by compiled kernels, from the motion of everything and what of it is in the part."""
+    corner = (0, 0) if part.reach is None else (part.reach.top, part.reach.left)
     found = []
-    for way in ways:
-        inside = way[0] if reach is None else reach.cut(way[0])
-        trust, weight, halved = counted.believed(way, inside, box, _ASTRAY, _DOUBTED, LEAST_TRUST)
-        filled = fill_halved(inside, weight, halved)
-        found.append((filled if reach is None else reach.placed(filled), trust))
+    for flow, trusts, inside, share, other in (
+        (layer.there, layer.trust0, part.there, part.share0, part.share1),
+        (layer.back, layer.trust1, part.back, part.share1, part.share0),
+    ):
+        way = flow, trusts, share, other
+        trust, weight, halved = counted.believed(way, inside, corner, _ASTRAY, _DOUBTED, LEAST_TRUST)
+        found.append((fill_halved(inside, weight, halved), trust))
     (there, trust0), (back, trust1) = found
-    return replace(whole, there=there, back=back, trust0=trust0, trust1=trust1)
+    return replace(part, there=there, back=back, trust0=trust0, trust1=trust1)
 
 
 def _believed(trust: Tensor) -> Tensor:
@@ -163,23 +202,17 @@ def held_still(answer: Inbetween, labels0: Tensor, labels1: Tensor, rules: Mappi
     )
 
 
-def _common(one: Labels, two: Labels) -> Tuple[Labels, Labels]:
-    """What only one frame shows becomes the rest."""
-    alone = np.setxor1d(_present(one), _present(two))
-    return _without(one, alone), _without(two, alone)
-
-
-def _without(labels: Labels, numbers: npt.NDArray[np.int64]) -> Labels:
+def _without(labels: Labels, numbers: AbstractSet[int]) -> Labels:
     """A label map in which these objects are of the rest."""
-    table = np.arange(1 + max(int(labels.max()), int(numbers.max(initial=0))), dtype=np.int16)
-    if not numbers.size:
+    if not numbers:
         return labels
-    table[numbers] = 0
+    table = np.arange(1 + max(int(labels.max()), *numbers), dtype=np.int16)
+    table[list(numbers)] = 0
     return table[labels]
 
 
-def _borne_out(layer: Layer, one: Labels, two: Labels, rules: Mapping[int, RegionRule]) -> Tuple[Labels, Labels]:
-    """Objects that motion does not take from one outline to the other become the rest.
+def _astray(layer: Layer, one: Labels, two: Labels, rules: Mapping[int, RegionRule]) -> Set[int]:
+    """Objects that motion does not take from one outline to the other.
 
     Of one whose motion is hardly known, its outlines are all there is.
     """
@@ -205,12 +238,7 @@ def _borne_out(layer: Layer, one: Labels, two: Labels, rules: Mapping[int, Regio
     off = (hits < _AGREED * met) & (known > _KNOWN * area)
     keeps = [0, *(number for number, rule in rules.items() if number < count and (rule.order or rule.hold))]
     off[keeps] = False
-    return _without(one, np.flatnonzero(off)), _without(two, np.flatnonzero(off))
-
-
-def _present(labels: Labels) -> npt.NDArray[np.int64]:
-    """Numbers of the objects that a frame shows, in order."""
-    return np.fromiter(sorted(boxes(labels)), np.int64)
+    return {int(number) for number in np.flatnonzero(off)}
 
 
 def _votes(layer: Layer, one: Labels, two: Labels) -> npt.NDArray[np.float64]:
@@ -306,20 +334,17 @@ def _order(votes: npt.NDArray[np.float64], rules: Mapping[int, RegionRule]) -> L
     return sorted(wanted, key=lambda number: (wanted[number], above[number], number))
 
 
-def _depths(order: Sequence[int], one: Labels, two: Labels) -> List[List[int]]:
-    """Objects by layer: one is over all those before it in the order that it may meet on its way."""
-    boxes0, boxes1 = boxes(one), boxes(two)
-    everywhere = Box(0, one.shape[0], 0, one.shape[1])
-    reach = {
-        number: everywhere if number == 0 else _together(boxes0[number], boxes1[number])
-        for number in order
-        if number == 0 or number in boxes0
-    }
+def _depths(order: Sequence[int], where: Mapping[int, Box]) -> List[List[int]]:
+    """Objects by depth: one is over all those before it in the order that it may meet on its way. Everything may meet
+    the rest.
+    """
     depth: Dict[int, int] = {}
-    for number in reach:
-        under = [depth[each] for each in depth if _meet(reach[each], reach[number])]
-        depth[number] = 1 + max(under, default=-1)
-    return [[number for number in depth if depth[number] == level] for level in range(1 + max(depth.values()))]
+    for number in order:
+        if number in where:
+            under = [depth[each] for each in depth if 0 in (each, number) or _meet(where[each], where[number])]
+            depth[number] = 1 + max(under, default=-1)
+    levels = 1 + max(depth.values(), default=-1)
+    return [[number for number in depth if depth[number] == level] for level in range(levels)]
 
 
 def _together(a: Box, b: Box) -> Box:

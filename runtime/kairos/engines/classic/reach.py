@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from types import ModuleType
-from typing import Any, List, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
 import cv2
 import numpy as np
@@ -31,7 +31,7 @@ class Reach:
     """Rows and columns of a frame.
 
     Attributes:
-        top, left: of its first pixel.
+        top, left: of its first pixel; even, so that half the part is a part of half the frame.
         bottom, right: one behind its last.
         size: height and width of the frame, pixels.
     """
@@ -56,12 +56,27 @@ class Reach:
         return F.pad(part, (self.left, width - self.right, self.top, height - self.bottom))
 
     def within(self, whole: Kind) -> Kind:
-        """A dataclass with all its tensors cut; what is no tensor stays."""
-        some: Any = whole
-        tensors = {each.name: getattr(some, each.name) for each in fields(some)}
-        cut = {name: self.cut(value) for name, value in tensors.items() if isinstance(value, Tensor)}
-        changed: Kind = replace(some, **cut)
-        return changed
+        """A dataclass with all its tensors cut to this part."""
+        return _changed(whole, self.cut)
+
+    def over(self, whole: Kind) -> Kind:
+        """The same, where they are."""
+        return _changed(whole, self.of)
+
+    def around(self, part: Kind) -> Kind:
+        """A dataclass with all its tensors, of this part, in a frame that is 0 elsewhere."""
+        return _changed(part, self.placed)
+
+    def halved(self) -> Reach:
+        """The same part of a frame of half the size, rounded up."""
+        height, width = ((side + 1) // 2 for side in self.size)
+        return Reach(self.top // 2, (self.bottom + 1) // 2, self.left // 2, (self.right + 1) // 2, (height, width))
+
+
+def _changed(some: Any, work: Callable[[Tensor], Tensor]) -> Any:
+    """A dataclass with all its tensors changed; what is no tensor stays."""
+    tensors = {each.name: getattr(some, each.name) for each in fields(some)}
+    return replace(some, **{name: work(value) for name, value in tensors.items() if isinstance(value, Tensor)})
 
 
 @dataclass(frozen=True)
@@ -83,12 +98,14 @@ def fronts(shares: Sequence[Tuple[Tensor, Tensor]], seen: Sequence[Optional[Reac
     """For every layer what lies in front of it; None for a layer that is alone.
 
     Args:
-        shares: of every layer, furthest first, (1, H, W) each: how much of either frame's pixels is its.
-        seen: where each can be.
+        shares: of every layer, furthest first, (1, h, w) each: how much of either frame's pixels is its, where it can
+            be seen.
+        seen: where that is.
     """
     if len(shares) == 1:
         return (None,)
-    above = torch.zeros_like(shares[0][0]), torch.zeros_like(shares[0][1])
+    size = shares[0][0].shape[-2:] if seen[0] is None else seen[0].size
+    above = shares[0][0].new_zeros(1, *size), shares[0][1].new_zeros(1, *size)
     found: List[Front] = []
     kernels = _kernels() if fast.usable(*(plane for own in shares for plane in own)) else None
     for own, reach in zip(shares[::-1], seen[::-1]):
@@ -99,7 +116,7 @@ def fronts(shares: Sequence[Tuple[Tensor, Tensor]], seen: Sequence[Optional[Reac
         for plane, share in zip(above, own):
             # Elsewhere nothing of the layer is.
             here = plane if reach is None else reach.of(plane)
-            here.add_(share if reach is None else reach.of(share)).clamp_(max=1)
+            here.add_(share).clamp_(max=1)
     return tuple(found[::-1])
 
 
@@ -107,15 +124,14 @@ def _front_in_one_go(
     kernels: ModuleType, shares: Tuple[Tensor, Tensor], above: Tuple[Tensor, Tensor], reach: Optional[Reach]
 ) -> Front:
     """What lies in front of a layer by compiled kernels; the layer is added to what lies above those behind it."""
-    height, width = shares[0].shape[-2:]
-    sides = (0, height, 0, width) if reach is None else (reach.top, reach.bottom, reach.left, reach.right)
-    box, size = np.array(sides, np.int64), (sides[1] - sides[0], sides[3] - sides[2])
+    size = shares[0].shape[-2:]
+    box = np.array((0, 0) if reach is None else (reach.top, reach.left), np.int64)
     planes: List[List[Tensor]] = []
     for share, over in zip(map(fast.array, shares), above):
         own = [torch.empty(1, *size), torch.empty(1, *size)]
         before, clear = (each.numpy() for each in own)
         fast.in_bands(partial(kernels.above_rows, share, over.numpy(), box, before), *size)
-        fast.in_bands(partial(kernels.clear_rows, share, before, box, clear), *size)
+        fast.in_bands(partial(kernels.clear_rows, share, before, clear), *size)
         planes.append(own)
     return Front(planes[0][0], planes[1][0], planes[0][1], planes[1][1])
 
@@ -128,7 +144,7 @@ def in_front(shares: Sequence[Tuple[Tensor, Tensor]]) -> List[Tuple[Tensor, Tens
     """For every layer, (1, H, W) each, how much of source 0's and source 1's pixels belongs to layers in front of it.
 
     Args:
-        shares: as :func:`fronts` takes them.
+        shares: of every layer, furthest first, (1, H, W) each.
     """
     above0, above1 = (torch.zeros_like(share) for share in shares[0])
     found: List[Tuple[Tensor, Tensor]] = []
@@ -139,12 +155,11 @@ def in_front(shares: Sequence[Tuple[Tensor, Tensor]]) -> List[Tuple[Tensor, Tens
 
 
 def _front(shares: Tuple[Tensor, Tensor], above: Tuple[Tensor, Tensor], reach: Optional[Reach]) -> Front:
-    own = shares if reach is None else (reach.cut(shares[0]), reach.cut(shares[1]))
     # What is above goes on growing: of memory of their own.
     front = [
         (plane if reach is None else reach.of(plane)).clone(memory_format=torch.contiguous_format) for plane in above
     ]
-    clear0, clear1 = (share * (1 - _greatest(over)) for share, over in zip(own, front))
+    clear0, clear1 = (share * (1 - _greatest(over)) for share, over in zip(shares, front))
     return Front(front[0], front[1], clear0, clear1)
 
 
@@ -155,19 +170,10 @@ def _greatest(planes: Tensor) -> Tensor:
     return F.max_pool2d(planes[None], 3, 1, 1)[0]
 
 
-def reaches(shares: Sequence[Tuple[Tensor, Tensor]]) -> Tuple[Optional[Reach], ...]:
-    """For each layer where it can be seen between both frames, on straight paths; None: everywhere, or nearly.
-
-    A layer that is alone is not looked at.
-
-    Args:
-        shares: of every layer, (1, H, W) each: how much of either frame's pixels is its.
-    """
-    return (None,) if len(shares) == 1 else tuple(reach_of(*each) for each in shares)
-
-
 def reach_of(share0: Tensor, share1: Tensor) -> Optional[Reach]:
-    """Where these pixels (1, H, W) of both frames can be seen between them; None: everywhere, or nearly."""
+    """Where these pixels (1, H, W) of both frames can be seen between them, on straight paths; None: everywhere, or
+    nearly.
+    """
     ends = ends_of(share0, share1)
     return None if ends is None else reach_around(ends, (share0.shape[-2], share0.shape[-1]))
 
@@ -176,8 +182,8 @@ def reach_around(ends: Ends, size: Tuple[int, int]) -> Optional[Reach]:
     """The same for pixels between these rows and columns (first and the one behind the last) of a frame (H, W)."""
     top, bottom, left, right = ends
     height, width = size
-    top, left = max(0, top - _MARGIN), max(0, left - _MARGIN)
-    bottom, right = min(height, bottom + _MARGIN), min(width, right + _MARGIN)
+    top, left = (max(0, side - _MARGIN) // 2 * 2 for side in (top, left))
+    bottom, right = min(height, (bottom + _MARGIN + 1) // 2 * 2), min(width, (right + _MARGIN + 1) // 2 * 2)
     if (bottom - top) * (right - left) > _MOST * height * width:
         return None
     return Reach(top, bottom, left, right, (height, width))

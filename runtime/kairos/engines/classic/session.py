@@ -106,13 +106,13 @@ class ClassicSession:
 
     def _course(self, mover: Mover, pair: Pair, motion: PairMotion) -> Course:
         """Every layer's paths, by the flows of the pair and, where the shot has them, to its neighbours."""
-        layers = self._on_grid(motion).layers
+        layers = _in_frame(self._on_grid(motion)).layers
         sides: List[List[Optional[Tensor]]] = []
         for own, other, ratio in self._around(pair, motion):
             if other is None:
                 sides.append([None] * len(layers))
             else:
-                sides.append(_beyond(self._on_grid(own), self._on_grid(other), ratio))
+                sides.append(_beyond(*(_in_frame(self._on_grid(each)) for each in (own, other)), ratio))
         known = (mover.know(layer.there, layer.back, *around) for layer, *around in zip(layers, *sides))
         return Course(mover, tuple(known))
 
@@ -154,7 +154,9 @@ class ClassicSession:
 
 
 def _beyond(own: PairMotion, other: PairMotion, ratio: float) -> List[Optional[Tensor]]:
-    """Of every layer the motion to the neighbour, as :func:`kairos.engines.classic.course.beyond` tells it."""
+    """Of every layer, of the whole frame, the motion to the neighbour, as
+    :func:`kairos.engines.classic.course.beyond` tells it.
+    """
     if len(own.layers) == len(other.layers):
         both = zip(own.layers, other.layers)
         return [beyond(near.there, far.there, ratio, near.trust0 * far.trust0) for near, far in both]
@@ -164,8 +166,18 @@ def _beyond(own: PairMotion, other: PairMotion, ratio: float) -> List[Optional[T
 
 def whole(motion: PairMotion) -> Tuple[Tensor, Tensor]:
     """Motion from the first frame's pixels and its trust, the layers put together."""
-    flow, trust = motion.layers[0].there, motion.layers[0].trust0
+    furthest = motion.layers[0].in_frame()
+    if len(motion.layers) == 1:
+        return furthest.there, furthest.trust0
+    flow, trust = furthest.there.clone(), furthest.trust0.clone()
     for layer in motion.layers[1:]:
         above = layer.share0 > 0.5
-        flow, trust = torch.where(above, layer.there, flow), torch.where(above, layer.trust0, trust)
+        for planes, own in ((flow, layer.there), (trust, layer.trust0)):
+            here = planes if layer.reach is None else layer.reach.of(planes)
+            here.copy_(torch.where(above, own, here))
     return flow, trust
+
+
+def _in_frame(motion: PairMotion) -> PairMotion:
+    """The same motion with all planes of the whole frame."""
+    return replace(motion, layers=tuple(layer.in_frame() for layer in motion.layers))

@@ -70,8 +70,8 @@ def visible_rows(
         several: there are other layers.
         sign: by which the source's vectors are multiplied.
         slack, slack_share: disagreement that halves the answer, pixels and part of the speed.
-        flow: (2, H, W) pixels, of the source.
-        share: (1, H, W), how much of the source's pixels is the layer's.
+        flow: (2, h, w) pixels, of the source, in the layer's box.
+        share: (1, h, w), how much of the source's pixels there is the layer's.
         shown: (1, H, W), index of the layer seen.
         velocity: (2, H, W) pixels, of what is seen.
         way: (2, H, W) pixels, to the source.
@@ -80,8 +80,8 @@ def visible_rows(
         top, bottom: rows of the box.
     """
     height, width = shown.shape[1:]
-    wide, mine, size = box[3] - box[2], np.float32(index), u(height * width)
-    padded, pitch = 8 * eights(wide), u(width)
+    high, wide, mine, size = box[1] - box[0], box[3] - box[2], np.float32(index), u(height * width)
+    padded, pitch, plane, here = 8 * eights(wide), u(wide), u(high * wide), np.array([0, high, 0, wide])
     columns, rows = np.empty(wide, np.int32), np.empty(wide, np.int32)
     across, down = np.empty(wide, np.float32), np.empty(wide, np.float32)
     off, astray, own = np.zeros(padded, np.float32), np.zeros(padded, np.float32), np.ones(padded, np.float32)
@@ -99,7 +99,7 @@ def visible_rows(
             continue
         first, last = 8 * begin, min(8 * end, wide)
         both_ended(
-            moves, size, at, y, first, box,
+            moves, size, at, line, first, here,
             columns[first:last], across[first:last], rows[first:last], down[first:last],
         )  # fmt: skip
         parted(columns[first:last], rows[first:last], apart[first:])
@@ -110,7 +110,7 @@ def visible_rows(
             if in_a_row(joints[u(block)], columns[e], rows[e]):
                 i = u(rows[e] >> 1) * pitch + u(columns[e] >> 1)
                 store(off, e, fetched_eight(flows, i, pitch, across, down, e))
-                store(astray, e, fetched_eight(flows, size + i, pitch, across, down, e))
+                store(astray, e, fetched_eight(flows, plane + i, pitch, across, down, e))
                 if several:
                     store(own, e, fetched_eight(shares, i, pitch, across, down, e))
                 continue
@@ -118,7 +118,7 @@ def visible_rows(
                 i, right = u(rows[k] >> 1) * pitch + u(columns[k] >> 1), u(columns[k] & 1)
                 below, fx, fy = u(rows[k] & 1) * pitch, across[k], down[k]
                 off[k] = fetched(flows, i, right, below, fx, fy)
-                astray[k] = fetched(flows, size + i, right, below, fx, fy)
+                astray[k] = fetched(flows, plane + i, right, below, fx, fy)
                 if several:
                     own[k] = fetched(shares, i, right, below, fx, fy)
         for x in range(first, last):
@@ -218,8 +218,8 @@ def near_rows(
     """Marks the pixels that something of a layer that moves comes to.
 
     Args:
-        flow: (2, H, W) pixels; fewer than 2**31 in all.
-        trust: (1, H, W).
+        flow: (2, h, w) pixels, of the layer's box; of the frame, fewer than 2**31 in all.
+        trust: (1, h, w).
         still: (1, H, W), both frames are the same.
         asked: (H, W), 1 where a pixel, the one right of it or any of both below are asked about; what comes elsewhere
             is not marked.
@@ -229,15 +229,15 @@ def near_rows(
         reached: (H, W), gets 1: whoever writes, writes the same.
         top, bottom: rows of the box that it comes from.
     """
-    least, height, width, wide = np.float32(1e-3), flow.shape[1], flow.shape[2], box[3] - box[2]
-    size, padded = u(height * width), 8 * eights(wide)
+    least, height, width, wide = np.float32(1e-3), still.shape[1], still.shape[2], flow.shape[2]
+    size, padded = u(flow.shape[1] * wide), 8 * eights(wide)
     moves, trusts, stays, wanted = flow.reshape(-1), trust.reshape(-1), still.reshape(-1), asked.reshape(-1)
     columns, rows = np.empty(wide, np.int32), np.empty(wide, np.int32)
     comes = np.zeros(padded, np.uint8)
     words = comes.view(np.uint64)
     for line in range(top, bottom):
         y = box[0] + line
-        at = u(y * width + box[2])
+        at, here = u(line * wide), u(y * width + box[2])
         _before(moves[at:], part_of, np.int32(box[2]), np.int32(1), np.int32(width - 1), columns)
         _before(moves[at + size :], part_of, np.int32(y), np.int32(0), np.int32(height - 1), rows)
         for x in range(wide):
@@ -247,7 +247,7 @@ def near_rows(
         for x in range(wide):
             comes[u(x)] = comes[u(x)] if trusts[at + u(x)] > trusted else _NO
         for x in range(wide):
-            comes[u(x)] = _NO if stays[at + u(x)] else comes[u(x)]
+            comes[u(x)] = _NO if stays[here + u(x)] else comes[u(x)]
         for block in range(len(words)):
             if words[u(block)] == _NONE:
                 continue

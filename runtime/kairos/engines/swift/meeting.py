@@ -45,6 +45,7 @@ def halved(motion: PairMotion) -> PairMotion:
             share0=half_of(layer.share0),
             share1=half_of(layer.share1),
             given=layer.given,
+            reach=None if layer.reach is None else layer.reach.halved(),
         )
         for layer in motion.layers
     ]

@@ -135,7 +135,7 @@ def merged(motion: PairMotion) -> Layer:
     there, trust0 = whole(motion)
     back, trust1 = whole(motion.reversed())
     every = torch.ones_like(trust0)
-    layers = motion.layers
+    layers = [layer.in_frame() for layer in motion.layers]
     hidden0 = _shown([layer.hidden0 for layer in layers], [layer.share0 for layer in layers])
     hidden1 = _shown([layer.hidden1 for layer in layers], [layer.share1 for layer in layers])
     return Layer(there, back, trust0, trust1, every * 0, every * 0, every, every, False, hidden0, hidden1)
