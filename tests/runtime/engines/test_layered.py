@@ -360,3 +360,14 @@ def test_a_part_of_a_frame_reaches_as_far_as_its_first_and_last_pixels() -> None
     shares[0][0, 30, 40], shares[1][0, 33, 89] = 0.01, 1.0
     reach = reach_of(*shares)
     assert reach is not None and (reach.top, reach.bottom, reach.left, reach.right) == (22, 42, 32, 90)
+
+
+def test_objects_far_from_one_another_are_worked_out_each_where_it_is() -> None:
+    labels = torch.zeros(720, 1280, dtype=torch.int16)
+    for number, (left, top) in enumerate(((20, 20), (120, 40), (900, 500)), start=1):
+        labels[top : top + 60, left : left + 60] = number
+    even, still = torch.ones(1, 720, 1280), torch.zeros(2, 720, 1280)
+    layers = parted(Layer(still, still, even, even, even * 0, even * 0, even, even), labels, labels)
+    assert [layer.reach and (layer.reach.top, layer.reach.left) for layer in layers] == [None, (12, 12), (492, 892)]
+    assert layers[1].there.shape == (2, 96, 176) and float(layers[1].share0.sum()) == 2 * 60 * 60
+    assert bool((layers[2].in_frame().share0[0] > 0).eq(labels == 3).all())

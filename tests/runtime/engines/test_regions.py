@@ -245,17 +245,6 @@ def test_objects_that_never_meet_share_a_layer() -> None:
         assert len(parted(layer, *labels)) == layers
 
 
-def test_objects_far_from_one_another_are_worked_out_each_where_it_is() -> None:
-    labels = torch.zeros(720, 1280, dtype=torch.int16)
-    for number, (left, top) in enumerate(((20, 20), (120, 40), (900, 500)), start=1):
-        labels[top : top + 60, left : left + 60] = number
-    even, still = torch.ones(1, 720, 1280), torch.zeros(2, 720, 1280)
-    layers = parted(Layer(still, still, even, even, even * 0, even * 0, even, even), labels, labels)
-    assert [layer.reach and (layer.reach.top, layer.reach.left) for layer in layers] == [None, (12, 12), (492, 892)]
-    assert layers[1].there.shape == (2, 96, 176) and float(layers[1].share0.sum()) == 2 * 60 * 60
-    assert bool((layers[2].in_frame().share0[0] > 0).eq(labels == 3).all())
-
-
 @pytest.mark.parametrize("id", ["classic", "swift"])
 @pytest.mark.parametrize("ground", [0, 2], ids=["rest", "object"])
 def test_what_an_object_uncovers_shows_nothing_of_it(id: str, ground: int) -> None:

@@ -122,9 +122,9 @@ class Layer:
         """The same with planes of the whole frame. Where it cannot be seen, it stands still and covers nothing."""
         if self.reach is None:
             return self
-        whole = replace(self.reach.around(self), reach=None)
-        trusts = (trust.clamp(min=LEAST_TRUST) for trust in (whole.trust0, whole.trust1))
-        return replace(whole, **dict(zip(("trust0", "trust1"), trusts)))
+        whole = self.reach.around(self)
+        trust0, trust1 = (trust.clamp(min=LEAST_TRUST) for trust in (whole.trust0, whole.trust1))
+        return replace(whole, trust0=trust0, trust1=trust1, reach=None)
 
 
 @dataclass(frozen=True)

@@ -143,8 +143,9 @@ def _own(layer: Layer, labels: Tuple[Labels, Labels], numbers: Sequence[int], re
     """The motion of some objects of both frames, which can be seen there."""
     part, here = layer, (slice(None), slice(None))
     if reach is not None:
-        kept = {name: reach.cut(getattr(layer, name)) for name in ("there", "back", "front0", "front1")}
-        part = replace(reach.over(layer), reach=reach, **kept)
+        # What is read over and over lies together.
+        there, back, front0, front1 = map(reach.cut, (layer.there, layer.back, layer.front0, layer.front1))
+        part = replace(reach.over(layer), there=there, back=back, front0=front0, front1=front1, reach=reach)
         here = slice(reach.top, reach.bottom), slice(reach.left, reach.right)
     share0, share1 = (_share(each[here], numbers, layer.there) for each in labels)
     part = replace(part, share0=share0, share1=share1)

@@ -73,10 +73,12 @@ class Reach:
         return Reach(self.top // 2, (self.bottom + 1) // 2, self.left // 2, (self.right + 1) // 2, (height, width))
 
 
-def _changed(some: Any, work: Callable[[Tensor], Tensor]) -> Any:
+def _changed(whole: Kind, work: Callable[[Tensor], Tensor]) -> Kind:
     """A dataclass with all its tensors changed; what is no tensor stays."""
+    some: Any = whole
     tensors = {each.name: getattr(some, each.name) for each in fields(some)}
-    return replace(some, **{name: work(value) for name, value in tensors.items() if isinstance(value, Tensor)})
+    changed: Kind = replace(some, **{name: work(value) for name, value in tensors.items() if isinstance(value, Tensor)})
+    return changed
 
 
 @dataclass(frozen=True)

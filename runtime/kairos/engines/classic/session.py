@@ -112,7 +112,8 @@ class ClassicSession:
             if other is None:
                 sides.append([None] * len(layers))
             else:
-                sides.append(_beyond(*(_in_frame(self._on_grid(each)) for each in (own, other)), ratio))
+                near, far = (_in_frame(self._on_grid(each)) for each in (own, other))
+                sides.append(_beyond(near, far, ratio))
         known = (mover.know(layer.there, layer.back, *around) for layer, *around in zip(layers, *sides))
         return Course(mover, tuple(known))
 
