@@ -371,3 +371,4 @@ def test_objects_far_from_one_another_are_worked_out_each_where_it_is() -> None:
     assert [layer.reach and (layer.reach.top, layer.reach.left) for layer in layers] == [None, (12, 12), (492, 892)]
     assert layers[1].there.shape == (2, 96, 176) and float(layers[1].share0.sum()) == 2 * 60 * 60
     assert bool((layers[2].in_frame().share0[0] > 0).eq(labels == 3).all())
+    assert len(parted(Layer(still, still, even, even, even * 0, even * 0, even, even), labels, labels, None, True)) == 2

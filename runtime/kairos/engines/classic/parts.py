@@ -61,7 +61,11 @@ _PAIRS = (0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)
 
 
 def parted(
-    layer: Layer, labels0: Tensor, labels1: Tensor, rules: Optional[Mapping[int, RegionRule]] = None
+    layer: Layer,
+    labels0: Tensor,
+    labels1: Tensor,
+    rules: Optional[Mapping[int, RegionRule]] = None,
+    together: bool = False,
 ) -> Tuple[Layer, ...]:
     """The motion of the whole frame as layers, furthest first, each holding the objects of one depth.
 
@@ -74,6 +78,8 @@ def parted(
         layer: of everything.
         labels0, labels1: of both frames; what only one of them shows is of the rest.
         rules: by an object's number.
+        together: objects of one depth are one layer, however far apart they lie: for those whom every layer costs a
+            whole frame.
     """
     rules = rules or {}
     both = labels_of(labels0, labels1)
@@ -91,7 +97,7 @@ def parted(
         where.pop(held, None)
     layers = []
     for numbers in _depths(_order(_votes(layer, one, two), rules), where):
-        for some in _near(numbers, where):
+        for some in [numbers] if together else _near(numbers, where):
             box = reduce(_together, (where[number] for number in some))
             ends = box.top, box.bottom, box.left, box.right
             layers.append(_own(layer, (one, two), some, reach_around(ends, (one.shape[0], one.shape[1]))))

@@ -78,7 +78,8 @@ class ClassicSession:
         labels0, labels1 = self._cut_out(first), self._cut_out(second)
         if len(motion.layers) > 1 or labels0 is None or labels1 is None:
             return motion
-        return replace(motion, layers=parted(motion.layers[0], labels0, labels1, self._shot.region_rules()))
+        rules, together = self._shot.region_rules(), self._mover is not None
+        return replace(motion, layers=parted(motion.layers[0], labels0, labels1, rules, together))
 
     def _cut_out(self, position: int) -> Optional[Tensor]:
         """The objects that are layers of their own: all that were given; of those found, which the artist ordered."""
