@@ -121,8 +121,9 @@ def request_of(group: nuke.Node) -> Request:
 def preview_of(group: nuke.Node, frame: int) -> Request:
     """The request for one output frame, which needs but a few source frames.
 
-    The engine settles its exposure on those few frames: a preview may differ from the render by the last digit of a
-    colour, and a hundredth of a pixel in vectors.
+    The engine settles its exposure on those few frames, to half a stop. As a rule it comes to the render's own, and the
+    preview is the render to the bit; where the light changes it may be a step apart, and so may vectors where two ways
+    fit about as well.
 
     Raises:
         BadRequest: as of :func:`request_of`, or the frame is none of the node's.

@@ -20,7 +20,7 @@ from kairos.engines.base import EngineSettings, Pair
 from kairos.engines.registry import engine
 from kairos.errors import BadRequest
 from kairos.frame import Planes
-from kairos.motion.encode import encode, measure_exposure
+from kairos.motion.encode import encode, shot_exposure
 
 UNKNOWN = 1e9
 """True flow above this says that nobody knows (Middlebury's convention)."""
@@ -170,7 +170,7 @@ def demo_cases() -> List[Case]:
     """The demo scene, four frames: at a source frame, and half-way between two."""
     scene = DemoScene()
     plates = [torch.from_numpy(scene.render(float(time)).rgb) for time in range(3, 7)]
-    exposure = measure_exposure(plates)
+    exposure = shot_exposure(plates)
     frames = [encode(plate, exposure).numpy() for plate in plates]
     cases = []
     for name, time in (("demo, at a frame", 0.0), ("demo, half-way", 0.5)):

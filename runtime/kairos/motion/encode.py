@@ -21,6 +21,9 @@ STOPS_BELOW, STOPS_ABOVE = 6.0, 4.0
 PERCENTILE = 0.95
 """Which part of the lit pixels lies under the exposure."""
 
+STEPS_OF_A_STOP = 2
+"""What the exposure of a shot is rounded to."""
+
 MIN_ALPHA = 1 / 64
 """Coverage under which premultiplied colour is too little to divide."""
 
@@ -48,7 +51,7 @@ def encode(rgb: Tensor, exposure: float, alpha: Optional[Tensor] = None) -> Tens
 
     Args:
         rgb: (3, H, W) scene-linear; NaN and Inf are repaired from their surroundings.
-        exposure: from :func:`measure_exposure`, the same for the whole shot.
+        exposure: from :func:`shot_exposure`, the same for the whole shot.
         alpha: (1, H, W); where given, colour is taken as premultiplied and divided, so that the soft edge of an element
             does not look like something dark that moves.
 
@@ -109,7 +112,7 @@ class Codec:
 
 
 def measure_exposure(samples: Iterable[Tensor]) -> float:
-    """The exposure of a shot: the 95th percentile of the brightest channel over its lit pixels.
+    """The exposure of frames: the 95th percentile of the brightest channel over its lit pixels.
 
     Pixels that are 0, negative or not finite say nothing (black surrounds, outside the data window), and what lies more
     than eight stops under the middle of the rest is taken as black too.
@@ -132,3 +135,18 @@ def measure_exposure(samples: Iterable[Tensor]) -> float:
     floor = ordered[(ordered.numel() - 1) // 2] / 256.0
     ordered = ordered[ordered >= floor]
     return float(ordered[round((ordered.numel() - 1) * PERCENTILE)])
+
+
+def shot_exposure(samples: Iterable[Tensor]) -> float:
+    """What a shot is encoded by: its measured exposure, rounded to half a stop.
+
+    So a few frames of a shot, or the shot with some frames more, come as a rule to the very same value, and each frame
+    made of them to the same bits: the search for motion has to choose, and the least difference may tip it.
+
+    Args:
+        samples: as of :func:`measure_exposure`.
+
+    Returns:
+        scene-linear value, above 0; 1 where nothing is lit.
+    """
+    return float(2.0 ** (round(math.log2(measure_exposure(samples)) * STEPS_OF_A_STOP) / STEPS_OF_A_STOP))

@@ -14,7 +14,7 @@ from torch.nn import functional
 from kairos.color import ColorConfig
 from kairos.frame import Frame, Part, Window
 from kairos.images import Layer, premultiplied, straight_alpha, to_scene_linear
-from kairos.motion.encode import encode, measure_exposure
+from kairos.motion.encode import encode, shot_exposure
 from kairos.motion.region_choice import RegionRule
 from kairos_nodes.layers import Policy
 
@@ -229,7 +229,7 @@ class Plate:
         def colour(position: int) -> Tensor:
             return _beauty_planes(self.shot.read(position), self.layout.beauties[view], self.layout.canvases[view])[0]
 
-        return measure_exposure(colour(position) for position in sample)
+        return shot_exposure(colour(position) for position in sample)
 
     def want(self, positions: Sequence[int]) -> None:
         """Says which frames are needed now and next; they load in that order, every other is let go."""

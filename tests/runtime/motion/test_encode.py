@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from kairos.motion.encode import Codec, decode, encode, measure_exposure, repair
+from kairos.motion.encode import Codec, decode, encode, measure_exposure, repair, shot_exposure
 
 
 def line(*values: float) -> torch.Tensor:
@@ -62,6 +62,16 @@ def test_exposure_ignores_black_surrounds_and_broken_pixels() -> None:
     assert measure_exposure([framed]) == pytest.approx(measure_exposure([lit]), rel=1e-6)
     assert measure_exposure([lit * 100]) == pytest.approx(100 * measure_exposure([lit]), rel=1e-5)
     assert measure_exposure([torch.zeros(3, 8, 8)]) == 1.0
+
+
+def test_a_shots_exposure_is_that_of_a_few_of_its_frames_and_follows_the_light() -> None:
+    rolls = [torch.rand(3, 40, 40, generator=torch.Generator().manual_seed(seed)) for seed in range(9)]
+    measured = [measure_exposure(some) for some in (rolls, rolls[2:5])]
+    assert measured[0] != measured[1] and shot_exposure(rolls) == shot_exposure(rolls[2:5])
+    for gain in (2.0**-20, 1.0, 1000.0, 60000.0):
+        lit = [gain * plate for plate in rolls]
+        assert 2**-0.25 <= shot_exposure(lit) / measure_exposure(lit) <= 2**0.25
+    assert shot_exposure([torch.zeros(3, 8, 8)]) == 1.0
 
 
 def test_an_ordinary_plate_lies_within_0_and_1() -> None:

@@ -22,7 +22,7 @@ from kairos.engines.inbetween.plate import Plate, PlateSettings
 from kairos.engines.inbetween.recipe import Recipe
 from kairos.errors import BadRequest, Cancelled, EngineError
 from kairos.events import Event
-from kairos.motion.encode import encode, measure_exposure
+from kairos.motion.encode import encode, shot_exposure
 from kairos.retime import settle
 from kairos.weights.pipelines import CHANGES
 from kairos.weights.store import Store
@@ -110,7 +110,7 @@ def test_the_plan_comes_first_and_is_shown_on_the_terminal(tmp_path: Path, capfd
 def shown_truth() -> List[Tensor]:
     """What a perfect model would paint: the true scene as the network is shown keys, at even times."""
     stills = [torch.from_numpy(np.stack([plate(part)[name] for name in "RGB"])) for part in _parts()]
-    exposure = measure_exposure([stills[0], stills[-1]])
+    exposure = shot_exposure([stills[0], stills[-1]])
     encoded = [encode(still.half().float(), exposure) for still in stills]
     settings = PlateSettings(canvas=(64, 128))
     # The curve is chosen from both keys together.
@@ -157,7 +157,7 @@ def test_the_soft_edge_of_an_element_comes_back_premultiplied(tmp_path: Path, mo
     for name, planes in (("a", truths[0]), ("b", truths[-1])):
         write_exr(tmp_path / f"{name}.exr", planes)
     stills = [torch.from_numpy(np.stack([planes[name] for name in "RGB"])) for planes in truths]
-    exposure = measure_exposure([stills[0], stills[-1]])
+    exposure = shot_exposure([stills[0], stills[-1]])
     encoded = [encode(still, exposure, torch.from_numpy(each["A"])[None]) for still, each in zip(stills, truths)]
     pictures = [Plate(encoded[0], still, PlateSettings(canvas=(64, 128))).shown()[1] for still in encoded]
     monkeypatch.setattr(generation, "decoded", truth(lambda part: pictures[round(part * (FRAMES - 1))], FRAMES))
