@@ -52,15 +52,17 @@ def test_a_lamp_is_trusted_whole_or_not_at_all() -> None:
 
 
 def test_a_city_at_night_takes_time_by_its_lamps_and_not_by_their_square() -> None:
-    """Four times the lamps: four times the time if each is looked at once, sixteen if each is held against all."""
+    """Sixteen times the lamps: that many times the time if each is looked at once, 256 if each is held against all."""
     spent = []
-    for apart in (20, 10):
+    for apart in (40, 10):
         plane = torch.full((1, 360, 640), 0.4)
         rows, columns = (torch.arange(side) % apart < 5 for side in plane.shape[1:])
         plane[0, rows[:, None] & columns] = 1.0
-        moved = plane.roll(1, 2)
-        began = time.process_time()
-        flow = moved_whole(torch.zeros(2, 360, 640), plane, moved)
-        spent.append(time.process_time() - began)
+        moved, tries = plane.roll(1, 2), []
+        for _ in range(3):
+            began = time.process_time()
+            flow = moved_whole(torch.zeros(2, 360, 640), plane, moved)
+            tries.append(time.process_time() - began)
+        spent.append(min(tries))
         assert float(flow[0, apart + 2, apart + 2]) == 1.0
-    assert spent[1] < 9 * spent[0]
+    assert spent[1] < 64 * spent[0]
