@@ -19,6 +19,7 @@ FLOORS = {
     "frame": 1,
     "errors": 1,
     "events": 1,
+    "unchanged": 1,
     "images": 2,
     "color": 2,
     "motion": 3,

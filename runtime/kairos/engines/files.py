@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
-from functools import lru_cache
 from pathlib import Path
 from typing import Dict
 
@@ -13,11 +11,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from kairos.errors import BadRequest
+from kairos.unchanged import while_unchanged
 
 REMEDY = "Give weights made by kairos train or kairos adapt."
-
-_TICK = 2_000_000_000
-"""Nanoseconds between two times of change that the slowest of file systems tells apart."""
 
 
 def read_tensors(path: Path, remedy: str = REMEDY) -> Dict[str, torch.Tensor]:
@@ -49,14 +45,11 @@ def mismatch(wanted: Dict[str, torch.Tensor], found: Dict[str, torch.Tensor]) ->
 def file_hash(path: Path) -> str:
     """SHA-256 of a file, read again where the file has changed. Raises BadRequest where there is none."""
     try:
-        status = path.stat()
+        return _hash(path)
     except OSError:
-        raise BadRequest(f"There are no weights {path}.", REMEDY) from None
-    # Written once more before the file system's clock ticks, it would look as it did.
-    is_settled = time.time_ns() - status.st_mtime_ns > _TICK
-    return (_hash if is_settled else _hash.__wrapped__)(path, status.st_mtime_ns, status.st_size)
+        raise BadRequest(f"There are no weights {path} that can be read.", REMEDY) from None
 
 
-@lru_cache(maxsize=8)
-def _hash(path: Path, changed: int, size: int) -> str:
+@while_unchanged(8)
+def _hash(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()

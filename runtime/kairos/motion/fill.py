@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from kairos.motion import fast
-from kairos.motion.tiling import resize
+from kairos.motion.tiling import twice
 
 LEAST_WEIGHT = 1e-6
 """Mean weight under which values are not divided by it."""
@@ -52,7 +52,7 @@ def _pull(values: Tensor, known: Tensor) -> Tensor:
     present = share > 0
     if not bool(present.all()):
         coarse = _pull(coarse, present)
-    return torch.where(known, values, _doubled(coarse, height, width))
+    return torch.where(known, values, twice(coarse, height, width))
 
 
 def _pull_known(values: Tensor, weight: Tensor) -> Tensor:
@@ -72,11 +72,6 @@ def _halved(values: Tensor, weight: Tensor, least: float) -> Tuple[Tensor, Tenso
     pad = (0, values.shape[-1] % 2, 0, values.shape[-2] % 2)
     share = F.avg_pool2d(F.pad(weight[None], pad), 2)[0]
     return F.avg_pool2d(F.pad((values * weight)[None], pad), 2)[0] / share.clamp(min=least), share
-
-
-def _doubled(coarse: Tensor, height: int, width: int) -> Tensor:
-    """(C, h, w) at twice the size, cropped."""
-    return resize(coarse, coarse.shape[-2] * 2, coarse.shape[-1] * 2)[:, :height, :width]
 
 
 def fill_weighted(planes: Tensor, weight: Tensor) -> Tensor:
@@ -115,5 +110,5 @@ def _pull_soft(values: Tensor, weight: Tensor) -> Tensor:
     if compiled:
         return fill_halved(values, weight, (coarse, share))
     coarse = _pull_soft(coarse, (share * 2).clamp(max=1.0))
-    fine = _doubled(coarse, height, width)
+    fine = twice(coarse, height, width)
     return torch.lerp(fine, values, weight)

@@ -78,6 +78,18 @@ def _enlarge(planes: Tensor, axis: int, before: Tensor, fraction: Tensor) -> Ten
     return first * (1 - fraction) + second * fraction
 
 
+def half_of(planes: Tensor) -> Tensor:
+    """Means of planes (C, H, W) over 2 by 2 pixels, of what lies inside."""
+    if fast.usable(planes):
+        return fast.half(planes)
+    return F.avg_pool2d(planes[None], 2, ceil_mode=True, count_include_pad=False)[0]
+
+
+def twice(planes: Tensor, height: int, width: int) -> Tensor:
+    """Planes of half this size, rounded up, enlarged."""
+    return resize(planes, planes.shape[-2] * 2, planes.shape[-1] * 2)[:, :height, :width]
+
+
 def resize_flow(flow: Tensor, height: int, width: int) -> Tensor:
     """Resizes a flow (2, H, W) and scales its vectors, so that they stay in pixels of the new size."""
     old_height, old_width = flow.shape[-2:]

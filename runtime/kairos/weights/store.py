@@ -17,7 +17,6 @@ import re
 import secrets
 import shutil
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
@@ -26,6 +25,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from kairos.errors import BadRequest, KairosError
+from kairos.unchanged import while_unchanged
 
 VARIABLE = "KAIROS_WEIGHTS"
 """Names the store's folder, in place of the user's own."""
@@ -218,14 +218,18 @@ class Store:
         except (OSError, SafetensorError) as error:
             raise KairosError(f"The weights {name} cannot be read: {error}.", "Run kairos weights verify.") from error
 
-    def trouble(self, record: Record) -> str:
-        """What is wrong with kept weights, in a few words; empty where they are as they were added."""
+    def trouble(self, record: Record, anew: bool = False) -> str:
+        """What is wrong with kept weights, in a few words; empty where they are as they were added.
+
+        Args:
+            record: of the weights.
+            anew: read the files even where nothing says that they have changed since they were last read.
+        """
         folder = self.folder(record.name)
         wanted = {folder / file: digest for file, digest in record.files.items()}
         for path, digest in (wanted or {self.path(record.name): record.sha256}).items():
             try:
-                status = path.stat()
-                found = _hash(path, status.st_mtime_ns, status.st_size)
+                found = (_sha256 if anew else _hash)(path)
             except OSError:
                 return "are missing"
             if found != digest:
@@ -234,11 +238,10 @@ class Store:
 
     def verify(self) -> List[Tuple[str, str]]:
         """Every name with what is wrong, empty where nothing is; broken records and files without one included."""
-        _hash.cache_clear()
         report = []
         for path in self._record_paths():
             record = self._record(path)
-            trouble = "has a damaged record" if record is None else self.trouble(record)
+            trouble = "has a damaged record" if record is None else self.trouble(record, anew=True)
             report.append((path.stem, trouble))
         named = {name for name, _ in report}
         if self.root.is_dir():
@@ -278,14 +281,12 @@ def checked_name(name: str) -> str:
     return name
 
 
-@lru_cache(maxsize=32)
-def _hash(path: Path, changed: int, size: int) -> str:
-    return _sha256(path)
-
-
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_hash = while_unchanged(32)(_sha256)
 
 
 def _write_whole(path: Path, data: bytes) -> None:

@@ -100,16 +100,41 @@ def assert_near(one: List[Tensor], two: List[Tensor], off: float = 1e-3) -> None
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("rest_at_half", [False, True])
 @pytest.mark.parametrize("time", [0.0, 0.31, 0.8, 1.0])
 def test_layers_arrive_and_are_seen_as_torch_has_it(
-    size: Tuple[int, int], given: bool, time: float, both: Both[List[Tensor]]
+    size: Tuple[int, int], given: bool, rest_at_half: bool, time: float, both: Both[List[Tensor]]
 ) -> None:
-    motion = layers_of(size, given)
+    motion = replace(layers_of(size, given), rest_at_half=rest_at_half)
     assert any(reach is not None for reach in motion.reaches)
     compiled, plain = both(lambda: planes(moment(motion, time)))
     assert torch.equal(compiled[2], plain[2]) and torch.equal(compiled[3], plain[3])
     assert_near(compiled, plain)
     assert_near(*both(lambda: answer(between(motion, None, time))))
+
+
+@pytest.mark.parametrize("size", [(96, 160), (97, 161)], ids=str)
+def test_the_rest_on_half_the_grid_leaves_objects_as_they_are(size: Tuple[int, int]) -> None:
+    """And a rest that moves alike everywhere moves so still."""
+    fine = layers_of(size)
+    rest = fine.layers[0]
+    way = torch.tensor([2.5, -1.25])[:, None, None].expand(2, *size).contiguous()
+    one, none = torch.ones(1, *size), torch.zeros(1, *size)
+    rest = replace(rest, there=way, back=-way, trust0=one, trust1=one, front0=none, front1=none)
+    fine = replace(fine, layers=(rest, *fine.layers[1:]))
+    coarse = replace(fine, rest_at_half=True)
+    for motion in (fine, fine.reversed()):
+        assert motion.rest is None and replace(motion, rest_at_half=True).reversed().rest is not None
+    here, at_half = (moment(motion, 0.3) for motion in (fine, coarse))
+    objects = here.top > 0
+    assert 0.1 < float(objects.float().mean()) < 0.9
+    assert torch.equal(here.top, at_half.top)
+    assert torch.equal(here.velocity * objects, at_half.velocity * objects)
+    assert_near([here.velocity], [at_half.velocity])
+    # At the edge of the frame nothing arrives.
+    assert_near(*([told.trust[:, 4:-4, 4:-4]] for told in (here, at_half)))
+    ends = [answer(between(motion, None, time)) for motion in (fine, coarse) for time in (0.0, 1.0)]
+    assert all(torch.equal(*each) for pair in zip(ends[:2], ends[2:]) for each in zip(*pair))
 
 
 def test_a_motion_alone_is_seen_as_torch_has_it(both: Both[List[Tensor]]) -> None:

@@ -18,11 +18,12 @@ from kairos.engines.registry import engine
 from kairos.engines.swift import layers, looking, quick, session
 from kairos.engines.swift.layers import squash
 from kairos.engines.swift.looking import correlate, most_alike
-from kairos.engines.swift.meeting import Told, decided, enlarged, evidence, half_of, told_hidden
+from kairos.engines.swift.meeting import Told, decided, enlarged, evidence, told_hidden
 from kairos.engines.swift.motion import COARSE, FINE, in_all_cells, in_cells, mixed
 from kairos.engines.swift.network import Meeting, Swift
 from kairos.motion import fast
 from kairos.motion.inbetween import Inbetween
+from kairos.motion.tiling import half_of
 from support.scenes import MemoryShot, grid, plate, texture
 
 SIZES = [(64, 96), (71, 83), (1, 5), (130, 7)]

@@ -15,7 +15,7 @@ from torch import Tensor
 from kairos.engines.classic import layered
 from kairos.engines.classic.course import Course, Curve
 from kairos.engines.classic.layered import Arriving
-from kairos.engines.classic.motion import Layer, PairMotion
+from kairos.engines.classic.motion import Layer, PairMotion, Rest
 from kairos.engines.classic.reach import Front, in_front
 from kairos.motion import fast
 from kairos.motion.fill import fill_holes, fill_weighted
@@ -58,7 +58,9 @@ def seen_at(motion: PairMotion, time: float, curve: Optional[Curve]) -> Tuple[Te
     led = isinstance(curve, Course)
     if len(motion.layers) > 1 and 0 < time < 1 and not led and layered.usable(motion):
         return (*layered.seen_at(motion, time, _ARRIVING), None)
-    moved = [_move(*each, time) for each in zip(motion.layers, motion.fronts)]
+    rest = motion.rest if 0 < time < 1 else None
+    moved = [] if rest is None else [_rest(rest, motion.layers[0], time)]
+    moved += [_move(*each, time) for each in list(zip(motion.layers, motion.fronts))[len(moved) :]]
     if isinstance(curve, Course) and 0 < time < 1:
         layers = [layer.in_frame() for layer in motion.layers]
         shares = [(layer.share0, layer.share1) for layer in layers]
@@ -133,6 +135,13 @@ def _move(layer: Layer, front: Optional[Front], time: float) -> _Moved:
         time: 0..1.
     """
     part = _arrived(layer, time, None if front is None else (front.above0, front.above1))
+    return part if layer.reach is None else layer.reach.around(part)
+
+
+def _rest(rest: Rest, layer: Layer, time: float) -> _Moved:
+    """The same of the furthest layer, told on half the grid."""
+    found = _arrived(rest.layer, time, rest.above)
+    part = _Moved(*rest.grown(found.velocity, found.trust, found.cover, layer))
     return part if layer.reach is None else layer.reach.around(part)
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from kairos.engines.classic.motion import Layer, PairMotion
-from kairos.engines.classic.reach import Front, Reach
+from kairos.engines.classic.reach import Reach
 from kairos.motion import fast
 from kairos.motion.fill import fill_unknown, fill_weighted
 from kairos.motion.occlusion import clean_mask
@@ -58,7 +58,12 @@ def seen_at(motion: PairMotion, time: float, how: Arriving) -> Tuple[Tensor, Ten
     velocity, trust, level, top = (torch.zeros(count, *size) for count in (2, 1, 1, 1))
     for index, (layer, front) in enumerate(zip(motion.layers, motion.fronts)):
         assert front is not None, "there are several layers"
-        box, moved = _box(layer.reach, size), _arrived(layer, front, time, how)
+        rest = motion.rest if index == 0 else None
+        if rest is None:
+            moved = _arrived(layer, (front.above0, front.above1), time, how)
+        else:
+            moved = rest.grown(*_arrived(*rest, time, how), layer)
+        box = _box(layer.reach, size)
         planes = (fast.array(each) for each in (*moved, velocity, trust, level, top))
         own = [next(planes) for _ in range(3)]
         work = partial(kernels.layers.cover_rows, index, *own, box, *planes)
@@ -66,16 +71,23 @@ def seen_at(motion: PairMotion, time: float, how: Arriving) -> Tuple[Tensor, Ten
     return velocity, trust, top
 
 
-def _arrived(layer: Layer, front: Front, time: float, how: Arriving) -> Tuple[Tensor, Tensor, Tensor]:
-    """A layer's velocity, trust, and how much of each pixel is its, where it can be seen."""
+def _arrived(layer: Layer, above: Tuple[Tensor, Tensor], time: float, how: Arriving) -> Tuple[Tensor, Tensor, Tensor]:
+    """A layer's velocity, trust, and how much of each pixel is its, where it can be seen.
+
+    Args:
+        layer: the layer.
+        above: (1, h, w) each, how much of either source's pixels is in front of it.
+        time: 0..1.
+        how: what arrives counts.
+    """
     kernels = _loaded()
     height, width = layer.trust0.shape[-2:]
     sides = []
-    for flow, trust, hides, share, above, share_of_way in (
-        (layer.there, layer.trust0, layer.front0, layer.share0, front.above0, time),
-        (layer.back, layer.trust1, layer.front1, layer.share1, front.above1, 1 - time),
+    for flow, trust, hides, share, over, share_of_way in (
+        (layer.there, layer.trust0, layer.front0, layer.share0, above[0], time),
+        (layer.back, layer.trust1, layer.front1, layer.share1, above[1], 1 - time),
     ):
-        planes = [fast.array(each) for each in (flow, trust, hides, share, above)]
+        planes = [fast.array(each) for each in (flow, trust, hides, share, over)]
         spans = np.empty((height, 2), np.int64)
         fast.in_bands(partial(kernels.layers.span_rows, planes[0], np.float32(share_of_way), spans), height, width)
         numbers = [np.float32(each) for each in (how.in_front, share_of_way, TINY_SHARE)]

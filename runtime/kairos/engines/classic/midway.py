@@ -18,7 +18,7 @@ from kairos.engines.classic.motion import PairMotion
 from kairos.engines.classic.path import Bend, bend_at
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.splat import splat
-from kairos.motion.tiling import resize
+from kairos.motion.tiling import twice
 from kairos.motion.warp import backward_warp
 
 _TRUSTED = 0.3
@@ -236,7 +236,7 @@ def _soften(mask: Tensor) -> Tensor:
     small = F.avg_pool2d(mask[None], 2, ceil_mode=True)
     padded = F.pad(small, (len(taps) // 2,) * 4, mode="replicate")
     soft = F.conv2d(F.conv2d(padded, taps.reshape(1, 1, 1, -1)), taps.reshape(1, 1, -1, 1))
-    return resize(soft[0], soft.shape[-2] * 2, soft.shape[-1] * 2)[:, :height, :width]
+    return twice(soft[0], height, width)
 
 
 def _taps(mask: Tensor) -> Tensor:

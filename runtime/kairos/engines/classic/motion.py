@@ -24,7 +24,7 @@ from kairos.motion import fast, team
 from kairos.motion.fill import fill_holes
 from kairos.motion.occlusion import SHARE, confidence, consistency
 from kairos.motion.splat import splat
-from kairos.motion.tiling import resize, resize_flow
+from kairos.motion.tiling import half_of, resize, resize_flow, twice
 from kairos.motion.warp import backward_warp
 
 
@@ -126,6 +126,38 @@ class Layer:
         trust0, trust1 = (trust.clamp(min=LEAST_TRUST) for trust in (whole.trust0, whole.trust1))
         return replace(whole, trust0=trust0, trust1=trust1, reach=None)
 
+    def halved(self) -> Layer:
+        """The same on a grid of half the size, in its pixels."""
+        return Layer(
+            there=half_of(self.there) / 2,
+            back=half_of(self.back) / 2,
+            trust0=half_of(self.trust0),
+            trust1=half_of(self.trust1),
+            front0=half_of(self.front0),
+            front1=half_of(self.front1),
+            share0=half_of(self.share0),
+            share1=half_of(self.share1),
+            given=self.given,
+            reach=None if self.reach is None else self.reach.halved(),
+        )
+
+
+class Rest(NamedTuple):
+    """The furthest of several layers on half the grid, in its pixels.
+
+    Attributes:
+        layer: the layer.
+        above: (1, h, w) each, how much of either source's pixels is in front of it.
+    """
+
+    layer: Layer
+    above: Tuple[Tensor, Tensor]
+
+    def grown(self, velocity: Tensor, trust: Tensor, cover: Tensor, like: Layer) -> Tuple[Tensor, Tensor, Tensor]:
+        """What arrives of it, for the grid of the layer it was made of."""
+        planes = twice(torch.cat([velocity * 2, trust, cover]), *like.trust0.shape[-2:])
+        return planes[:2], planes[2:3], planes[3:]
+
 
 @dataclass(frozen=True)
 class PairMotion:
@@ -134,10 +166,13 @@ class PairMotion:
     Attributes:
         layers: furthest first.
         still: (1, H, W) bool, both frames are identical around the pixel.
+        rest_at_half: of several layers the furthest has no outlines of its own: what of it arrives is told on half the
+            grid.
     """
 
     layers: Tuple[Layer, ...]
     still: Tensor
+    rest_at_half: bool = False
 
     @property
     def reaches(self) -> Tuple[Optional[Reach], ...]:
@@ -149,6 +184,14 @@ class PairMotion:
         """What lies in front of each layer where it can be seen."""
         return fronts([(layer.share0, layer.share1) for layer in self.layers], self.reaches)
 
+    @cached_property
+    def rest(self) -> Optional[Rest]:
+        """The furthest layer on half the grid, where that is how it is told."""
+        front = self.fronts[0]
+        if not self.rest_at_half or front is None:
+            return None
+        return Rest(self.layers[0].halved(), (half_of(front.above0), half_of(front.above1)))
+
     def reversed(self) -> PairMotion:
         """The same seen from the second frame."""
         turned = (
@@ -158,7 +201,7 @@ class PairMotion:
             )
             for a in self.layers
         )
-        return PairMotion(tuple(turned), self.still)
+        return PairMotion(tuple(turned), self.still, self.rest_at_half)
 
 
 def measure(shot: ShotView, first: int, second: int, estimate: Estimator = estimate_classic) -> PairMotion:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from kairos.errors import BadRequest, EngineError
+from kairos.unchanged import while_unchanged
 
 INPUTS: Mapping[str, int] = {"frames": 6, "time": 1}
 """Names and channels of what goes in."""
@@ -72,14 +72,13 @@ def described(path: Path) -> Described:
         EngineError: the package onnxruntime is missing.
     """
     try:
-        status = path.stat()
+        return _described(path)
     except OSError:
         raise BadRequest(f"There is no file {path}.", "Check the path after onnx: in --engine.") from None
-    return _described(path, status.st_mtime_ns, status.st_size)
 
 
-@lru_cache(maxsize=16)
-def _described(path: Path, changed: int, size: int) -> Described:
+@while_unchanged(16)
+def _described(path: Path) -> Described:
     options = runtime().SessionOptions()
     # To be looked at alone: as it is, quickly.
     options.graph_optimization_level = runtime().GraphOptimizationLevel.ORT_DISABLE_ALL

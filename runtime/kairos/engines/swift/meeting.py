@@ -16,9 +16,8 @@ from kairos.engines.classic.midway import Moment, hidden, moment, strayed, weigh
 from kairos.engines.classic.motion import Layer, PairMotion
 from kairos.engines.swift.layers import MULTIPLE
 from kairos.engines.swift.network import Decision, Meeting
-from kairos.motion import fast
 from kairos.motion.inbetween import Inbetween
-from kairos.motion.tiling import resize
+from kairos.motion.tiling import half_of, twice
 from kairos.motion.warp import backward_warp
 
 SPEED = 32.0
@@ -34,22 +33,7 @@ SURE = 0.02
 
 def halved(motion: PairMotion) -> PairMotion:
     """The same motion on a grid of half the size, in its pixels: fine enough to tell what arrives where."""
-    layers = [
-        Layer(
-            there=half_of(layer.there) / 2,
-            back=half_of(layer.back) / 2,
-            trust0=half_of(layer.trust0),
-            trust1=half_of(layer.trust1),
-            front0=half_of(layer.front0),
-            front1=half_of(layer.front1),
-            share0=half_of(layer.share0),
-            share1=half_of(layer.share1),
-            given=layer.given,
-            reach=None if layer.reach is None else layer.reach.halved(),
-        )
-        for layer in motion.layers
-    ]
-    return PairMotion(tuple(layers), half_of(motion.still.float()) == 1)
+    return PairMotion(tuple(layer.halved() for layer in motion.layers), half_of(motion.still.float()) == 1)
 
 
 def arrival(motion: PairMotion, time: float, height: int, width: int, curve: Optional[Curve] = None) -> Moment:
@@ -75,7 +59,7 @@ def enlarged(here: Moment, height: int, width: int) -> Moment:
     """What arrives at full size, from :func:`small_arrival`."""
     bent = [] if here.away is None else [here.away * 2]
     soft = torch.cat([here.velocity * 2, here.trust, here.seen0, here.seen1, *bent])
-    soft = resize(soft, soft.shape[-2] * 2, soft.shape[-1] * 2)[:, :height, :width]
+    soft = twice(soft, height, width)
     quiet, top = (at_full(plane, height, width) for plane in (here.quiet, here.top))
     velocity = torch.where(quiet, 0.0, soft[:2])
     seen0, seen1 = (torch.where(quiet, 1.0, soft[row : row + 1]) for row in (3, 4))
@@ -86,13 +70,6 @@ def enlarged(here: Moment, height: int, width: int) -> Moment:
 def at_full(planes: Tensor, height: int, width: int) -> Tensor:
     """Planes of half the size, in which no number may be mixed with another, at full size."""
     return planes.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :height, :width]
-
-
-def half_of(planes: Tensor) -> Tensor:
-    """Means of planes (C, H, W) over 2 by 2 pixels, of what lies inside."""
-    if fast.usable(planes):
-        return fast.half(planes)
-    return F.avg_pool2d(planes[None], 2, ceil_mode=True, count_include_pad=False)[0]
 
 
 def evidence(

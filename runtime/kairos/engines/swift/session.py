@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Optional, Sequence, Tuple
 
 import torch
@@ -21,7 +22,6 @@ from kairos.engines.swift.meeting import (
     decided,
     enlarged,
     evidence,
-    half_of,
     halved,
     small_arrival,
     told_hidden,
@@ -29,6 +29,7 @@ from kairos.engines.swift.meeting import (
 from kairos.engines.swift.network import Decision, Swift
 from kairos.engines.swift.quick import Laid, laid, met
 from kairos.motion.inbetween import Inbetween
+from kairos.motion.tiling import half_of
 
 
 class SwiftSession(ClassicSession):
@@ -76,8 +77,11 @@ class SwiftSession(ClassicSession):
         """Whether there is nothing for the network to decide, or, where objects are told apart, no finer grid for it:
         they have outlines to the pixel, which half the grid would blur.
         """
-        told_apart = self._shot.regions(pair.first) is not None and len(motion.layers) > 1 and self._mover is None
-        return told_apart or bool(motion.still.all())
+        return self._cut_apart(pair.first, motion) or bool(motion.still.all())
+
+    def _cut_apart(self, position: int, motion: PairMotion) -> bool:
+        """Whether objects that were told apart are layers of their own."""
+        return self._shot.regions(position) is not None and len(motion.layers) > 1 and self._mover is None
 
     def told(self, pair: Pair, time: float) -> Told:
         """What the meeting network is told about a time between 0 and 1: for those who train it."""
@@ -108,6 +112,12 @@ class SwiftSession(ClassicSession):
             told = turn.planes(moved).to(self._dtype), turn.vectors(known, 1).to(self._dtype)
             decisions.append(turn.decision(self._network.meeting(*told, self._tile)))
         return mean_decision(decisions)
+
+    def _measured(self, first: int, second: int) -> PairMotion:
+        found = super()._measured(first, second)
+        # What no object's outline cuts out moves as it does where nothing is told apart: on half the grid.
+        soft = self._cut_apart(first, found) and not found.layers[0].given
+        return replace(found, rest_at_half=True) if soft else found
 
     def _bend(self, pair: Pair, motion: PairMotion) -> Optional[Bend]:
         return self._bent(pair, motion, whole if self._as_classic(pair, motion) else _small)
