@@ -8,10 +8,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kairos.engines.classic.even_kernels import both_ended, eights, fetched_eight, in_a_row, parted, span
-from kairos.engines.vector_kernel import store
+from kairos.engines.classic.even_kernels import eights, row_ended, row_fetched, span
 from kairos.motion.compiled import PLANES, Planes, kernel
-from kairos.motion.place_kernels import fetched
 from kairos.motion.plane_kernels import halve_rows
 
 Box = npt.NDArray[np.int64]
@@ -19,7 +17,7 @@ Box = npt.NDArray[np.int64]
 
 u = np.uintp
 _ZERO, _ONE, _THREE = np.float32(0.0), np.float32(1.0), np.float32(3.0)
-_NO, _YES, _NONE = np.uint8(0), np.uint8(1), np.uint64(0)
+_NO, _YES = np.uint8(0), np.uint8(1)
 _AT_HAND = 8
 """Rows of a smaller picture that a core's cache holds with all that they are made of."""
 
@@ -62,7 +60,7 @@ def believe_rows(
     rows, down = np.empty(wide, np.int32), np.empty(wide, np.float32)
     lands, believed = np.zeros(8 * eights(wide), np.float32), np.empty(wide, np.float32)
     apart, theirs = np.ones(8 * eights(wide), np.uint8), np.zeros(8 * eights(wide), np.uint8)
-    joints, some = apart.view(np.uint64), theirs.view(np.uint64)
+    order, some = np.empty(eights(wide), np.int32), theirs.view(np.uint64)
     for line in range(top, bottom):
         at, to = u((box[0] + line) * width + box[1]), u(line) * u(wide)
         for i in range(wide):
@@ -76,23 +74,10 @@ def believe_rows(
             weights[to + u(i)] = _ZERO
         if begin == end:
             continue
-        both_ended(
-            moves, size, at, line, first, here,
-            columns[first:last], across[first:last], rows[first:last], down[first:last],
-        )  # fmt: skip
-        parted(columns[first:last], rows[first:last], apart[first:])
-        for block in range(begin, end):
-            e = u(8 * block)
-            if some[u(block)] == _NONE:
-                continue
-            if in_a_row(joints[u(block)], columns[e], rows[e]):
-                place = u(rows[e] >> 1) * pitch + u(columns[e] >> 1)
-                store(lands, e, fetched_eight(ends, place, pitch, across, down, e))
-                continue
-            for i in range(e, min(e + u(8), u(wide))):
-                place = u(rows[i] >> 1) * pitch + u(columns[i] >> 1)
-                beside, below = u(columns[i] & 1), u(rows[i] & 1) * pitch
-                lands[i] = fetched(ends, place, beside, below, across[i], down[i])
+        many, others = row_ended(
+            moves, size, at, line, begin, end, here, some, columns, across, rows, down, apart, order
+        )
+        row_fetched(ends, u(0), pitch, order, many, others, columns, across, rows, down, lands)
         # One array to a loop: with more the compiler does not find the processor's vectors in them.
         for i in range(first, last):
             part = astray + (_ONE - astray) * lands[u(i)]

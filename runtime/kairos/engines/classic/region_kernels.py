@@ -9,11 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kairos.engines.classic.even_kernels import both_ended, eights, fetched_eight, in_a_row, parted, span
-from kairos.engines.vector_kernel import load, spread, store
-from kairos.engines.vector_kernel import size as magnitude
+from kairos.engines.classic.even_kernels import eights, row_ended, row_fetched, span
 from kairos.motion.compiled import PLANES, Line, Planes, kernel, part
-from kairos.motion.place_kernels import fetched
 
 Labels = npt.NDArray[np.int16]
 Counts = npt.NDArray[np.int64]
@@ -166,8 +163,9 @@ def unlike_rows(
     columns, across = np.empty(width, np.int32), np.empty(width, np.float32)
     rows, down = np.empty(width, np.int32), np.empty(width, np.float32)
     apart, shown = np.ones(padded, np.uint8), np.zeros(padded, np.uint8)
-    joints, some, alike = apart.view(np.uint64), shown.view(np.uint64), np.empty(width, np.uint8)
-    ends, off, unlike = np.zeros(padded, np.float32), np.zeros(padded, np.float32), np.empty((2, width), np.float32)
+    order, some, alike = np.empty(eights(width), np.int32), shown.view(np.uint64), np.empty(width, np.uint8)
+    ends, seen, off = np.zeros(padded, np.float32), np.zeros(padded, np.float32), np.zeros(padded, np.float32)
+    unlike, whole = np.empty((2, width), np.float32), np.array([0, height, 0, width])
     for y in range(top, bottom):
         at, own = u(y) * pitch, labels[y]
         for x in range(width):
@@ -178,33 +176,17 @@ def unlike_rows(
             continue
         for which in range(2):
             moves, found = (rival if which else flow).reshape(flow.size), unlike[which]
-            both_ended(
-                moves, size, at, y, begun, np.array([0, height, 0, width]),
-                columns[begun:done], across[begun:done], rows[begun:done], down[begun:done],
-            )  # fmt: skip
-            parted(columns[begun:done], rows[begun:done], apart[begun:])
-            for block in range(begin, end):
-                e = u(8 * block)
-                if some[u(block)] == _NONE:
-                    continue
-                if in_a_row(joints[u(block)], columns[e], rows[e]):
-                    place = u(rows[e] >> 1) * pitch + u(columns[e] >> 1)
-                    store(ends, e, fetched_eight(named, place, pitch, across, down, e))
-                    total = spread(_ZERO)
-                    for channel in range(3):
-                        to = u(channel) * size
-                        seen = fetched_eight(there, to + place, pitch, across, down, e)
-                        total += magnitude(seen - load(here, to + at + e))
-                    store(off, e, total)
-                    continue
-                for i in range(e, min(e + u(8), pitch)):
-                    place = u(rows[i] >> 1) * pitch + u(columns[i] >> 1)
-                    beside, below, b, d = u(columns[i] & 1), u(rows[i] & 1) * pitch, across[i], down[i]
-                    ends[i], lost = fetched(named, place, beside, below, b, d), _ZERO
-                    for channel in range(3):
-                        to = u(channel) * size
-                        lost += abs(fetched(there, to + place, beside, below, b, d) - here[to + at + i])
-                    off[i] = lost
+            many, others = row_ended(
+                moves, size, at, y, begin, end, whole, some, columns, across, rows, down, apart, order
+            )
+            row_fetched(named, u(0), pitch, order, many, others, columns, across, rows, down, ends)
+            for x in range(begun, done):
+                off[u(x)] = _ZERO
+            for channel in range(3):
+                to = u(channel) * size
+                row_fetched(there, to, pitch, order, many, others, columns, across, rows, down, seen)
+                for x in range(begun, done):
+                    off[u(x)] += abs(seen[u(x)] - here[to + at + u(x)])
             for x in range(begun, done):
                 least = off[u(x)] / _THREE
                 least = least if least < most else most

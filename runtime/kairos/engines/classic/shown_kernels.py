@@ -10,10 +10,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from kairos.engines.classic.even_kernels import both_ended, eights, fetched_eight, in_a_row, parted, span
-from kairos.engines.vector_kernel import store
+from kairos.engines.classic.even_kernels import eights, row_ended, row_fetched, span
 from kairos.motion.compiled import PLANES, Line, Planes, kernel, part
-from kairos.motion.place_kernels import Places, fetched
+from kairos.motion.place_kernels import Places
 
 Box = npt.NDArray[np.int64]
 """(4,): top, bottom, left, right."""
@@ -86,7 +85,7 @@ def visible_rows(
     across, down = np.empty(wide, np.float32), np.empty(wide, np.float32)
     off, astray, own = np.zeros(padded, np.float32), np.zeros(padded, np.float32), np.ones(padded, np.float32)
     apart, theirs = np.ones(padded, np.uint8), np.zeros(padded, np.uint8)
-    joints, some = apart.view(np.uint64), theirs.view(np.uint64)
+    order, some = np.empty(eights(wide), np.int32), theirs.view(np.uint64)
     moves, flows, shares, tops = way.reshape(-1), flow.reshape(-1), share.reshape(-1), shown.reshape(-1)
     speeds, answers = velocity.reshape(-1), seen.reshape(-1)
     for line in range(top, bottom):
@@ -97,31 +96,14 @@ def visible_rows(
         begin, end = span(some)
         if begin == end:
             continue
-        first, last = 8 * begin, min(8 * end, wide)
-        both_ended(
-            moves, size, at, line, first, here,
-            columns[first:last], across[first:last], rows[first:last], down[first:last],
-        )  # fmt: skip
-        parted(columns[first:last], rows[first:last], apart[first:])
-        for block in range(begin, end):
-            e = u(8 * block)
-            if some[u(block)] == _NONE:
-                continue
-            if in_a_row(joints[u(block)], columns[e], rows[e]):
-                i = u(rows[e] >> 1) * pitch + u(columns[e] >> 1)
-                store(off, e, fetched_eight(flows, i, pitch, across, down, e))
-                store(astray, e, fetched_eight(flows, plane + i, pitch, across, down, e))
-                if several:
-                    store(own, e, fetched_eight(shares, i, pitch, across, down, e))
-                continue
-            for k in range(e, min(e + u(8), u(wide))):
-                i, right = u(rows[k] >> 1) * pitch + u(columns[k] >> 1), u(columns[k] & 1)
-                below, fx, fy = u(rows[k] & 1) * pitch, across[k], down[k]
-                off[k] = fetched(flows, i, right, below, fx, fy)
-                astray[k] = fetched(flows, plane + i, right, below, fx, fy)
-                if several:
-                    own[k] = fetched(shares, i, right, below, fx, fy)
-        for x in range(first, last):
+        many, others = row_ended(
+            moves, size, at, line, begin, end, here, some, columns, across, rows, down, apart, order
+        )
+        row_fetched(flows, u(0), pitch, order, many, others, columns, across, rows, down, off)
+        row_fetched(flows, plane, pitch, order, many, others, columns, across, rows, down, astray)
+        if several:
+            row_fetched(shares, u(0), pitch, order, many, others, columns, across, rows, down, own)
+        for x in range(8 * begin, min(8 * end, wide)):
             i = at + u(x)
             p, q = speeds[i], speeds[size + i]
             least = slack + slack_share * np.sqrt(p * p + q * q)
@@ -153,7 +135,7 @@ def fetch_rows(
     columns, rows = np.empty(wide, np.int32), np.empty(wide, np.int32)
     across, down, own = np.empty(wide, np.float32), np.empty(wide, np.float32), np.zeros(padded, np.float32)
     apart, theirs = np.ones(padded, np.uint8), np.zeros(padded, np.uint8)
-    joints, some = apart.view(np.uint64), theirs.view(np.uint64)
+    order, some = np.empty(eights(wide), np.int32), theirs.view(np.uint64)
     moves, shares, tops, answers = way.reshape(-1), clear.reshape(-1), shown.reshape(-1), out.reshape(-1)
     for line in range(top, bottom):
         y = box[0] + line
@@ -163,24 +145,11 @@ def fetch_rows(
         begin, end = span(some)
         if begin == end:
             continue
-        first, last = 8 * begin, min(8 * end, wide)
-        both_ended(
-            moves, size, at, line, first, here,
-            columns[first:last], across[first:last], rows[first:last], down[first:last],
-        )  # fmt: skip
-        parted(columns[first:last], rows[first:last], apart[first:])
-        for block in range(begin, end):
-            e = u(8 * block)
-            if some[u(block)] == _NONE:
-                continue
-            if in_a_row(joints[u(block)], columns[e], rows[e]):
-                i = u(rows[e] >> 1) * pitch + u(columns[e] >> 1)
-                store(own, e, fetched_eight(shares, i, pitch, across, down, e))
-                continue
-            for k in range(e, min(e + u(8), u(wide))):
-                i, right = u(rows[k] >> 1) * pitch + u(columns[k] >> 1), u(columns[k] & 1)
-                own[k] = fetched(shares, i, right, u(rows[k] & 1) * pitch, across[k], down[k])
-        for x in range(first, last):
+        many, others = row_ended(
+            moves, size, at, line, begin, end, here, some, columns, across, rows, down, apart, order
+        )
+        row_fetched(shares, u(0), pitch, order, many, others, columns, across, rows, down, own)
+        for x in range(8 * begin, min(8 * end, wide)):
             i = at + u(x)
             column, row = np.int32(box[2] + x), np.int32(y)
             room = _ends_inside(column, row, moves[i], moves[size + i], width, height)
