@@ -53,6 +53,24 @@ def grown(small: Plane, at: u, high: int, wide: int, y: int, factor: np.float32,
 
 
 @part
+def landed(
+    moves: Plane, part_of: np.float32, shift: np.float32, start: np.int32, step: np.int32, last: np.int32,
+    places: Places,
+) -> None:  # fmt: skip
+    """The places at or before where parts of vectors end along an axis, shifted, within 0 and the last: by half,
+    the nearest ones. They begin at ``start``, so many pixels from one another.
+    """
+    for i in range(len(places)):
+        move = moves[u(i)] * part_of + shift
+        move = move if move == move else _0
+        move = move if move > -_FAR else -_FAR
+        move = move if move < _FAR else _FAR
+        place = np.int32(np.int32(start + np.int32(np.int32(i) * step)) + np.int32(np.floor(move)))
+        place = place if place > np.int32(0) else np.int32(0)
+        places[u(i)] = place if place < last else last
+
+
+@part
 def ended(
     moves: Plane, start: np.int32, step: np.int32, first: np.int32, last: np.int32, places: Places, shares: Plane
 ) -> None:

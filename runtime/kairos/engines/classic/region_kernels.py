@@ -10,20 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from kairos.engines.classic.even_kernels import eights, row_ended, row_fetched, span
-from kairos.motion.compiled import PLANES, Line, Planes, kernel, part
+from kairos.motion.compiled import PLANES, Planes, kernel, part
+from kairos.motion.place_kernels import landed
 
 Labels = npt.NDArray[np.int16]
 Counts = npt.NDArray[np.int64]
 Sums = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int16]
-Places = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.uint8]
 """(W,), of eights."""
 
 u = np.uintp
 _LABELS = "i2[:,::1]"
 _ZERO, _HALF, _ONE, _THREE = np.float32(0.0), np.float32(0.5), np.float32(1.0), np.float32(3.0)
-_FAR = np.float32(1 << 24)
 _NO, _YES, _NONE, _REST = np.uint8(0), np.uint8(1), np.uint64(0), np.int16(0)
 
 
@@ -33,21 +32,6 @@ def _changed(labels: Labels, changes: Flags) -> None:
     for x in range(len(labels) - 1):
         changes[u(x)] = _YES if labels[u(x)] != labels[u(x + 1)] else _NO
     changes[u(len(labels) - 1)] = _YES
-
-
-@part
-def _nearest(moves: Line, start: np.int32, step: np.int32, last: np.int32, places: Places) -> None:
-    """The places nearest to where vectors end along an axis, within 0 and the last. They begin at ``start``, so many
-    pixels from one another.
-    """
-    for i in range(len(places)):
-        move = moves[u(i)] + _HALF
-        move = move if move == move else _ZERO
-        move = move if move > -_FAR else -_FAR
-        move = move if move < _FAR else _FAR
-        place = np.int32(np.int32(start + np.int32(np.int32(i) * step)) + np.int32(np.floor(move)))
-        place = place if place > np.int32(0) else np.int32(0)
-        places[u(i)] = place if place < last else last
 
 
 @kernel(f"void({_LABELS}, i8[:,::1], i8, i8)")
@@ -96,8 +80,8 @@ def end_rows(
     changed, lost = changes.view(np.uint64), astray.view(np.uint64)
     for y in range(top, bottom):
         at = u(y) * u(width)
-        _nearest(moves[at:], np.int32(0), np.int32(1), np.int32(width - 1), columns)
-        _nearest(moves[at + size :], np.int32(y), np.int32(0), np.int32(height - 1), rows)
+        landed(moves[at:], _ONE, _HALF, np.int32(0), np.int32(1), np.int32(width - 1), columns)
+        landed(moves[at + size :], _ONE, _HALF, np.int32(y), np.int32(0), np.int32(height - 1), rows)
         for x in range(width):
             columns[u(x)] = np.int32(np.int32(rows[u(x)] * np.int32(width)) + columns[u(x)])
         for x in range(width):

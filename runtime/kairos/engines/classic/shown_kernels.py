@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kairos.engines.classic.even_kernels import eights, row_ended, row_fetched, span
-from kairos.motion.compiled import PLANES, Line, Planes, kernel, part
-from kairos.motion.place_kernels import Places
+from kairos.motion.compiled import PLANES, Planes, kernel, part
+from kairos.motion.place_kernels import landed
 
 Box = npt.NDArray[np.int64]
 """(4,): top, bottom, left, right."""
@@ -156,21 +156,6 @@ def fetch_rows(
             answers[i] = own[u(x)] * room if theirs[u(x)] == _YES else answers[i]
 
 
-@part
-def _before(moves: Line, part_of: np.float32, start: np.int32, step: np.int32, last: np.int32, places: Places) -> None:
-    """The places before where parts of vectors end along an axis, within 0 and the last. They begin at ``start``, so
-    many pixels from one another.
-    """
-    for i in range(len(places)):
-        move = moves[u(i)] * part_of
-        move = move if move == move else _ZERO
-        move = move if move > -_FAR else -_FAR
-        move = move if move < _FAR else _FAR
-        place = np.int32(np.int32(start + np.int32(np.int32(i) * step)) + np.int32(np.floor(move)))
-        place = place if place > np.int32(0) else np.int32(0)
-        places[u(i)] = place if place < last else last
-
-
 @kernel(f"void({PLANES}, {PLANES}, b1[:,:,::1], u1[:,::1], f4, f4, i8[::1], u1[:,::1], i8, i8)")
 def near_rows(
     flow: Planes,
@@ -207,8 +192,8 @@ def near_rows(
     for line in range(top, bottom):
         y = box[0] + line
         at, here = u(line * wide), u(y * width + box[2])
-        _before(moves[at:], part_of, np.int32(box[2]), np.int32(1), np.int32(width - 1), columns)
-        _before(moves[at + size :], part_of, np.int32(y), np.int32(0), np.int32(height - 1), rows)
+        landed(moves[at:], part_of, _ZERO, np.int32(box[2]), np.int32(1), np.int32(width - 1), columns)
+        landed(moves[at + size :], part_of, _ZERO, np.int32(y), np.int32(0), np.int32(height - 1), rows)
         for x in range(wide):
             columns[u(x)] = np.int32(np.int32(rows[u(x)] * np.int32(width)) + columns[u(x)])
         for x in range(wide):
