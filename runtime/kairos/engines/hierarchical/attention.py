@@ -328,11 +328,13 @@ def attend_near(
     known = keys.permute(0, 2, 3, 1).reshape(-1, width)
     told = values.float().permute(0, 2, 3, 1).reshape(-1, values.shape[1])
     window = _Window(displacement, radius)
-    kernels = _kernels(queries, keys, values, displacement)
+    kernels = _kernels(queries, keys, values, displacement) if limit is None else None
     if kernels is not None:
         out, way = torch.empty(len(asked), told.shape[1]), torch.empty(len(asked), 2)
-        planes = (each.contiguous().view(-1).numpy() for each in (asked, known, told, *window.middles, out, way))
-        sizes = width, told.shape[1], height, across, radius
+        # Noughts behind both make no cell more alike.
+        compared = [F.pad(each, (0, -width % kernels.LANES)) for each in (asked[..., 0], known)]
+        planes = (each.contiguous().view(-1).numpy() for each in (*compared, told, *window.middles, out, way))
+        sizes = compared[0].shape[1], told.shape[1], height, across, radius
         fast.in_bands(partial(kernels.near_cells, *planes, *sizes), len(asked), (2 * radius + 2) ** 2)
         answer, offset = (each.view(batch, height, across, -1).permute(0, 3, 1, 2) for each in (out, way))
         return Near(answer, offset)
@@ -422,7 +424,7 @@ class _Window:
 
 def _kernels(queries: Tensor, *others: Tensor) -> Optional[ModuleType]:
     """Those that do all cells' windows in one pass, where they can."""
-    usable = queries.shape[1] % 16 == 0 and queries.numel() > 0 and fast.usable(queries, *others)
+    usable = queries.numel() > 0 and fast.usable(queries, *others)
     return fast.compiled("kairos.engines.hierarchical.attention_kernels") if usable else None
 
 
