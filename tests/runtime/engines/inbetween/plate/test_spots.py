@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Tuple
 
@@ -52,17 +53,19 @@ def test_a_lamp_is_trusted_whole_or_not_at_all() -> None:
 
 
 def test_a_city_at_night_takes_time_by_its_lamps_and_not_by_their_square() -> None:
-    """Sixteen times the lamps: that many times the time if each is looked at once, 256 if each is held against all."""
-    spent = []
-    for apart in (40, 10):
-        plane = torch.full((1, 360, 640), 0.4)
+    """Four times the lamps: four times the time if each is looked at once, sixteen if each is held against all."""
+    cities = []
+    for apart in (20, 10):
+        plane = torch.full((1, 450, 800), 0.4)
         rows, columns = (torch.arange(side) % apart < 5 for side in plane.shape[1:])
         plane[0, rows[:, None] & columns] = 1.0
-        moved, tries = plane.roll(1, 2), []
-        for _ in range(3):
+        cities.append((apart, plane, plane.roll(1, 2)))
+    quickest = [math.inf, math.inf]
+    # In turn, so that both see the machine as it is; what it does besides only adds.
+    for _ in range(3):
+        for number, (apart, plane, moved) in enumerate(cities):
             began = time.process_time()
-            flow = moved_whole(torch.zeros(2, 360, 640), plane, moved)
-            tries.append(time.process_time() - began)
-        spent.append(min(tries))
-        assert float(flow[0, apart + 2, apart + 2]) == 1.0
-    assert spent[1] < 64 * spent[0]
+            flow = moved_whole(torch.zeros(2, *plane.shape[1:]), plane, moved)
+            quickest[number] = min(quickest[number], time.process_time() - began)
+            assert float(flow[0, apart + 2, apart + 2]) == 1.0
+    assert quickest[1] < 9 * quickest[0]
