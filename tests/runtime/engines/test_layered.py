@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Callable, List, Optional, Tuple, TypeVar
+from typing import Any, Callable, List, Optional, Tuple, TypeVar
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from kairos.engines.base import Pair
 from kairos.engines.classic import counted, layered, parts
 from kairos.engines.classic.course import Course
 from kairos.engines.classic.midway import Moment, between, moment
-from kairos.engines.classic.motion import Layer, PairMotion
+from kairos.engines.classic.motion import Layer, PairMotion, Rest
 from kairos.engines.classic.parts import parted
 from kairos.engines.classic.reach import fronts, in_front, reach_of
 from kairos.engines.classic.regions import Box, better, boxes
@@ -21,6 +22,7 @@ from kairos.motion import fast
 from kairos.motion.fill import fill_holes, fill_weighted
 from kairos.motion.inbetween import Inbetween
 from kairos.motion.region_choice import RegionRule
+from support.scenes import MemoryShot, session
 
 Kind = TypeVar("Kind")
 Both = Callable[[Callable[[], Kind]], Tuple[Kind, Kind]]
@@ -135,6 +137,24 @@ def test_the_rest_on_half_the_grid_leaves_objects_as_they_are(size: Tuple[int, i
     assert_near(*([told.trust[:, 4:-4, 4:-4]] for told in (here, at_half)))
     ends = [answer(between(motion, None, time)) for motion in (fine, coarse) for time in (0.0, 1.0)]
     assert all(torch.equal(*each) for pair in zip(ends[:2], ends[2:]) for each in zip(*pair))
+
+
+@pytest.mark.parametrize(("id", "times"), [("swift", 1), ("classic", 0)])
+def test_swift_tells_the_rest_on_half_the_grid(id: str, times: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: List[Tuple[Tensor, ...]] = []
+    grown = Rest.grown
+
+    def listened(rest: Rest, *given: Any) -> Tuple[Tensor, ...]:
+        told.append(grown(rest, *given))
+        return told[-1]
+
+    monkeypatch.setattr(Rest, "grown", listened)
+    size = SIZES[1]
+    labels = [labels_at(size, time) for time in (0.0, 1.0)]
+    rules = {number: RegionRule(order=number) for number in (1, 2, 3)}
+    shot = MemoryShot([noise(3, *size, seed=1), noise(3, *size, seed=2)], regions=labels, rules=rules)
+    list(session(shot, id).at(Pair(0, 1), [0.5]))
+    assert [each[0].shape for each in told] == [(2, *size)] * times
 
 
 def test_a_motion_alone_is_seen_as_torch_has_it(both: Both[List[Tensor]]) -> None:
